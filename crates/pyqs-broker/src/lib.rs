@@ -1,0 +1,1 @@
+//! SQS itself as a state machine: queues, visibility, FIFO, deduplication, redrive.

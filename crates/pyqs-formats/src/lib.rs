@@ -1,0 +1,1 @@
+//! Wire formats of task messages: bytes in, values out, nothing is run.

@@ -1,0 +1,1 @@
+//! An SQS-compatible endpoint for laptops, tests and single servers.

@@ -1,0 +1,1 @@
+//! The extension module `pyqs._pyqs`: translation only.

@@ -1,0 +1,1 @@
+//! The worker: drives the consumer on tokio, hands tasks to task processes.

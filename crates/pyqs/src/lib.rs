@@ -1,0 +1,1 @@
+//! Tasks on Amazon SQS for Rust programs.
