@@ -1,1 +1,33 @@
 //! Wire formats of task messages: bytes in, values out, nothing is run.
+//!
+//! Reads `PyQS`'s own JSON and what Celery writes to SQS. A message body goes in, a [`Head`] or a whole
+//! [`Message`] comes out, or an [`Undecodable`] that says which layer failed and why. The crate knows no
+//! queues, no processes, no Python and no clock; it imports, calls and opens nothing that a message names.
+//!
+//! ```
+//! let body = r#"{"task": "shop.tasks.pay", "args": [7], "kwargs": {"currency": "EUR"}}"#;
+//! let head = pyqs_formats::read_head(body)?;
+//! assert_eq!(head.task, "shop.tasks.pay");
+//!
+//! let message = pyqs_formats::read(body)?;
+//! assert_eq!(message.args, [pyqs_formats::Value::Int(7)]);
+//! # Ok::<(), pyqs_formats::Undecodable>(())
+//! ```
+//!
+//! Modules in reading order: [`read`] chooses the format; `native` and `celery` read one each, into
+//! [`head`] and [`message`]; [`value`] and [`calendar`] are what arguments are made of; `json` scans text;
+//! [`limits`] bounds all of it; [`undecodable`] is the one error.
+
+pub mod calendar;
+pub mod head;
+pub mod limits;
+pub mod message;
+pub mod read;
+pub mod undecodable;
+pub mod value;
+
+pub use head::{Format, Head};
+pub use message::Message;
+pub use read::{read, read_head};
+pub use undecodable::Undecodable;
+pub use value::Value;
