@@ -1,0 +1,277 @@
+"""The benchmark: this package against the original PyQS 1.0.1, both on one endpoint in one run.
+
+    cargo xtask bench            # every figure, about five minutes
+    cargo xtask bench drain      # tasks a second, requests and CPU a task
+    cargo xtask bench idle       # what a worker costs that has nothing to do
+
+Prints a table and, with `--json FILE`, writes the same figures for a script. The peers
+live in bench/.venv, installed from bench/requirements.txt at the first run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+import venv
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Iterator, Optional
+
+HERE = Path(__file__).resolve().parent
+PEERS = HERE / ".venv"
+OURS = [sys.executable, "-m", "pyqs"]
+ORIGINAL = [str(PEERS / "bin" / "pyqs")]
+CONCURRENCY = 2
+TICKS_A_SEC = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Drain:
+    """One worker emptying one queue."""
+
+    tasks_a_sec: float
+    requests_a_task: float
+    cpu_micros_a_task: float
+
+
+@dataclass
+class Idle:
+    """One worker on one empty queue, for a minute."""
+
+    requests_a_minute: float
+    cpu_secs_a_minute: float
+
+
+class Endpoint:
+    """`pyqs local --memory`, with its own count of the requests that it answered."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def call(self, action: str, **members: Any) -> dict[str, Any]:
+        request = urllib.request.Request(
+            self.url,
+            data=json.dumps(members).encode(),
+            headers={"X-Amz-Target": f"AmazonSQS.{action}", "Content-Type": "application/x-amz-json-1.0"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return dict(json.loads(answer.read() or b"{}"))
+
+    def fresh_queue(self, name: str) -> str:
+        return str(self.call("CreateQueue", QueueName=name)["QueueUrl"])
+
+    def left(self, queue_url: str) -> int:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        attributes = self.call("GetQueueAttributes", QueueUrl=queue_url, AttributeNames=names)["Attributes"]
+        return sum(int(attributes[name]) for name in names)
+
+    def fill(self, queue_url: str, messages: int) -> None:
+        body = json.dumps({"task": "bench_tasks.noop", "args": [], "kwargs": {}})
+        batch = [{"Id": str(i), "MessageBody": body} for i in range(10)]
+        for _ in range(messages // 10):
+            self.call("SendMessageBatch", QueueUrl=queue_url, Entries=batch)
+
+    def worker_requests(self) -> int:
+        """Requests answered so far, less those that this benchmark itself makes to look."""
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        counts = re.findall(r'^pyqs_local_requests_total\{action="(\w+)"\} (\d+)', text, re.MULTILINE)
+        return sum(int(n) for action, n in counts if action in WORKER_ACTIONS)
+
+
+# What a worker sends; GetQueueAttributes is how this benchmark looks, and a worker's handful of them
+# at its start is left out for both sides.
+WORKER_ACTIONS = {
+    "ReceiveMessage",
+    "DeleteMessage",
+    "DeleteMessageBatch",
+    "ChangeMessageVisibility",
+    "ChangeMessageVisibilityBatch",
+    "SendMessage",
+    "ListQueues",
+    "GetQueueUrl",
+}
+
+
+@contextmanager
+def endpoint() -> Iterator[Endpoint]:
+    server = subprocess.Popen([*OURS, "local", "--port", "0", "--memory"], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    try:
+        for line in server.stdout:
+            if found := re.search(r"AWS_ENDPOINT_URL=(\S+)", line):
+                yield Endpoint(found[1])
+                return
+        raise SystemExit("pyqs local ended before it listened")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextmanager
+def worker(command: list[str], at: Endpoint, queue: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    environment = {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": at.url,
+    }
+    process = subprocess.Popen(
+        [*command, queue, "--concurrency", str(CONCURRENCY), *options],
+        cwd=HERE,
+        env=environment,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def drain(command: list[str], at: Endpoint, messages: int, name: str) -> Drain:
+    """Empty a queue of no-ops; the rate is that between the first and the last tenth."""
+    queue_url = at.fresh_queue(name)
+    at.fill(queue_url, messages)
+    with worker(command, at, name) as process:
+        wait_until_left(at, queue_url, messages * 9 // 10, process)
+        began, requests, cpu = time.monotonic(), at.worker_requests(), tree_cpu_secs(process.pid)
+        left_at_start = at.left(queue_url)
+        wait_until_left(at, queue_url, messages // 10, process)
+        took = time.monotonic() - began
+        done = left_at_start - at.left(queue_url)
+        requests = at.worker_requests() - requests
+        cpu = tree_cpu_secs(process.pid) - cpu
+    at.call("DeleteQueue", QueueUrl=queue_url)
+    return Drain(done / took, requests / done, cpu / done * 1e6)
+
+
+def idle(command: list[str], at: Endpoint, name: str, secs: float) -> Idle:
+    """Let a worker sit on an empty queue, after one task showed that it is up."""
+    queue_url = at.fresh_queue(name)
+    at.fill(queue_url, 10)
+    with worker(command, at, name) as process:
+        wait_until_left(at, queue_url, 0, process)
+        requests, cpu = at.worker_requests(), tree_cpu_secs(process.pid)
+        time.sleep(secs)
+        requests = at.worker_requests() - requests
+        cpu = tree_cpu_secs(process.pid) - cpu
+    at.call("DeleteQueue", QueueUrl=queue_url)
+    return Idle(requests * 60 / secs, cpu * 60 / secs)
+
+
+def wait_until_left(at: Endpoint, queue_url: str, messages: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 300
+    while at.left(queue_url) > messages:
+        if process.poll() is not None:
+            raise SystemExit(f"the worker ended with exit code {process.returncode}")
+        if time.monotonic() > deadline:
+            raise SystemExit(f"still {at.left(queue_url)} messages after 300 seconds")
+        time.sleep(0.01)
+
+
+def tree_cpu_secs(root: int) -> float:
+    """CPU seconds of a process and its descendants, those included that have been reaped."""
+    parents: dict[int, list[int]] = {}
+    used: dict[int, float] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended; its parent has its time
+            continue
+        pid = int(stat.parent.name)
+        parents.setdefault(int(fields[1]), []).append(pid)
+        used[pid] = sum(map(int, fields[11:15])) / TICKS_A_SEC
+    total, queue = 0.0, [root]
+    while queue:
+        pid = queue.pop()
+        total += used.get(pid, 0.0)
+        queue.extend(parents.get(pid, []))
+    return total
+
+
+def ensure_peers() -> None:
+    marker = PEERS / "requirements.txt"
+    wanted = (HERE / "requirements.txt").read_text()
+    if marker.exists() and marker.read_text() == wanted:
+        return
+    venv.create(PEERS, with_pip=True, clear=True)
+    pip = [str(PEERS / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-r", str(HERE / "requirements.txt")], check=True)
+    marker.write_text(wanted)
+
+
+def median_drain(rounds: list[Drain]) -> Drain:
+    columns = (sorted(column) for column in zip(*(asdict(row).values() for row in rounds)))
+    return Drain(*(statistics.median(column) for column in columns))
+
+
+def run_drain(rounds: int, messages: int) -> dict[str, Any]:
+    ours: list[Drain] = []
+    original: list[Drain] = []
+    with endpoint() as at:
+        for number in range(rounds):
+            ours.append(drain(OURS, at, messages, f"bench-ours-{number}"))
+            original.append(drain(ORIGINAL, at, max(messages // 50, 500), f"bench-original-{number}"))
+            print(f"round {number + 1}: {ours[-1]} | original {original[-1]}", file=sys.stderr)
+    a, b = median_drain(ours), median_drain(original)
+    print(f"\ndrain of no-op tasks, concurrency {CONCURRENCY}, medians of {rounds} rounds")
+    print(f"  {'':<22}{'this':>12}{'PyQS 1.0.1':>14}{'ratio':>9}")
+    rows = [
+        ("tasks a second", a.tasks_a_sec, b.tasks_a_sec, "{:,.0f}"),
+        ("SQS requests a task", a.requests_a_task, b.requests_a_task, "{:.3f}"),
+        ("CPU microseconds a task", a.cpu_micros_a_task, b.cpu_micros_a_task, "{:,.0f}"),
+    ]
+    for name, mine, theirs, form in rows:
+        print(f"  {name:<24}{form.format(mine):>10}{form.format(theirs):>14}{mine / theirs:>9.2f}")
+    return {"ours": asdict(a), "original": asdict(b), "rounds": [asdict(row) for row in ours]}
+
+
+def run_idle(secs: float) -> dict[str, Any]:
+    with endpoint() as at:
+        mine = idle(OURS, at, "bench-idle-ours", secs)
+        theirs = idle(ORIGINAL, at, "bench-idle-original", secs)
+    print(f"\nidle on one queue, concurrency {CONCURRENCY}, over {secs:.0f} seconds")
+    print(f"  {'':<22}{'this':>12}{'PyQS 1.0.1':>14}")
+    print(f"  {'requests a minute':<24}{mine.requests_a_minute:>10.1f}{theirs.requests_a_minute:>14.1f}")
+    print(f"  {'CPU seconds a minute':<24}{mine.cpu_secs_a_minute:>10.3f}{theirs.cpu_secs_a_minute:>14.3f}")
+    return {"ours": asdict(mine), "original": asdict(theirs)}
+
+
+def main(argv: Optional[list[str]] = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", nargs="*", help="drain, idle (default: both)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--messages", type=int, default=50_000, help="no-ops that our worker drains in a round")
+    parser.add_argument("--idle-secs", type=float, default=60)
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    options = parser.parse_args(argv)
+    chosen = options.work or ["drain", "idle"]
+    if unknown := set(chosen) - {"drain", "idle"}:
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are drain and idle")
+    ensure_peers()
+    figures: dict[str, Any] = {}
+    if "drain" in chosen:
+        figures["drain"] = run_drain(options.rounds, options.messages)
+    if "idle" in chosen:
+        figures["idle"] = run_idle(options.idle_secs)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
