@@ -1,0 +1,152 @@
+//! What the core asks the driver to do.
+
+use std::time::Duration;
+
+use crate::event::Trouble;
+use crate::message::{MessageKey, PollId, ProcessId, QueueId, RequestId};
+use crate::time::Instant;
+
+/// Something that the driver must do, in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send `ReceiveMessage`; comes back as `Received` or `ReceiveFailed`.
+    Receive {
+        /// The request's name.
+        poll: PollId,
+        /// Where from.
+        queue: QueueId,
+        /// `MaxNumberOfMessages`, 1 to 10.
+        max: u8,
+        /// `WaitTimeSeconds`: whole seconds.
+        wait: Duration,
+        /// `VisibilityTimeout`: whole seconds.
+        visibility: Duration,
+        /// On FIFO queues: what `ReceiveRequestAttemptId` is to be made from. The same number
+        /// again means the same request again.
+        attempt: Option<u64>,
+    },
+    /// The core would rather not wait for this receive. The driver closes it if the endpoint
+    /// strands nothing then, else lets it come back; either way it comes back as an event.
+    AbandonReceive {
+        /// Which receive.
+        poll: PollId,
+    },
+    /// Give a task to a process.
+    Dispatch {
+        /// The process.
+        process: ProcessId,
+        /// The message.
+        message: MessageKey,
+        /// It must not begin at or after this moment.
+        lease_until: Instant,
+    },
+    /// What was given to the process and has not begun is to come back, by `TakenBack`.
+    TakeBack {
+        /// The process.
+        process: ProcessId,
+    },
+    /// Send `DeleteMessageBatch`; comes back as `Deleted`.
+    Delete {
+        /// The request's name.
+        request: RequestId,
+        /// Where.
+        queue: QueueId,
+        /// 1 to 10 of them.
+        messages: Vec<MessageKey>,
+    },
+    /// Send `ChangeMessageVisibilityBatch`; comes back as `VisibilityChanged`.
+    ChangeVisibility {
+        /// The request's name.
+        request: RequestId,
+        /// Where.
+        queue: QueueId,
+        /// 1 to 10 of them, each with its new visibility timeout in whole seconds.
+        messages: Vec<(MessageKey, Duration)>,
+    },
+    /// End a process by force; comes back as `ProcessGone`.
+    Kill {
+        /// The process.
+        process: ProcessId,
+    },
+    /// The core is done with this delivery: body and receipt can go.
+    Forget {
+        /// The delivery.
+        message: MessageKey,
+    },
+    /// Something that logs, metrics or tests may want to know.
+    Report(Report),
+    /// After a stop: everything is acknowledged or given back. No action follows.
+    Done,
+}
+
+/// Something worth telling. A report about a message comes before its [`Action::Forget`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A task runs whose lease could not be kept: SQS may deliver its message again. Once a
+    /// delivery.
+    LeaseLost {
+        /// The message.
+        message: MessageKey,
+        /// Its queue.
+        queue: QueueId,
+    },
+    /// A message was dropped unstarted since its lease had lapsed, or too little of it was left.
+    /// SQS delivers it again.
+    LeaseLapsedBeforeStart {
+        /// The message.
+        message: MessageKey,
+        /// Its queue.
+        queue: QueueId,
+    },
+    /// A message can't be read or run. It is left for the dead-letter queue.
+    PoisonSeen {
+        /// The message.
+        message: MessageKey,
+        /// Its queue.
+        queue: QueueId,
+        /// After this long it is delivered again: a newer worker may know the task.
+        hidden_for: Duration,
+    },
+    /// The process that ran this message died of it.
+    TaskCrashed {
+        /// The message.
+        message: MessageKey,
+        /// The process that died.
+        process: ProcessId,
+    },
+    /// A message that had succeeded here was delivered again, and is deleted without running.
+    DuplicateDeleted {
+        /// The new delivery.
+        message: MessageKey,
+        /// Its queue.
+        queue: QueueId,
+    },
+    /// A message that is still held here was delivered again: its earlier lease was lost.
+    Redelivered {
+        /// The new delivery.
+        message: MessageKey,
+        /// The earlier one.
+        earlier: MessageKey,
+    },
+    /// A message whose task succeeded could not be deleted. If it comes back to this worker, it is
+    /// deleted without running; another worker would run it.
+    DeleteGivenUp {
+        /// The message.
+        message: MessageKey,
+        /// Its queue.
+        queue: QueueId,
+    },
+    /// The polls of a queue began to fail. Tried again for ever; told once until it recovers, and
+    /// again when the kind of trouble changes.
+    PollTrouble {
+        /// The queue.
+        queue: QueueId,
+        /// What is wrong.
+        trouble: Trouble,
+    },
+    /// The polls of a queue work again.
+    PollRecovered {
+        /// The queue.
+        queue: QueueId,
+    },
+}

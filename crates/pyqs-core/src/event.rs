@@ -1,0 +1,145 @@
+//! What the driver tells the core.
+
+use std::time::Duration;
+
+use crate::message::{
+    Arrival, MessageKey, PollId, ProcessId, QueueAttributes, QueueId, RequestId, Share,
+};
+
+/// Something that happened outside.
+///
+/// Every request that an [`Action`](crate::Action) asked for must come back as an event, once,
+/// also when it failed. Events about things that the core does not know (any more) are harmless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A tick, or the wake-up that was asked for. Always harmless.
+    Timer,
+    /// A queue to work on was found. Known ones are left as they are.
+    QueueAdded {
+        /// The driver's number for it.
+        queue: QueueId,
+        /// What SQS says of it.
+        attributes: QueueAttributes,
+        /// What the user says of it.
+        share: Share,
+    },
+    /// A queue's attributes were read again.
+    QueueChanged {
+        /// The queue.
+        queue: QueueId,
+        /// What SQS says of it now.
+        attributes: QueueAttributes,
+    },
+    /// A receive came back, with messages or without.
+    Received {
+        /// Which receive.
+        poll: PollId,
+        /// In the order in which SQS gave them.
+        messages: Vec<Arrival>,
+    },
+    /// A receive failed, or was abandoned.
+    ReceiveFailed {
+        /// Which receive.
+        poll: PollId,
+        /// Why.
+        trouble: Trouble,
+    },
+    /// A delete request came back.
+    Deleted {
+        /// Which request.
+        request: RequestId,
+        /// What became of it.
+        reply: BatchReply,
+    },
+    /// A visibility request came back.
+    VisibilityChanged {
+        /// Which request.
+        request: RequestId,
+        /// What became of it.
+        reply: BatchReply,
+    },
+    /// A task process can take tasks.
+    ProcessReady {
+        /// The process.
+        process: ProcessId,
+        /// It is given no more than this many in all; tasks that it gave back do not count.
+        tasks_max: Option<u32>,
+    },
+    /// A task ended, well or not.
+    TaskEnded {
+        /// The message that was dispatched.
+        message: MessageKey,
+        /// How it ended.
+        outcome: Outcome,
+        /// How long it ran.
+        took: Duration,
+    },
+    /// The answer to [`Action::TakeBack`](crate::Action::TakeBack).
+    TakenBack {
+        /// The process.
+        process: ProcessId,
+        /// These had not begun and will not.
+        messages: Vec<MessageKey>,
+    },
+    /// A task process is gone. What it finished was reported before, by [`Event::TaskEnded`].
+    ProcessGone {
+        /// The process.
+        process: ProcessId,
+        /// What it was running, which is charged; all others that it was given had not begun.
+        culprit: Option<MessageKey>,
+    },
+    /// Stop. A second one with `now` set is obeyed too.
+    Stop {
+        /// Do not wait for running tasks or open polls.
+        now: bool,
+    },
+}
+
+/// The answer to a batch request: an entry for each message, or why there is none. A message
+/// without an entry counts as failed.
+pub type BatchReply = Result<Vec<(MessageKey, EntryReply)>, Trouble>;
+
+/// The answer for one entry of a batch request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryReply {
+    /// Done.
+    Done,
+    /// The receipt is not valid any more, or the message is not in flight: the lease was lost.
+    ReceiptExpired,
+    /// Worth a retry.
+    Failed,
+    /// No retry will help.
+    Refused,
+}
+
+/// Why a request has no proper answer. It may have been carried out nevertheless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// Too many requests, or too many messages in flight.
+    Throttled,
+    /// No connection, or it broke.
+    Unreachable,
+    /// No answer in time.
+    TimedOut,
+    /// The credentials do not allow it, or there are none.
+    Denied,
+    /// The queue is not there.
+    QueueMissing,
+    /// SQS's own failure.
+    ServerError,
+    /// SQS would not take the request as it is, or the answer made no sense.
+    Rejected,
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// The function returned.
+    Succeeded,
+    /// It raised.
+    Failed,
+    /// It can't be run here: unknown or refused task, arguments that can't be read.
+    Unrunnable,
+    /// The process saw, before it began, that the lease had lapsed.
+    NotStarted,
+}

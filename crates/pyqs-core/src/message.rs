@@ -1,0 +1,117 @@
+//! What a message is to the core: names, and nothing of its content.
+
+use std::time::Duration;
+
+/// A queue, as the driver numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QueueId(pub u32);
+
+/// One receive request; given by the core, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PollId(pub u64);
+
+/// One delete or visibility request; given by the core, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// One delivery of a message. Given by the driver, unique per delivery and increasing, so that a
+/// redelivery of the same message is another key (and, at the driver, another receipt).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageKey(pub u64);
+
+/// A task process, or whatever else runs one task at a time. Given by the driver, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessId(pub u32);
+
+/// Messages that are expected to take about as long: the driver numbers each pair of queue and
+/// task name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskKind(pub u32);
+
+/// The logical id of a message: the same for each delivery.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(Box<str>);
+
+impl MessageId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<Box<str>>> From<T> for MessageId {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
+/// The message group of a FIFO queue's message, unique within its queue only.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(Box<str>);
+
+impl GroupId {
+    /// The group's name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<Box<str>>> From<T> for GroupId {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
+/// A message that a receive brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// This delivery.
+    pub key: MessageKey,
+    /// The message.
+    pub id: MessageId,
+    /// SQS's `ApproximateReceiveCount`, this receive included.
+    pub receive_count: u32,
+    /// The message group, on a FIFO queue only. The tenant of a standard queue's message is none
+    /// of the core's business: it locks nothing.
+    pub group: Option<GroupId>,
+    /// What the driver could tell of it.
+    pub work: Work,
+}
+
+/// What a message asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// A task of this kind.
+    Task(TaskKind),
+    /// The driver could not read it. It keeps the reason, by the message's key.
+    Poison,
+}
+
+/// What the core must know of a queue's attributes. Read again by the driver every few minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueAttributes {
+    /// The queue's own `VisibilityTimeout`: whole seconds.
+    pub visibility_timeout: Duration,
+    /// Whether message groups order and lock.
+    pub is_fifo: bool,
+    /// `maxReceiveCount` of the redrive policy, if there is one.
+    pub receives_max: Option<u32>,
+}
+
+/// What part of the slots a queue gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// `email:3` has three times the share of `sms`. Zero is read as one.
+    pub weight: u32,
+    /// `email=5` runs at most five at once.
+    pub tasks_max: Option<u32>,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self {
+            weight: 1,
+            tasks_max: None,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! How things stand, as a value to look at.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::message::QueueId;
+use crate::time::Instant;
+
+/// A consumer's state at one moment, for dashboards, metrics and tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Each queue.
+    pub queues: BTreeMap<QueueId, QueueSnapshot>,
+    /// Processes that can take or are running tasks.
+    pub processes: usize,
+    /// Of these, the ones that were given something which has not ended.
+    pub processes_busy: usize,
+    /// A stop was asked for.
+    pub is_stopping: bool,
+    /// What happened since the start.
+    pub counters: Counters,
+}
+
+/// One queue's state at one moment. Each held message is in exactly one of the four counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueSnapshot {
+    /// Received, not started.
+    pub buffered: usize,
+    /// Given to processes, not ended.
+    pub running: usize,
+    /// Succeeded; the delete is not confirmed.
+    pub deleting: usize,
+    /// Failed, poison, or given back; the change of visibility is not confirmed.
+    pub releasing: usize,
+    /// Receives that have not come back.
+    pub polls: usize,
+    /// When a poll last came back with an answer of SQS: its age is the liveness of this queue.
+    pub polled_at: Option<Instant>,
+    /// Polls fail at present.
+    pub is_troubled: bool,
+    /// How long its tasks take, by a moving mean; unknown before the first one ended.
+    pub task_mean: Option<Duration>,
+}
+
+/// What happened since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Deliveries taken in.
+    pub received: u64,
+    /// Tasks given to processes; one that was taken back and given again counts twice.
+    pub dispatched: u64,
+    /// Tasks that succeeded.
+    pub succeeded: u64,
+    /// Tasks that failed, crashes included.
+    pub failed: u64,
+    /// Tasks whose process died of them.
+    pub crashed: u64,
+    /// Deliveries that could not be read or run.
+    pub poison: u64,
+    /// Deletes confirmed.
+    pub deleted: u64,
+    /// Deletes given up.
+    pub deletes_given_up: u64,
+    /// Redeliveries deleted without running.
+    pub duplicates_deleted: u64,
+    /// Redeliveries of a message still held.
+    pub redelivered: u64,
+    /// Messages dropped unstarted on a lapsed lease.
+    pub lapsed_before_start: u64,
+    /// Leases lost while the task ran.
+    pub leases_lost: u64,
+    /// Replies slower than the allowance for their transit, as far as they could be seen.
+    pub slow_replies: u64,
+    /// Messages made visible again unstarted.
+    pub given_back: u64,
+    /// Receives that failed.
+    pub polls_failed: u64,
+}
