@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: ours and its peers, each in an environment of its own, in one run.
+//! `cargo xtask bench`: ours and its peers on one endpoint, in one run.
 
 use std::process::ExitCode;
 
@@ -15,19 +15,11 @@ pub(crate) struct Args {
     args: Vec<String>,
 }
 
-/// Installs ours into `.venv` and the peers into `bench/.venv` (the original PyQS has the same import name), then
-/// runs `bench/run.py` with the peers' interpreter. `PYQS_BENCH_PYTHON` names the interpreter that has ours.
+/// Installs the package and runs the benchmark, which keeps its peers in an environment of their own (the original
+/// PyQS has the same import name).
 pub(crate) fn run(project: &Project, args: &Args) -> Result<ExitCode> {
-    let ours = Venv::of_project(project)?;
-    ours.install_package()?;
-    let peers = Venv::at(project, "bench/.venv")?;
-    peers.install_requirements("bench/requirements.txt")?;
+    let venv = Venv::of_project(project)?;
+    venv.install_package()?;
     heading("bench/run.py");
-    pass_through(
-        peers
-            .python()
-            .arg("bench/run.py")
-            .args(&args.args)
-            .env("PYQS_BENCH_PYTHON", ours.bin("python")),
-    )
+    pass_through(venv.python().arg("bench/run.py").args(&args.args))
 }

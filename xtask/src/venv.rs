@@ -1,4 +1,4 @@
-//! Virtual environments: one for the project (`.venv`), one for the benchmark's peers (`bench/.venv`).
+//! The project's virtual environment, `.venv`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ const PROBE: &str = "\
 import importlib.util, sys
 print(*sys.version_info[:2], all(importlib.util.find_spec(name) for name in ('venv', 'ensurepip')))";
 
-/// A virtual environment that works.
+/// The environment, made and working.
 pub(crate) struct Venv<'project> {
     project: &'project Project,
     folder: PathBuf,
@@ -25,21 +25,16 @@ pub(crate) struct Venv<'project> {
 impl<'project> Venv<'project> {
     /// The project's own environment, made where it is missing, broken or of another Python.
     pub(crate) fn of_project(project: &'project Project) -> Result<Self> {
-        Self::at(project, ".venv")
-    }
-
-    /// An environment in the given folder of the project.
-    pub(crate) fn at(project: &'project Project, folder: &str) -> Result<Self> {
         let venv = Self {
             project,
-            folder: project.path(folder),
+            folder: project.path(".venv"),
         };
         let base = Interpreter::find()?;
         if venv.works_with(&base) {
             return Ok(venv);
         }
         heading(&format!(
-            "making {folder} with {} (Python {})",
+            "making .venv with {} (Python {})",
             base.program,
             base.version_text()
         ));
