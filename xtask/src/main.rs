@@ -41,15 +41,21 @@ enum Chore {
     Bench(bench::Args),
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
     let chore = Chore::parse();
-    let project = Project::find();
+    carry_out(&chore, &Project::find()).unwrap_or_else(|error| {
+        eprintln!("cargo xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn carry_out(chore: &Chore, project: &Project) -> Result<ExitCode> {
     match chore {
-        Chore::Demo(args) => demo::run(&project, &args),
-        Chore::Test(args) => test::run(&project, &args),
-        Chore::Check => check::run(&project),
-        Chore::Tidy => tidy::must_pass(&project).map(|()| ExitCode::SUCCESS),
-        Chore::GenDocs => docs::write(&project),
-        Chore::Bench(args) => bench::run(&project, &args),
+        Chore::Demo(args) => demo::run(project, args),
+        Chore::Test(args) => test::run(project, args),
+        Chore::Check => check::run(project),
+        Chore::Tidy => tidy::must_pass(project).map(|()| ExitCode::SUCCESS),
+        Chore::GenDocs => docs::write(project),
+        Chore::Bench(args) => bench::run(project, args),
     }
 }

@@ -33,17 +33,17 @@ impl<'project> Venv<'project> {
         if venv.works_with(&base) {
             return Ok(venv);
         }
-        heading(&format!(
-            "making .venv with {} (Python {})",
-            base.program,
-            base.version_text()
-        ));
         if !base.makes_environments {
             bail!(
                 "{} has no venv module with pip; on Debian and Ubuntu: apt-get install python3-venv",
                 base.program
             );
         }
+        heading(&format!(
+            "making .venv with {} (Python {})",
+            base.program,
+            base.version_text()
+        ));
         must(
             project
                 .command(&base.program)
