@@ -21,6 +21,8 @@ pub enum SqsError {
     BadCredentials(Box<Failure>),
     /// No credentials were found. A person must give some.
     NoCredentials(Box<Failure>),
+    /// A source of credentials was found, but it gave none this time. Try again.
+    CredentialsUnavailable(Box<Failure>),
     /// The queue is not there.
     QueueMissing(Box<Failure>),
     /// SQS will never take this call as it is.
@@ -32,8 +34,20 @@ impl fmt::Display for SqsError {
         let failure = self.failure();
         match self {
             Self::Throttled(_) => write!(f, "SQS throttles {failure}; try again at a lower rate"),
-            Self::Unreachable(_) => write!(f, "can't reach SQS for {failure}; {CHECK_THE_WAY}"),
-            Self::TimedOut(_) => write!(f, "SQS did not answer {failure}; {CHECK_THE_WAY}"),
+            Self::Unreachable(_) => {
+                write!(
+                    f,
+                    "can't reach SQS{} for {failure}; {CHECK_THE_WAY}",
+                    At(failure)
+                )
+            }
+            Self::TimedOut(_) => {
+                write!(
+                    f,
+                    "SQS{} did not answer {failure}; {CHECK_THE_WAY}",
+                    At(failure)
+                )
+            }
             Self::ServerError(_) => write!(f, "SQS is in trouble at {failure}; try again later"),
             Self::Denied(_) => write!(
                 f,
@@ -47,6 +61,11 @@ impl fmt::Display for SqsError {
             Self::NoCredentials(_) => {
                 write!(f, "no AWS credentials for {failure}; {GIVE_CREDENTIALS}")
             }
+            Self::CredentialsUnavailable(_) => write!(
+                f,
+                "no AWS credentials could be had for {failure}; check the profile, the role or \
+                 the command that is to give them"
+            ),
             Self::QueueMissing(_) => write!(
                 f,
                 "no such queue at {failure}; create it, or check its name and the region"
@@ -75,7 +94,8 @@ impl SqsError {
             Self::Throttled(_)
             | Self::Unreachable(_)
             | Self::TimedOut(_)
-            | Self::ServerError(_) => true,
+            | Self::ServerError(_)
+            | Self::CredentialsUnavailable(_) => true,
             Self::Denied(_)
             | Self::BadCredentials(_)
             | Self::NoCredentials(_)
@@ -86,7 +106,10 @@ impl SqsError {
 
     /// Whether only other credentials can help.
     pub fn is_about_credentials(&self) -> bool {
-        matches!(self, Self::BadCredentials(_) | Self::NoCredentials(_))
+        matches!(
+            self,
+            Self::BadCredentials(_) | Self::NoCredentials(_) | Self::CredentialsUnavailable(_)
+        )
     }
 
     /// What failed, on which queue.
@@ -99,6 +122,7 @@ impl SqsError {
             | Self::Denied(failure)
             | Self::BadCredentials(failure)
             | Self::NoCredentials(failure)
+            | Self::CredentialsUnavailable(failure)
             | Self::QueueMissing(failure)
             | Self::Rejected(failure) => failure,
         }
@@ -112,6 +136,8 @@ pub struct Failure {
     pub action: &'static str,
     /// The name of the queue, where the action is about one.
     pub queue: Option<String>,
+    /// Scheme, host and port of the endpoint, where a request was made.
+    pub endpoint: Option<String>,
     /// SQS's error code without its namespace, where SQS answered with one.
     pub code: Option<String>,
     /// What SQS or the network said; one line.
@@ -133,6 +159,18 @@ impl fmt::Display for Failure {
             write!(f, " ({code})")?;
         }
         Ok(())
+    }
+}
+
+/// ` at http://127.0.0.1:9324`, where the endpoint is known.
+struct At<'a>(&'a Failure);
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.endpoint {
+            Some(endpoint) => write!(f, " at {endpoint}"),
+            None => Ok(()),
+        }
     }
 }
 

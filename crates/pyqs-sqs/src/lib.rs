@@ -7,16 +7,24 @@
 //!
 //! In reading order: [`Sqs`] (module `port`), its values (`queue`, `message`), its failures
 //! (`error`), how to reach it (`options`, `aws`), and what queue names may look like ([`names`],
-//! [`pattern`]).
+//! [`pattern`], `argument`).
 
+mod argument;
+mod aws;
 mod error;
 mod message;
+pub mod names;
 mod options;
+pub mod pattern;
 mod port;
 mod queue;
 
+pub use argument::{QueueArgument, QueueArgumentError, WEIGHT_MAX};
+pub use aws::{AwsSqs, CALL_TIMEOUT, ConnectError, RECEIVE_SLACK, connect};
 pub use error::{EntryError, Failure, SqsError};
 pub use message::{AttributeValue, Outgoing, Receipt, ReceiveRequest, Received};
+pub use names::NameError;
 pub use options::ConnectOptions;
+pub use pattern::Pattern;
 pub use port::{BATCH_ENTRIES_MAX, Sqs};
 pub use queue::{MessageCounts, QueueAttributes, QueueUrl};

@@ -1,0 +1,180 @@
+//! Queues as they are given on the command line.
+
+use crate::pattern::Pattern;
+
+/// The largest weight of a queue.
+pub const WEIGHT_MAX: u32 = 1000;
+
+/// One queue argument: a name or pattern, maybe with its weight (`email:3`) and the most tasks of
+/// it that may run at once (`email=5`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueArgument {
+    /// The name or pattern.
+    pub name: String,
+    /// Its weight against other queues, 1 to [`WEIGHT_MAX`]; 1 where none is given.
+    pub weight: u32,
+    /// The most tasks at once, at least 1; `None` for no limit of its own.
+    pub tasks_max: Option<u32>,
+}
+
+/// What is wrong with a queue argument.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueArgumentError {
+    /// There is a weight or a limit, but no name.
+    #[error("\"{argument}\" names no queue; write NAME:WEIGHT or NAME=TASKS")]
+    NoName {
+        /// What was given.
+        argument: String,
+    },
+    /// It is a URL or an ARN.
+    #[error("\"{argument}\" is a URL or an ARN; give the queue's name, which is its last part")]
+    NotAName {
+        /// What was given.
+        argument: String,
+    },
+    /// The weight is no number from 1 to 1000.
+    #[error("the weight in \"{argument}\" is not a whole number from 1 to {WEIGHT_MAX}")]
+    Weight {
+        /// What was given.
+        argument: String,
+    },
+    /// The limit is no number from 1.
+    #[error("the most tasks at once in \"{argument}\" is not a whole number from 1")]
+    TasksMax {
+        /// What was given.
+        argument: String,
+    },
+}
+
+impl QueueArgument {
+    /// Reads all queues of a command line, each word of which may hold several, apart by commas or
+    /// white space.
+    ///
+    /// ```
+    /// use pyqs_sqs::QueueArgument;
+    /// let queues = QueueArgument::parse_all(["email:3,sms", "report=1"]).unwrap();
+    /// assert_eq!(queues.len(), 3);
+    /// assert_eq!((queues[0].weight, queues[2].tasks_max), (3, Some(1)));
+    /// ```
+    pub fn parse_all(
+        words: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<Vec<Self>, QueueArgumentError> {
+        let mut queues = Vec::new();
+        for word in words {
+            let pieces = word.as_ref().split(|c: char| c == ',' || c.is_whitespace());
+            for piece in pieces.filter(|piece| !piece.is_empty()) {
+                queues.push(Self::parse(piece)?);
+            }
+        }
+        Ok(queues)
+    }
+
+    /// The pattern that it is.
+    pub fn pattern(&self, is_exact: bool) -> Pattern {
+        if is_exact {
+            Pattern::exact(&*self.name)
+        } else {
+            Pattern::new(&*self.name)
+        }
+    }
+
+    fn parse(argument: &str) -> Result<Self, QueueArgumentError> {
+        let own = || argument.to_owned();
+        if argument.contains("://") || argument.starts_with("arn:") {
+            return Err(QueueArgumentError::NotAName { argument: own() });
+        }
+        let (rest, tasks_max) = match argument.rsplit_once('=') {
+            Some((rest, tasks_max)) => {
+                let tasks_max = whole_number(tasks_max, u32::MAX);
+                let error = || QueueArgumentError::TasksMax { argument: own() };
+                (rest, Some(tasks_max.ok_or_else(error)?))
+            }
+            None => (argument, None),
+        };
+        let (name, weight) = match rest.rsplit_once(':') {
+            Some((name, weight)) => {
+                let error = || QueueArgumentError::Weight { argument: own() };
+                (name, whole_number(weight, WEIGHT_MAX).ok_or_else(error)?)
+            }
+            None => (rest, 1),
+        };
+        if name.is_empty() {
+            return Err(QueueArgumentError::NoName { argument: own() });
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            weight,
+            tasks_max,
+        })
+    }
+}
+
+/// 1 to `max`.
+fn whole_number(text: &str, max: u32) -> Option<u32> {
+    text.parse()
+        .ok()
+        .filter(|number| (1..=max).contains(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{QueueArgument, QueueArgumentError};
+
+    #[track_caller]
+    fn check(words: &[&str], expected: &[(&str, u32, Option<u32>)]) {
+        let got = QueueArgument::parse_all(words).unwrap();
+        let got: Vec<_> = got
+            .iter()
+            .map(|queue| (&*queue.name, queue.weight, queue.tasks_max))
+            .collect();
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn commas_and_spaces_divide() {
+        check(&["a", "b"], &[("a", 1, None), ("b", 1, None)]);
+        check(
+            &["a,b c"],
+            &[("a", 1, None), ("b", 1, None), ("c", 1, None)],
+        );
+        check(&["a,, b ,"], &[("a", 1, None), ("b", 1, None)]);
+        check(&["", ","], &[]);
+        check(
+            &["email*", "[!a]x"],
+            &[("email*", 1, None), ("[!a]x", 1, None)],
+        );
+    }
+
+    #[test]
+    fn weights_and_limits() {
+        check(&["email=5"], &[("email", 1, Some(5))]);
+        check(&["email:3"], &[("email", 3, None)]);
+        check(&["email*:3=5"], &[("email*", 3, Some(5))]);
+        check(&["a:1000"], &[("a", 1000, None)]);
+    }
+
+    #[test]
+    fn errors_name_what_was_given() {
+        let check = |argument: &str, is_it: fn(&QueueArgumentError) -> bool| {
+            let error = QueueArgument::parse_all([argument]).unwrap_err();
+            assert!(is_it(&error), "{error:?}");
+            assert!(error.to_string().contains(argument), "{error}");
+        };
+        check("a=0", |e| matches!(e, QueueArgumentError::TasksMax { .. }));
+        check("a=", |e| matches!(e, QueueArgumentError::TasksMax { .. }));
+        check("a=5:3", |e| {
+            matches!(e, QueueArgumentError::TasksMax { .. })
+        });
+        check("a:x", |e| matches!(e, QueueArgumentError::Weight { .. }));
+        check("a:0", |e| matches!(e, QueueArgumentError::Weight { .. }));
+        check("a:1001", |e| matches!(e, QueueArgumentError::Weight { .. }));
+        check("=5", |e| matches!(e, QueueArgumentError::NoName { .. }));
+        check("http://h:1/0/a", |e| {
+            matches!(e, QueueArgumentError::NotAName { .. })
+        });
+        check("arn:aws:sqs:a:0:q", |e| {
+            matches!(e, QueueArgumentError::NotAName { .. })
+        });
+    }
+}
