@@ -1,0 +1,84 @@
+//! What can be received next, and what stands behind it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::fifo::{Groups, Place};
+use crate::ids::MessageKey;
+use crate::message::Phase;
+
+/// The order in which a queue gives out its messages. No operation looks at more messages than
+/// it gives out.
+#[derive(Debug)]
+pub(crate) enum Line {
+    /// The oldest first, as well as one can.
+    Standard(BTreeSet<MessageKey>),
+    /// In order within each message group.
+    Fifo(Groups),
+}
+
+impl Line {
+    pub(crate) fn new(is_fifo: bool) -> Self {
+        if is_fifo {
+            Self::Fifo(Groups::default())
+        } else {
+            Self::Standard(BTreeSet::new())
+        }
+    }
+
+    pub(crate) fn enter(&mut self, key: MessageKey, group: Option<&Arc<str>>, phase: Phase) {
+        match self {
+            Self::Standard(ready) => {
+                if phase == Phase::Ready {
+                    ready.insert(key);
+                }
+            }
+            Self::Fifo(groups) => groups.enter(expect_group(group), key, place(phase)),
+        }
+    }
+
+    pub(crate) fn leave(&mut self, key: MessageKey, group: Option<&Arc<str>>, phase: Phase) {
+        match self {
+            Self::Standard(ready) => {
+                if phase == Phase::Ready {
+                    ready.remove(&key);
+                }
+            }
+            Self::Fifo(groups) => groups.leave(expect_group(group), key, place(phase)),
+        }
+    }
+
+    /// Up to `max` messages to give out now.
+    pub(crate) fn next_batch(&self, max: usize) -> Vec<MessageKey> {
+        match self {
+            Self::Standard(ready) => ready.iter().copied().take(max).collect(),
+            Self::Fifo(groups) => groups.next_batch(max),
+        }
+    }
+
+    pub(crate) fn has_any(&self) -> bool {
+        match self {
+            Self::Standard(ready) => !ready.is_empty(),
+            Self::Fifo(groups) => groups.has_available(),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::Standard(ready) => ready.clear(),
+            Self::Fifo(groups) => groups.clear(),
+        }
+    }
+}
+
+fn expect_group(group: Option<&Arc<str>>) -> &Arc<str> {
+    group.expect("sends and loads without a group are refused on FIFO queues")
+}
+
+fn place(phase: Phase) -> Place {
+    match phase {
+        Phase::Ready => Place::Ready,
+        Phase::Delayed { .. } => Place::Delayed,
+        Phase::InFlight { .. } => Place::InFlight,
+    }
+}
