@@ -1,1 +1,39 @@
-//! The extension module `pyqs._pyqs`: translation only.
+//! The extension module `pyqs._pyqs`: translates between Python and the Rust crates, and decides nothing.
+//!
+//! It does not know what a task is allowed to run, how a worker's processes are forked, or what is logged: that is
+//! Python's, in `python/pyqs`. Whatever waits releases the interpreter lock, and where a person may be waiting for it
+//! answers Ctrl-C.
+//!
+//! Modules in reading order: `cli`, the command line; `settings`, a worker's settings as one object; `manager`, the
+//! manager's process and the ledger; `channel` and `job`, a task process's work; `message` and `values`, bodies as
+//! Python objects; `producer`, sending; `errors`, Rust's errors as Python's; `descriptor`, files passed as numbers;
+//! `host`, what the operating system knows of this process. `_pyqs.pyi` beside the Python package says the same in
+//! Python's words, and a test compares the two.
+
+mod channel;
+mod cli;
+mod descriptor;
+mod errors;
+mod host;
+mod job;
+mod manager;
+mod message;
+mod producer;
+mod settings;
+mod values;
+
+use pyo3::prelude::*;
+
+/// The module as Python imports it. Importing it starts nothing.
+#[pymodule]
+fn _pyqs(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    cli::register(module)?;
+    settings::register(module)?;
+    manager::register(module)?;
+    channel::register(module)?;
+    job::register(module)?;
+    message::register(module)?;
+    producer::register(module)?;
+    host::register(module)
+}

@@ -1,0 +1,21 @@
+//! The command line.
+
+use pyo3::IntoPyObjectExt;
+use pyo3::prelude::*;
+
+use crate::settings::WorkerSettings;
+
+/// Carries out a command line without the program's name: an exit code, or a worker to be started.
+#[pyfunction]
+fn cli(py: Python<'_>, argv: Vec<String>) -> PyResult<Bound<'_, PyAny>> {
+    match py.detach(|| pyqs_cli::run(argv)) {
+        pyqs_cli::Outcome::Exit(code) => code.into_bound_py_any(py),
+        pyqs_cli::Outcome::Worker(settings) => {
+            WorkerSettings::from(*settings).into_bound_py_any(py)
+        }
+    }
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(cli, module)?)
+}

@@ -1,0 +1,65 @@
+//! Rust's errors as the classes of `pyqs.errors`: one match an enum, by what the caller can do.
+
+use std::error::Error;
+
+use pyo3::prelude::*;
+use pyqs_formats::Undecodable;
+use pyqs_sqs::SqsError;
+
+/// The classes, which are defined in Python. Each is looked up when it is first raised.
+mod classes {
+    #![allow(missing_docs, unreachable_pub)] // Their documentation is Python's.
+
+    use pyo3::import_exception;
+
+    import_exception!(pyqs.errors, AccessDenied);
+    import_exception!(pyqs.errors, CredentialsError);
+    import_exception!(pyqs.errors, EndpointTimeout);
+    import_exception!(pyqs.errors, EndpointUnreachable);
+    import_exception!(pyqs.errors, MessageTooLarge);
+    import_exception!(pyqs.errors, QueueMissing);
+    import_exception!(pyqs.errors, QueueNameInvalid);
+    import_exception!(pyqs.errors, RequestRejected);
+    import_exception!(pyqs.errors, ServiceError);
+    import_exception!(pyqs.errors, SettingsInvalid);
+    import_exception!(pyqs.errors, Throttled);
+    import_exception!(pyqs.errors, UndecodableMessage);
+}
+
+pub(crate) use classes::{SettingsInvalid, UndecodableMessage};
+
+pub(crate) fn undecodable(error: &Undecodable) -> PyErr {
+    UndecodableMessage::new_err(error.to_string())
+}
+
+pub(crate) fn sqs(error: &SqsError) -> PyErr {
+    let text = with_causes(error);
+    match error {
+        SqsError::Throttled(_) => classes::Throttled::new_err(text),
+        SqsError::Unreachable(_) => classes::EndpointUnreachable::new_err(text),
+        SqsError::TimedOut(_) => classes::EndpointTimeout::new_err(text),
+        SqsError::ServerError(_) => classes::ServiceError::new_err(text),
+        SqsError::Denied(_) => classes::AccessDenied::new_err(text),
+        SqsError::BadCredentials(_) | SqsError::NoCredentials(_) => {
+            classes::CredentialsError::new_err(text)
+        }
+        SqsError::QueueMissing(_) => classes::QueueMissing::new_err(text),
+        // `Rejected`, and what SQS may come to say later.
+        _ => classes::RequestRejected::new_err(text),
+    }
+}
+
+/// The error's line, then those of its causes.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let line = error.to_string();
+        if !text.contains(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,175 @@
+//! A worker's settings as one Python object.
+
+use std::time::Duration;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyqs_worker::LogLevel;
+
+use crate::errors::SettingsInvalid;
+
+/// See [`pyqs_worker::WorkerSettings`]; times are in seconds, and how to reach SQS lies beside the rest.
+#[pyclass(module = "pyqs._pyqs")]
+pub(crate) struct WorkerSettings(pub(crate) pyqs_worker::WorkerSettings);
+
+impl From<pyqs_worker::WorkerSettings> for WorkerSettings {
+    fn from(settings: pyqs_worker::WorkerSettings) -> Self {
+        Self(settings)
+    }
+}
+
+#[pymethods]
+impl WorkerSettings {
+    /// Settings by name; those not given, or `None`, have their defaults.
+    #[new]
+    #[pyo3(signature = (**fields))]
+    fn new(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let mut settings = pyqs_worker::WorkerSettings::default();
+        for (name, value) in fields.into_iter().flatten() {
+            if !value.is_none() {
+                set(&mut settings, &name.extract::<String>()?, &value)?;
+            }
+        }
+        if settings.queues.is_empty() {
+            return Err(SettingsInvalid::new_err(
+                "no queue is given: name at least one queue or pattern",
+            ));
+        }
+        Ok(Self(settings))
+    }
+
+    #[getter]
+    fn queues(&self) -> Vec<String> {
+        self.0.queues.clone()
+    }
+
+    #[getter]
+    fn concurrency(&self) -> u32 {
+        self.0.concurrency
+    }
+
+    #[getter]
+    fn log_level(&self) -> &str {
+        self.0.log_level.name()
+    }
+
+    #[setter]
+    fn set_log_level(&mut self, name: &str) -> PyResult<()> {
+        self.0.log_level = log_level(name)?;
+        Ok(())
+    }
+
+    #[getter]
+    fn region(&self) -> Option<&str> {
+        self.0.connection.region.as_deref()
+    }
+
+    #[getter]
+    fn access_key_id(&self) -> Option<&str> {
+        self.0.connection.access_key_id.as_deref()
+    }
+
+    #[getter]
+    fn secret_access_key(&self) -> Option<&str> {
+        self.0.connection.secret_access_key.as_deref()
+    }
+
+    #[getter]
+    fn endpoint_url(&self) -> Option<&str> {
+        self.0.connection.endpoint_url.as_deref()
+    }
+
+    #[getter]
+    fn shutdown_timeout(&self) -> Option<f64> {
+        self.0.shutdown_timeout.map(|timeout| timeout.as_secs_f64())
+    }
+
+    #[getter]
+    fn imports(&self) -> Vec<String> {
+        self.0.imports.clone()
+    }
+
+    #[getter]
+    fn preload(&self) -> Vec<String> {
+        self.0.preload.clone()
+    }
+
+    #[getter]
+    fn allow(&self) -> Vec<String> {
+        self.0.allow.clone()
+    }
+
+    #[getter]
+    fn registered_only(&self) -> bool {
+        self.0.registered_only
+    }
+}
+
+/// Sets one field. A name that is none of the fields is an error as Python's own calls have it.
+fn set(
+    settings: &mut pyqs_worker::WorkerSettings,
+    name: &str,
+    value: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    match name {
+        "queues" => settings.queues = field(name, value)?,
+        "concurrency" => settings.concurrency = count(name, value)?.max(1),
+        "log_level" => settings.log_level = log_level(&field::<String>(name, value)?)?,
+        "region" => settings.connection.region = field(name, value)?,
+        "access_key_id" => settings.connection.access_key_id = field(name, value)?,
+        "secret_access_key" => settings.connection.secret_access_key = field(name, value)?,
+        "endpoint_url" => settings.connection.endpoint_url = field(name, value)?,
+        "interval" => settings.interval = seconds(name, value)?,
+        "batchsize" => settings.batchsize = Some(count(name, value)?),
+        "prefetch_multiplier" => settings.prefetch_multiplier = Some(count(name, value)?),
+        "simple_worker" => settings.simple_worker = field(name, value)?,
+        "max_tasks_per_child" => settings.max_tasks_per_child = count(name, value)?,
+        "extend_visibility" => settings.extend_visibility = field(name, value)?,
+        "extend_visibility_max" => settings.extend_visibility_max = Some(seconds(name, value)?),
+        "shutdown_timeout" => settings.shutdown_timeout = Some(seconds(name, value)?),
+        "require_queues" => settings.require_queues = field(name, value)?,
+        "exact_patterns" => settings.exact_patterns = field(name, value)?,
+        "imports" => settings.imports = field(name, value)?,
+        "preload" => settings.preload = field(name, value)?,
+        "allow" => settings.allow = field(name, value)?,
+        "registered_only" => settings.registered_only = field(name, value)?,
+        _ => {
+            return Err(PyTypeError::new_err(format!(
+                "a worker has no setting {name:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn field<'py, T>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<T>
+where
+    T: FromPyObjectOwned<'py>,
+{
+    value.extract().map_err(|error| {
+        let error: PyErr = error.into();
+        SettingsInvalid::new_err(format!("{name}: {}", error.value(value.py())))
+    })
+}
+
+fn count(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u32> {
+    field(name, value).map_err(|_| {
+        SettingsInvalid::new_err(format!("{name} is {value}; give a whole number from 0 up"))
+    })
+}
+
+fn seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(field(name, value)?).map_err(|_| {
+        SettingsInvalid::new_err(format!("{name} is {value}; give seconds, 0 or more"))
+    })
+}
+
+fn log_level(name: &str) -> PyResult<LogLevel> {
+    name.parse::<LogLevel>()
+        .map_err(|error| SettingsInvalid::new_err(error.to_string()))
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<WorkerSettings>()
+}

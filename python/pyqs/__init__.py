@@ -1,0 +1,16 @@
+"""Tasks on Amazon SQS: the Python face of a Rust engine, a drop-in for PyQS.
+
+>>> from pyqs import task
+>>> @task(queue="email")
+... def send_email(subject, to): ...
+>>> message_id = send_email.delay("Hello", to="ada@example.org")
+
+Run the tasks with ``pyqs email``. Importing this package starts nothing: no thread, no runtime, no connection.
+"""
+
+from ._producer import configure
+from ._pyqs import __version__
+from .decorator import task
+
+__title__ = "pyqs"
+__all__ = ["__title__", "__version__", "configure", "task"]

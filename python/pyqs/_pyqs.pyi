@@ -1,0 +1,133 @@
+"""The Rust side of pyqs. Private: what users import is in the package around it."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, Optional, Union, final
+
+__version__: str
+
+def cli(argv: list[str]) -> Union[int, WorkerSettings]:
+    """Carry out a command line without the program's name: an exit code, or a worker to be started."""
+
+def run_manager(settings: WorkerSettings, control_fd: int, ledger: Ledger) -> int:
+    """Be the manager, in a process forked for it, until it is told to stop: an exit code. Takes over the descriptor."""
+
+def find_queues(settings: WorkerSettings) -> list[str]:
+    """The URLs of the queues that these settings name now."""
+
+def decode_message(body: str) -> dict[str, Any]:
+    """The task in a message body: ``task``, ``args``, ``kwargs``."""
+
+def region_name() -> str:
+    """The region that the environment and the profile files name, else ``us-east-1``."""
+
+def is_subreaper() -> bool:
+    """Whether orphans among this process's descendants become its children."""
+
+@final
+class WorkerSettings:
+    """What a worker is told. Times are in seconds. Defaults are the command's."""
+
+    def __new__(
+        cls,
+        *,
+        queues: list[str],
+        concurrency: Optional[int] = None,
+        log_level: Optional[str] = None,
+        region: Optional[str] = None,
+        access_key_id: Optional[str] = None,
+        secret_access_key: Optional[str] = None,
+        endpoint_url: Optional[str] = None,
+        interval: Optional[float] = None,
+        batchsize: Optional[int] = None,
+        prefetch_multiplier: Optional[int] = None,
+        simple_worker: Optional[bool] = None,
+        max_tasks_per_child: Optional[int] = None,
+        extend_visibility: Optional[bool] = None,
+        extend_visibility_max: Optional[float] = None,
+        shutdown_timeout: Optional[float] = None,
+        require_queues: Optional[bool] = None,
+        exact_patterns: Optional[bool] = None,
+        imports: Optional[list[str]] = None,
+        preload: Optional[list[str]] = None,
+        allow: Optional[list[str]] = None,
+        registered_only: Optional[bool] = None,
+    ) -> WorkerSettings: ...
+    log_level: str
+    @property
+    def queues(self) -> list[str]: ...
+    @property
+    def concurrency(self) -> int: ...
+    @property
+    def region(self) -> Optional[str]: ...
+    @property
+    def access_key_id(self) -> Optional[str]: ...
+    @property
+    def secret_access_key(self) -> Optional[str]: ...
+    @property
+    def endpoint_url(self) -> Optional[str]: ...
+    @property
+    def shutdown_timeout(self) -> Optional[float]: ...
+    @property
+    def imports(self) -> list[str]: ...
+    @property
+    def preload(self) -> list[str]: ...
+    @property
+    def allow(self) -> list[str]: ...
+    @property
+    def registered_only(self) -> bool: ...
+
+@final
+class Ledger:
+    """Memory shared by a manager and its task processes; made before they are forked."""
+
+    @staticmethod
+    def for_settings(settings: WorkerSettings) -> Ledger: ...
+
+@final
+class TaskChannel:
+    """A task process's end of the socket to the manager. Takes over the descriptor."""
+
+    def __new__(cls, fd: int, ledger: Ledger, slot: int) -> TaskChannel: ...
+    def __iter__(self) -> Iterator[Job]: ...
+    def __next__(self) -> Job:
+        """The next task. Ends the one before: one without a recorded outcome has failed."""
+    def record(self, outcome: Literal["succeeded", "failed", "unrunnable"]) -> None:
+        """How the running task ended, for good."""
+
+@final
+class Job:
+    """A task to run."""
+
+    @property
+    def message_id(self) -> str: ...
+    @property
+    def receipt_handle(self) -> str: ...
+    @property
+    def queue_url(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def fetch_time(self) -> float: ...
+    @property
+    def timeout(self) -> int: ...
+    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+        """Decode them. Raises ``UndecodableMessage``."""
+
+@final
+class Producer:
+    """Sends messages. Starts its threads at the first, in the process that sends."""
+
+    def __new__(
+        cls,
+        *,
+        region: Optional[str] = None,
+        access_key_id: Optional[str] = None,
+        secret_access_key: Optional[str] = None,
+        endpoint_url: Optional[str] = None,
+    ) -> Producer: ...
+    def send(self, queue: str, body: str, delay_seconds: int) -> str:
+        """Send a message; returns its id when SQS has it."""
+    def queue_url(self, queue: str) -> str:
+        """The queue's URL; a missing queue is created."""
+    def shutdown(self) -> None:
+        """End and join the threads."""

@@ -1,0 +1,199 @@
+"""From the task's name in a message to the function to call, and what may be called.
+
+Anybody who can write to a queue chooses the name, so the name alone must not be able to run anything. What runs:
+
+1. a function marked with ``@task`` in a module that is imported here;
+2. else, unless ``--registered-only``, what the name's import path leads to, if it is a function marked with ``@task``,
+   a Celery task, or the user's own: neither of the standard library, nor of site-packages, nor of pyqs itself.
+
+``--allow PATTERN`` admits more. Each module on the path is located, and judged, before it is imported, since an import
+runs code too. What it leads to is then judged by where *it* was defined: ``from subprocess import run`` in a user's
+module makes ``run`` no task.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import importlib
+import importlib.util
+import inspect
+import os
+import site
+import sys
+import sysconfig
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+from typing import Any, Callable
+
+from . import _registry
+from .errors import TaskRefused, UnknownTask
+
+Function = Callable[..., Any]
+
+PATH_CHARS_MAX = 1000
+"""Longer names are no tasks, and would only fill the log."""
+
+
+class Resolver:
+    """Finds tasks by name, and remembers those found."""
+
+    def __init__(self, allow: Sequence[str] = (), registered_only: bool = False) -> None:
+        self._allow = tuple(allow)
+        self._registered_only = registered_only
+        self._found: dict[str, Function] = {}
+
+    def resolve(self, path: str) -> Function:
+        """The function of this name. Raises :class:`UnknownTask` or :class:`TaskRefused`, whatever its modules do."""
+        function = _registry.find(path) or self._found.get(path)
+        if function is None:
+            try:
+                function = self._found[path] = self._find(path)
+            except (UnknownTask, TaskRefused):
+                raise
+            except BaseException as error:  # a module may do anything, sys.exit included; this process goes on
+                raise UnknownTask(f"looking for {path} raised {type(error).__name__}: {error}") from error
+        return function
+
+    def _find(self, path: str) -> Function:
+        module_name, _, name = path.rpartition(".")
+        if self._registered_only:
+            raise UnknownTask(f"{path} is no @task function of the modules imported here; name its module by --import")
+        if len(path) > PATH_CHARS_MAX or not module_name or not all(map(str.isidentifier, path.split("."))):
+            raise UnknownTask(f"{path[:PATH_CHARS_MAX]!r} is no import path like module.function")
+        module = self._import(path, module_name)
+        registered = _registry.find(path)  # the import may have registered it, under this very path
+        if registered is not None:
+            return registered
+        try:
+            found = getattr(module, name)
+        except AttributeError:
+            raise UnknownTask(f"module {module_name} has no {name}{_hint(module_name)}") from None
+        self._judge(path, found)
+        return found  # type: ignore[no-any-return]
+
+    def _import(self, path: str, module_name: str) -> ModuleType:
+        """Import the module, after looking at where it and each of its packages lie."""
+        parts = module_name.split(".")
+        allowed = self._allows(path)
+        for length in range(1, len(parts) + 1):
+            name = ".".join(parts[:length])
+            locations = _module_locations(name)
+            if not allowed and not _is_users_own(locations):
+                raise TaskRefused(
+                    f"{path} may not run: {_belonging(name, locations)}; if it is a task of yours, "
+                    f"start the worker with --import {module_name} (for @task functions) or --allow '{path}'"
+                )
+        return importlib.import_module(module_name)
+
+    def _judge(self, path: str, found: Any) -> None:
+        if not callable(found):
+            raise TaskRefused(f"{path} may not run: it is a {type(found).__name__}, not a function")
+        if _registry.is_task(found) or _is_celery_task(found):
+            return
+        definition = _definition(found)
+        own_path = f"{definition.__module__}.{definition.__qualname__}"
+        if self._allows(own_path):
+            return
+        locations = _definition_locations(definition)
+        if not _is_users_own(locations):
+            raise TaskRefused(
+                f"{path} may not run: it is {own_path}, and {_belonging(definition.__module__, locations)}; "
+                f"if it must, mark a function of yours with @task, or start the worker with --allow '{own_path}'"
+            )
+
+    def _allows(self, path: str) -> bool:
+        return any(fnmatch.fnmatchcase(path, pattern) for pattern in self._allow)
+
+
+def _module_locations(name: str) -> list[str]:
+    """The files, or for a namespace package the folders, that a module comes from.
+
+    ``find_spec`` imports the module's parent, so the parent must have been judged before.
+    """
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    if module is not None and spec is None:
+        # `__main__` of a script, and modules put together by hand.
+        return [file for file in [getattr(module, "__file__", None)] if file]
+    if spec is None:
+        spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise UnknownTask(f"there is no module {name} on sys.path ({os.getcwd()} is the current directory)")
+    if spec.has_location and spec.origin:
+        return [spec.origin]
+    return list(spec.submodule_search_locations or ())
+
+
+def _definition(found: Any) -> Any:
+    """Where a callable's code is written: inside wrappers, partials, bound methods and callable objects."""
+    while isinstance(found, functools.partial):
+        found = found.func
+    found = inspect.unwrap(found)
+    found = getattr(found, "__func__", found)
+    return found if hasattr(found, "__qualname__") else type(found)
+
+
+def _definition_locations(definition: Any) -> list[str]:
+    """The file of its module, and that of its code where there is one: both must be the user's."""
+    locations = _module_locations(definition.__module__) if definition.__module__ in sys.modules else []
+    code_file = getattr(getattr(definition, "__code__", None), "co_filename", None)
+    # Generated code names no file, and compiled code may name one of the machine that compiled it.
+    if code_file is not None and os.path.exists(code_file):
+        return [*locations, code_file] if locations else []
+    return locations
+
+
+def _is_users_own(locations: Sequence[str]) -> bool:
+    """Whether all of them are outside what Python and pip installed. What has no location is built in."""
+    return bool(locations) and not any(_is_installed(location) for location in locations)
+
+
+def _is_installed(location: str) -> bool:
+    parents = _parents(os.path.realpath(location))
+    return not parents.isdisjoint(_installed_folders()) or any(
+        os.path.basename(parent) in ("site-packages", "dist-packages") for parent in parents
+    )
+
+
+def _parents(path: str) -> frozenset[str]:
+    parents = {path}
+    while os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+        parents.add(path)
+    return frozenset(parents)
+
+
+@functools.cache
+def _installed_folders() -> frozenset[str]:
+    """Where Python's own modules, installed packages and pyqs itself lie. An editable install lies elsewhere: it is the
+    user's own, and so is a project that has its virtual environment inside it, or lies inside one beside ``lib``."""
+    paths: Iterable[str] = [
+        *(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
+        *getattr(site, "getsitepackages", list)(),
+        site.getusersitepackages(),
+        os.path.dirname(__file__),
+    ]
+    return frozenset(os.path.realpath(path) for path in paths)
+
+
+def _is_celery_task(found: Any) -> bool:
+    # By `__class__`, since `shared_task` gives a proxy; by name, so that Celery need not be installed.
+    return any(
+        base.__name__ == "Task" and base.__module__.startswith("celery.") for base in inspect.getmro(found.__class__)
+    )
+
+
+def _belonging(module_name: str, locations: Sequence[str]) -> str:
+    if not locations:
+        return f"{module_name} is built into Python"
+    return f"{module_name} is installed ({locations[-1]}), not a module of your own"
+
+
+def _hint(module_name: str) -> str:
+    if module_name != "__main__":
+        return ""
+    return (
+        " (the sender defined it in a script that it ran directly: move it to a module, or run the worker from "
+        "that script)"
+    )

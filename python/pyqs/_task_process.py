@@ -1,0 +1,98 @@
+"""A task process: takes tasks from the manager and runs them, one at a time, until it is told to leave.
+
+The channel to the manager is Rust (``pyqs-worker``, ``process/child.rs``). It must hear ``record`` as soon as the function
+has returned or raised, which decides whether the message is deleted; asking for the next task says that the hooks are
+done too. Nothing that a task or a hook raises ends this process; a task that kills it takes down only itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+import traceback
+from typing import Any
+
+from . import _producer
+from ._pyqs import Job, TaskChannel, WorkerSettings
+from ._resolve import Resolver
+from .errors import TaskRefused, UndecodableMessage, UnknownTask
+from .events import get_events
+
+logger = logging.getLogger("pyqs")
+
+
+def run(channel: TaskChannel, settings: WorkerSettings) -> None:
+    """Run tasks until the manager lets this process go, or is gone."""
+    _producer.configure(
+        region=settings.region,
+        access_key_id=settings.access_key_id,
+        secret_access_key=settings.secret_access_key,
+        endpoint_url=settings.endpoint_url,
+    )
+    for module in settings.imports:
+        importlib.import_module(module)
+    resolver = Resolver(settings.allow, settings.registered_only)
+    for job in channel:
+        try:
+            _run_job(job, channel, resolver)
+        except BaseException:  # a logging handler that raises, say: the outcome was recorded before
+            traceback.print_exc()
+
+
+def _run_job(job: Job, channel: TaskChannel, resolver: Resolver) -> None:
+    try:
+        args, kwargs = job.arguments()
+        function = resolver.resolve(job.task)
+    except (UndecodableMessage, UnknownTask, TaskRefused) as reason:
+        channel.record("unrunnable")
+        logger.error("Message %s of %s can't be run: %s", job.message_id, job.queue_url, reason)
+        return
+    before: dict[str, Any] = {
+        "message_id": job.message_id,
+        "task_name": job.task.rpartition(".")[2],
+        "args": args,
+        "kwargs": kwargs,
+        "full_task_path": job.task,
+        "fetch_time": job.fetch_time,
+        "queue_url": job.queue_url,
+        "timeout": job.timeout,
+        "receipt_handle": job.receipt_handle,
+    }
+    # The hooks after the task get a copy of their own: what a hook before it replaces reaches only the task.
+    after = dict(before)
+    start = time.time()
+    try:
+        for hook in get_events().pre_process:
+            hook(before)
+        function(*before["args"], **before["kwargs"])
+    except BaseException as error:  # sys.exit() in a task is the task's failure, not this process's end
+        channel.record("failed")
+        after.update(status="exception", exception=traceback.format_exc())
+        logger.exception(
+            "Task %s raised error in %.4f seconds: with args: %s and kwargs: %s: %s",
+            job.task,
+            time.time() - start,
+            before.get("args"),
+            before.get("kwargs"),
+            type(error).__name__,
+        )
+    else:
+        channel.record("succeeded")
+        after.update(status="success")
+        logger.info(
+            "Processed task %s in %.4f seconds with args: %s and kwargs: %s",
+            job.task,
+            time.time() - start,
+            before.get("args"),
+            before.get("kwargs"),
+        )
+    _run_post_hooks(after)
+
+
+def _run_post_hooks(context: dict[str, Any]) -> None:
+    for hook in get_events().post_process:
+        try:
+            hook(context)
+        except BaseException:
+            logger.exception("A post_process hook raised after task %s", context["full_task_path"])

@@ -1,0 +1,178 @@
+"""``@task``: gives a function ``.delay``, which sends a call of it to a queue."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union, cast, overload
+
+from . import _producer, _registry
+from ._producer import MessageId
+from .errors import SettingsInvalid
+from .utils import function_to_import_path
+
+if TYPE_CHECKING:
+    from typing import Protocol, TypeVar
+
+    from typing_extensions import ParamSpec
+
+    P = ParamSpec("P")
+    R = TypeVar("R", covariant=True)
+
+    class Task(Protocol[P, R]):
+        """A function marked with ``@task``: itself when called, a message when delayed."""
+
+        __name__: str
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+        @overload
+        def delay(self, *args: P.args, **kwargs: P.kwargs) -> MessageId: ...
+
+        # A keyword beside a ParamSpec can't be written down, so with `_delay_seconds` arguments go unchecked.
+        @overload
+        def delay(self, *args: Any, _delay_seconds: Optional[int], **kwargs: Any) -> MessageId: ...
+
+    class Decorator(Protocol):
+        """What ``task(...)`` returns: to be applied to a function."""
+
+        queue_name: Optional[str]
+        delay_seconds: Optional[int]
+        function_path: Optional[str]
+
+        def __call__(self, function: Callable[P, R]) -> Task[P, R]: ...
+
+
+logger = logging.getLogger("pyqs")
+
+DELAY_SECONDS_MAX = 900
+"""The longest delay that SQS knows."""
+
+
+@overload
+def task(queue: Callable[P, R]) -> Task[P, R]: ...
+
+
+@overload
+def task(
+    queue: Optional[str] = None,
+    delay_seconds: Optional[int] = None,
+    custom_function_path: Optional[str] = None,
+) -> Decorator: ...
+
+
+def task(
+    queue: Union[str, Callable[..., Any], None] = None,
+    delay_seconds: Optional[int] = None,
+    custom_function_path: Optional[str] = None,
+) -> Any:
+    """Mark a function as a task. The very same function comes back, with one attribute more: ``delay``.
+
+    >>> @task(queue="email", delay_seconds=5)
+    ... def send_email(subject, to="everyone"):
+    ...     print(subject, to)
+    >>> send_email("now, here")
+    now, here everyone
+    >>> send_email.delay("later, in a worker", to="ada@example.org", _delay_seconds=60)
+    '219f8380-5770-4cc2-8c3e-5c715e145f5e'
+
+    :param queue: the queue's name; by default the function's path, ``module.function``.
+    :param delay_seconds: how long the message waits before a worker can get it; up to 900.
+    :param custom_function_path: the name in the message, instead of ``module.function``.
+
+    ``@task`` without parentheses is ``@task()``.
+    """
+    if callable(queue):
+        return _Decorator(None, None, None)(queue)
+    return _Decorator(queue, delay_seconds, custom_function_path)
+
+
+class _Decorator:
+    def __init__(self, queue: Optional[str], delay_seconds: Optional[int], custom_function_path: Optional[str]) -> None:
+        self.queue_name = queue
+        self.delay_seconds = delay_seconds
+        self.function_path = custom_function_path
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        if self.function_path:
+            _registry.register(self.function_path, function)
+        _registry.register(function_to_import_path(function), function)
+        delay = task_delayer(
+            self.function_path or function, self.queue_name, self.delay_seconds, override=bool(self.function_path)
+        )
+        cast(Any, function).delay = delay
+        return function
+
+
+def task_delayer(
+    func_to_delay: Union[str, Callable[..., Any]],
+    queue_name: Optional[str],
+    delay_seconds: Optional[int] = None,
+    override: bool = False,
+) -> Callable[..., MessageId]:
+    """The function that becomes ``.delay``. Kept for code that PyQS's users wrote; ``@task`` is the usual way.
+
+    With ``override``, ``func_to_delay`` is the path itself.
+    """
+    path = function_to_import_path(func_to_delay, override=override)
+    queue = queue_name or path
+
+    def delay(*args: Any, **kwargs: Any) -> MessageId:
+        """Send this call to the queue and return the message's id.
+
+        ``_delay_seconds=`` overrides the task's own delay.
+        """
+        seconds = kwargs.pop("_delay_seconds", delay_seconds)
+        logger.info("Delaying task %s: %s, %s", path, args, kwargs)
+        return _producer.send(queue, _body(path, args, kwargs), _checked_delay(path, seconds))
+
+    return delay
+
+
+class Queue(NamedTuple):
+    """A queue, as far as code that used boto3's object through PyQS needs it."""
+
+    url: str
+
+    def send_message(self, MessageBody: str, DelaySeconds: int = 0) -> dict[str, str]:
+        """Send a body as it is; the answer has its ``MessageId``."""
+        name = self.url.rsplit("/", 1)[1]
+        return {"MessageId": str(_producer.send(name, MessageBody, DelaySeconds))}
+
+
+def get_or_create_queue(queue_name: str) -> Queue:
+    """The queue of this name, which is created where it is missing. Kept for code that PyQS's users wrote."""
+    return Queue(_producer.queue_url(queue_name))
+
+
+def _checked_delay(path: str, seconds: Optional[int]) -> int:
+    if seconds is None:
+        return 0
+    if not isinstance(seconds, int) or not 0 <= seconds <= DELAY_SECONDS_MAX:
+        raise SettingsInvalid(
+            f"the delay of {path} is {seconds!r}; give whole seconds from 0 to {DELAY_SECONDS_MAX}, SQS's longest"
+        )
+    return seconds
+
+
+def _body(path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """The message, byte for byte as PyQS writes it."""
+    try:
+        return json.dumps({"task": path, "args": args, "kwargs": kwargs})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _unserialisable(path, args, kwargs, error) from None
+
+
+def _unserialisable(path: str, args: tuple[Any, ...], kwargs: dict[str, Any], cause: Exception) -> Exception:
+    """An error of the same class that names the argument which JSON can't carry."""
+    named = [(f"argument {position}", value) for position, value in enumerate(args, start=1)]
+    named += [(f"argument {name}", value) for name, value in kwargs.items()]
+    for name, value in named:
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            return type(error)(
+                f"{name} of {path} is a {type(value).__name__} that JSON can't carry ({error}); "
+                "send plain values: numbers, text, lists, dicts"
+            )
+    return cause

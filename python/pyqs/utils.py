@@ -1,0 +1,43 @@
+"""PyQS's helpers, kept for code that imports them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any, Callable, Union, cast
+
+from . import _pyqs
+from .errors import UndecodableMessage
+
+
+def decode_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The task in a message as boto3 receives it: a dict with ``task``, ``args`` and ``kwargs``.
+
+    >>> decode_message({"Body": '{"task": "tasks.add", "args": [1, 2], "kwargs": {}}'})
+    {'task': 'tasks.add', 'args': [1, 2], 'kwargs': {}}
+
+    PyQS's own messages are read, and Celery's; what is neither raises :class:`pyqs.errors.UndecodableMessage`.
+    Nothing in the message is imported or executed.
+    """
+    return _pyqs.decode_message(message["Body"])
+
+
+def decode_celery_message(json_task: str) -> dict[str, Any]:
+    """The payload in the ``body`` of an old Celery message: base64 around JSON. A pickled one is refused."""
+    try:
+        return cast(dict[str, Any], json.loads(base64.b64decode(json_task)))
+    except ValueError as error:
+        raise UndecodableMessage(f"payload: neither base64 nor JSON: {error}") from error
+
+
+def function_to_import_path(function: Union[str, Callable[..., Any]], override: bool = False) -> str:
+    """The path by which messages name a function; with ``override`` it is given as it is."""
+    if override:
+        return cast(str, function)
+    return f"{function.__module__}.{cast(Any, function).__name__}"
+
+
+def get_aws_region_name() -> str:
+    """The region for sending: AWS_DEFAULT_REGION, AWS_REGION, the profile's, else us-east-1."""
+    return _pyqs.region_name()
