@@ -1,23 +1,90 @@
 //! The consumer: events in, actions out.
 
-use crate::action::Action;
+mod dispatching;
+mod fetching;
+mod intake;
+mod outcomes;
+mod replies;
+mod stopping;
+mod upkeep;
+
+use std::collections::BTreeMap;
+
+use crate::action::{Action, Report};
+use crate::deadlines::{Deadline, Deadlines};
 use crate::event::Event;
+use crate::lease::Ticks;
+use crate::memory::Succeeded;
+use crate::message::{
+    Held, MessageId, MessageKey, PollId, QueueAttributes, QueueId, RequestId, Share, TaskKind,
+};
+use crate::pool::Pool;
+use crate::queue::Queue;
+use crate::retry::Jitter;
+use crate::schedule::{FairShare, Pace};
 use crate::settings::Settings;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Counters, Snapshot};
+use crate::stop::Stop;
 use crate::time::Instant;
+
+use replies::Request;
+
+pub use dispatching::KINDS_MAX;
+pub use outcomes::{POISON_HIDDEN_MAX, POISON_HIDDEN_MIN};
+pub use replies::RELEASE_FAILURES_MAX;
 
 /// The consumer of any number of queues. See the crate's doc for the loop that drives it.
 #[derive(Debug)]
 pub struct Consumer {
     settings: Settings,
+    jitter: Jitter,
+    now: Instant,
+    ticks: Ticks,
+    queues: BTreeMap<QueueId, Queue>,
+    /// Every delivery that the driver has not been told to forget.
+    held: BTreeMap<MessageKey, Held>,
+    /// The delivery by which a message is held; of several, the one that decides.
+    by_id: BTreeMap<MessageId, MessageKey>,
+    succeeded: Succeeded,
+    pool: Pool,
+    paces: BTreeMap<TaskKind, Pace>,
+    fair_share: FairShare,
+    polls: BTreeMap<PollId, QueueId>,
+    requests: BTreeMap<RequestId, Request>,
+    /// Names given to polls, requests and attempts so far.
+    names: u64,
+    deadlines: Deadlines,
+    stop: Stop,
+    /// At a stop: nothing but replies is missing.
+    is_waiting_for_replies: bool,
+    counters: Counters,
+    actions: Vec<Action>,
 }
 
 impl Consumer {
     /// A consumer without queues or processes. `seed` is all its randomness, which spreads retries.
     pub fn new(settings: Settings, seed: u64) -> Self {
-        let _ = seed;
+        let settings = settings.in_range();
         Self {
-            settings: settings.in_range(),
+            settings,
+            jitter: Jitter::new(seed),
+            now: Instant::ORIGIN,
+            ticks: Ticks::default(),
+            queues: BTreeMap::new(),
+            held: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            succeeded: Succeeded::default(),
+            pool: Pool::new(settings.interval),
+            paces: BTreeMap::new(),
+            fair_share: FairShare::default(),
+            polls: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            names: 0,
+            deadlines: Deadlines::default(),
+            stop: Stop::No,
+            is_waiting_for_replies: false,
+            counters: Counters::default(),
+            actions: Vec::new(),
         }
     }
 
@@ -27,18 +94,136 @@ impl Consumer {
     /// `now` must not be earlier than at the last call; an earlier one is read as the same.
     #[must_use = "the actions must be carried out"]
     pub fn handle(&mut self, now: Instant, events: impl IntoIterator<Item = Event>) -> Vec<Action> {
-        let _ = (now, events.into_iter().count(), self.settings);
-        Vec::new()
+        self.now = self.now.max(now);
+        self.ticks.record(self.now);
+        for event in events {
+            self.take_in(event);
+        }
+        if self.stop != Stop::Done {
+            self.act();
+        }
+        std::mem::take(&mut self.actions)
     }
 
     /// When to call [`handle`](Self::handle) at the latest, if nothing happens before. Calling it
     /// earlier or needlessly is harmless.
     pub fn next_wakeup(&self) -> Option<Instant> {
-        None
+        self.deadlines.first()
     }
 
     /// How things stand, for people and metrics.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::default()
+        Snapshot {
+            queues: self
+                .queues
+                .iter()
+                .map(|(&id, queue)| (id, queue.snapshot()))
+                .collect(),
+            processes: self.pool.slots(),
+            processes_busy: self.pool.busy(),
+            is_stopping: self.stop != Stop::No,
+            counters: self.counters,
+        }
+    }
+
+    fn take_in(&mut self, event: Event) {
+        if self.stop == Stop::Done {
+            return;
+        }
+        match event {
+            Event::Timer => {}
+            Event::QueueAdded {
+                queue,
+                attributes,
+                share,
+            } => self.add_queue(queue, attributes, share),
+            Event::QueueChanged { queue, attributes } => self.change_queue(queue, attributes),
+            Event::Received { poll, messages } => self.received(poll, messages),
+            Event::ReceiveFailed { poll, trouble } => self.receive_failed(poll, trouble),
+            Event::Deleted { request, reply } => self.deleted(request, reply),
+            Event::VisibilityChanged { request, reply } => self.visibility_changed(request, reply),
+            Event::ProcessReady { process, tasks_max } => {
+                self.pool.add(process, tasks_max, self.now);
+            }
+            Event::TaskEnded {
+                message,
+                outcome,
+                took,
+            } => self.task_ended(message, outcome, took),
+            Event::TakenBack { process, messages } => self.taken_back(process, &messages),
+            Event::ProcessGone { process, culprit } => self.process_gone(process, culprit),
+            Event::Stop { now } => self.stop(now),
+        }
+    }
+
+    fn add_queue(&mut self, id: QueueId, attributes: QueueAttributes, share: Share) {
+        self.queues
+            .entry(id)
+            .or_insert_with(|| Queue::new(attributes, share));
+        self.fair_share.add(id, share.weight);
+    }
+
+    fn change_queue(&mut self, id: QueueId, attributes: QueueAttributes) {
+        if let Some(queue) = self.queues.get_mut(&id) {
+            queue.attributes = attributes;
+        }
+    }
+
+    /// Acts on all that was taken in and on what time has brought.
+    fn act(&mut self) {
+        while let Some(deadline) = self.deadlines.pop_due(self.now) {
+            match deadline {
+                Deadline::Upkeep(queue) => self.keep_up(queue),
+                Deadline::Rested(process) => self.pool.rested(process),
+                Deadline::Stuck(process) => self.look_for_stuck(process),
+                Deadline::ShutdownTimeout => self.kill_busy(),
+                Deadline::Patience => return self.give_up_waiting(),
+                // What follows looks at these in any case.
+                Deadline::Poll(_)
+                | Deadline::Deletes(_)
+                | Deadline::Releases(_)
+                | Deadline::Reserve => {}
+            }
+        }
+        self.dispatch();
+        self.send_acknowledgements();
+        self.fetch();
+        self.advance_stop();
+        self.set_queue_deadlines();
+    }
+
+    fn set_queue_deadlines(&mut self) {
+        for (&id, queue) in &self.queues {
+            self.deadlines.set(
+                Deadline::Upkeep(id),
+                queue.upkeep.first().map(|&(at, _)| at),
+            );
+            self.deadlines
+                .set(Deadline::Deletes(id), queue.deletes.wakeup());
+            self.deadlines
+                .set(Deadline::Releases(id), queue.releases.wakeup());
+            let resume_at = queue
+                .poller
+                .resume_at()
+                .filter(|&at| at > self.now && self.stop == Stop::No);
+            self.deadlines.set(Deadline::Poll(id), resume_at);
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        self.actions.push(Action::Report(report));
+    }
+
+    /// A number that was not given before.
+    fn new_name(&mut self) -> u64 {
+        self.names += 1;
+        self.names
+    }
+
+    /// The queue of a held message.
+    fn queue_mut(&mut self, id: QueueId) -> &mut Queue {
+        self.queues
+            .get_mut(&id)
+            .expect("queues are never removed, and messages come from known ones")
     }
 }

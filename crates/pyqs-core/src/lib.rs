@@ -14,7 +14,7 @@
 //! 3. Hand both to [`Consumer::handle`].
 //! 4. Carry out each action, in order. Every request's result comes back as an event.
 //! 5. Wait for an event, for [`Consumer::next_wakeup`], or, while a poll is open, for
-//!    [`TICK`]; then begin again.
+//!    [`limits::TICK`]; then begin again.
 //!
 //! A driver decides nothing: an `if` about leases, retries or fairness in a driver belongs here.
 //!
@@ -40,12 +40,23 @@
 //! }
 //! ```
 
+mod ack;
 mod action;
 mod consumer;
+mod deadlines;
 mod event;
+mod fetch;
+mod lease;
+mod line;
+mod memory;
 mod message;
+mod pool;
+mod queue;
+mod retry;
+mod schedule;
 mod settings;
 mod snapshot;
+mod stop;
 mod time;
 
 pub use action::{Action, Report};
@@ -55,6 +66,24 @@ pub use message::{
     Arrival, GroupId, MessageId, MessageKey, PollId, ProcessId, QueueAttributes, QueueId,
     RequestId, Share, TaskKind, Work,
 };
-pub use settings::{BATCH_MAX, BUFFER_MESSAGES_MAX, Settings, WAIT_MAX};
+pub use settings::Settings;
 pub use snapshot::{Counters, QueueSnapshot, Snapshot};
-pub use time::{Instant, TICK};
+pub use time::Instant;
+
+/// Every limit and fixed span of time, each where it is decided.
+pub mod limits {
+    pub use crate::ack::REQUESTS_IN_FLIGHT_MAX;
+    pub use crate::consumer::{
+        KINDS_MAX, POISON_HIDDEN_MAX, POISON_HIDDEN_MIN, RELEASE_FAILURES_MAX,
+    };
+    pub use crate::fetch::{ATTEMPT_MAX, EXTRA_WAIT, POLLS_MAX, PREFETCH};
+    pub use crate::lease::{
+        HEARTBEAT_NEEDS_MIN, LEASE_MIN, LEASE_TOTAL_MARGIN, LEASE_TOTAL_MAX, TRANSIT_MAX,
+    };
+    pub use crate::memory::SUCCEEDED_MIN;
+    pub use crate::pool::{PIPELINE_MAX, PIPELINE_TASK_MAX, PIPELINE_WORK_MAX, STUCK_AFTER};
+    pub use crate::queue::{ACTIVE_FOR, SLOW_FACTOR, SLOW_MIN, UNCONFIRMED_MAX, UNKNOWN_TASK};
+    pub use crate::settings::{BATCH_MAX, BUFFER_MESSAGES_MAX, WAIT_MAX};
+    pub use crate::stop::{STOP_NOW_PATIENCE, STOP_PATIENCE};
+    pub use crate::time::TICK;
+}

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::lease::Lease;
+use crate::time::Instant;
+
 /// A queue, as the driver numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueId(pub u32);
@@ -114,4 +117,45 @@ impl Default for Share {
             tasks_max: None,
         }
     }
+}
+
+/// A delivery that the consumer has not forgotten.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) id: MessageId,
+    pub(crate) queue: QueueId,
+    pub(crate) group: Option<GroupId>,
+    pub(crate) receive_count: u32,
+    pub(crate) work: Work,
+    pub(crate) lease: Lease,
+    pub(crate) phase: Phase,
+    /// Its entry in the queue's upkeep.
+    pub(crate) upkeep_at: Option<Instant>,
+    /// An extension is under way: nothing else may be asked about its visibility meanwhile, lest
+    /// the later request be carried out first.
+    pub(crate) is_extending: bool,
+    /// Its process found the lease lapsed once already.
+    pub(crate) was_refused: bool,
+}
+
+/// Where a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Waits to be started.
+    Buffered,
+    /// Given to a process.
+    Running {
+        process: ProcessId,
+        since: Instant,
+        /// A later delivery of the same message, which shares its fate.
+        twin: Option<MessageKey>,
+        /// That its lease was lost has been told.
+        is_lease_lost: bool,
+    },
+    /// A later delivery of a message that runs.
+    Twin { of: MessageKey },
+    /// Its task succeeded, and so it is to be deleted.
+    Deleting { failures: u32 },
+    /// It is to be visible again after this long.
+    Releasing { hidden_for: Duration, failures: u32 },
 }

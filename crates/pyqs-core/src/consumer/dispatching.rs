@@ -1,0 +1,248 @@
+//! Tasks to processes, and what comes back from them.
+
+use std::time::Duration;
+
+use super::Consumer;
+use crate::action::{Action, Report};
+use crate::deadlines::Deadline;
+use crate::event::Outcome;
+use crate::message::{MessageKey, Phase, ProcessId, QueueId, TaskKind, Work};
+use crate::pool::{Expectation, PIPELINE_TASK_MAX};
+use crate::queue::ACTIVE_FOR;
+use crate::schedule::Pace;
+use crate::stop::Stop;
+use crate::time::Instant;
+
+/// What a task is taken to last for its queue's share while nothing is known of it.
+const UNKNOWN_CHARGE: Duration = Duration::from_millis(10);
+/// Of this many kinds the pace is remembered.
+pub const KINDS_MAX: usize = 10_000;
+
+/// What the next turn brought.
+enum Turn {
+    Start {
+        message: MessageKey,
+        process: ProcessId,
+        task: Expectation,
+    },
+    Lapsed(MessageKey),
+    Poison(MessageKey),
+}
+
+impl Consumer {
+    /// Starts all that can be started.
+    pub(super) fn dispatch(&mut self) {
+        self.deadlines.set(Deadline::Reserve, None);
+        while self.stop == Stop::No && self.fair_share.has_turns() {
+            match self.next_turn() {
+                Some(Turn::Start {
+                    message,
+                    process,
+                    task,
+                }) => self.start(message, process, task),
+                Some(Turn::Lapsed(message)) => self.drop_lapsed(message),
+                Some(Turn::Poison(message)) => self.poison(message),
+                None => break,
+            }
+        }
+    }
+
+    fn next_turn(&mut self) -> Option<Turn> {
+        let (free, pipe) = (self.pool.first_free(), self.pool.first_pipe());
+        if free.is_none() && pipe.is_none() {
+            return None;
+        }
+        let is_last_free = self.pool.free() == 1 && self.pool.slots() > 1;
+        let mut reserve_ends = None;
+        let mut turn = None;
+        for id in self.fair_share.turns() {
+            let queue = &self.queues[&id];
+            let Some(message) = queue.line.first().filter(|_| queue.allowance() > 0) else {
+                continue;
+            };
+            let held = &self.held[&message];
+            let Work::Task(kind) = held.work else {
+                turn = Some(Turn::Poison(message));
+                break;
+            };
+            if held.lease.left(self.now) < self.needed_to_start(held) {
+                turn = Some(Turn::Lapsed(message));
+                break;
+            }
+            let task = self.expectation(id, kind);
+            let reserved_until = if is_last_free {
+                self.reserved_until(id)
+            } else {
+                None
+            };
+            let process = free
+                .filter(|_| reserved_until.is_none())
+                .or(pipe.filter(|_| task.is_short));
+            if let Some(process) = process {
+                turn = Some(Turn::Start {
+                    message,
+                    process,
+                    task,
+                });
+                break;
+            }
+            reserve_ends = reserve_ends.into_iter().chain(reserved_until).min();
+        }
+        if reserve_ends.is_some() {
+            self.deadlines.set(Deadline::Reserve, reserve_ends);
+        }
+        turn
+    }
+
+    /// If the last free slot is not for this queue: until when.
+    pub(super) fn reserved_until(&self, id: QueueId) -> Option<Instant> {
+        let queue = &self.queues[&id];
+        let others = self.queues.iter().filter(|&(&other, _)| other != id);
+        let quicker =
+            others.filter(|(_, other)| other.is_active(self.now) && queue.is_slow_beside(other));
+        quicker
+            .filter_map(|(_, other)| Some(other.had_messages_at? + ACTIVE_FOR))
+            .max()
+    }
+
+    fn expectation(&self, queue: QueueId, kind: TaskKind) -> Expectation {
+        if let Some(pace) = self.paces.get(&kind) {
+            return Expectation {
+                takes: pace.mean(),
+                is_short: pace.mean() <= PIPELINE_TASK_MAX,
+            };
+        }
+        let takes = self.queues[&queue].task_mean().unwrap_or(UNKNOWN_CHARGE);
+        Expectation {
+            takes,
+            is_short: false,
+        }
+    }
+
+    fn start(&mut self, message: MessageKey, process: ProcessId, task: Expectation) {
+        self.counters.dispatched += 1;
+        let running = Phase::Running {
+            process,
+            since: self.now,
+            twin: None,
+            is_lease_lost: false,
+        };
+        self.set_phase(message, running);
+        let held = &self.held[&message];
+        let (id, lease_until) = (held.queue, held.lease.until());
+        let now = self.now;
+        self.queue_mut(id).starts.observe(now);
+        self.fair_share.charge(id, task.takes);
+        if let Some(ask_at) = self.pool.give(process, message, task, now) {
+            self.deadlines.set(Deadline::Stuck(process), Some(ask_at));
+        }
+        self.actions.push(Action::Dispatch {
+            process,
+            message,
+            lease_until,
+        });
+    }
+
+    pub(super) fn task_ended(&mut self, key: MessageKey, outcome: Outcome, took: Duration) {
+        let Some((process, queue, work)) = self.running(key) else {
+            return;
+        };
+        if let Some((expected, rests_until)) = self.pool.ended(process, key, self.now) {
+            self.deadlines.set(Deadline::Rested(process), rests_until);
+            self.fair_share.correct(queue, expected, took);
+        }
+        match outcome {
+            Outcome::Succeeded => {
+                self.learn(queue, work, took);
+                self.succeed(key);
+            }
+            Outcome::Failed => {
+                self.learn(queue, work, took);
+                self.fail(key);
+            }
+            Outcome::Unrunnable => self.poison(key),
+            Outcome::NotStarted => self.not_started(key),
+        }
+    }
+
+    /// The process saw a lapsed lease. If it has been extended since, the message may wait again,
+    /// once: two clocks that disagree must not play ball with it.
+    fn not_started(&mut self, key: MessageKey) {
+        let Some(held) = self.held.get_mut(&key) else {
+            return;
+        };
+        let is_second = std::mem::replace(&mut held.was_refused, true);
+        if is_second || held.lease.has_lapsed(self.now) {
+            self.drop_lapsed(key);
+        } else {
+            self.put_back(key);
+        }
+    }
+
+    pub(super) fn taken_back(&mut self, process: ProcessId, messages: &[MessageKey]) {
+        for &key in messages {
+            if self.running(key).is_some_and(|(of, ..)| of == process) {
+                self.pool.came_back(process, key);
+                self.put_back(key);
+            }
+        }
+        self.pool.took_back(process);
+    }
+
+    pub(super) fn process_gone(&mut self, process: ProcessId, culprit: Option<MessageKey>) {
+        self.deadlines.set(Deadline::Stuck(process), None);
+        self.deadlines.set(Deadline::Rested(process), None);
+        let given = self.pool.remove(process);
+        // The culprit first: what waits of its group goes back, and is not put in line again.
+        if let Some(key) = culprit.filter(|key| given.contains(key)) {
+            self.counters.crashed += 1;
+            self.report(Report::TaskCrashed {
+                message: key,
+                process,
+            });
+            self.fail(key);
+        }
+        for key in given {
+            if Some(key) != culprit {
+                self.put_back(key);
+            }
+        }
+    }
+
+    /// Takes back what waits behind a task that runs long.
+    pub(super) fn look_for_stuck(&mut self, process: ProcessId) {
+        match self.pool.is_stuck(process, self.now) {
+            Ok(()) => self.take_back(process),
+            Err(ask_at) => self.deadlines.set(Deadline::Stuck(process), ask_at),
+        }
+    }
+
+    pub(super) fn take_back(&mut self, process: ProcessId) {
+        self.pool.take_back(process);
+        self.actions.push(Action::TakeBack { process });
+    }
+
+    fn running(&self, key: MessageKey) -> Option<(ProcessId, QueueId, Work)> {
+        let held = self.held.get(&key)?;
+        match held.phase {
+            Phase::Running { process, .. } => Some((process, held.queue, held.work)),
+            _ => None,
+        }
+    }
+
+    fn learn(&mut self, queue: QueueId, work: Work, took: Duration) {
+        if let Work::Task(kind) = work {
+            if self.paces.len() >= KINDS_MAX && !self.paces.contains_key(&kind) {
+                self.paces.clear();
+            }
+            self.paces
+                .entry(kind)
+                .or_insert(Pace::new(took))
+                .observe(took);
+        }
+        self.queue_mut(queue)
+            .pace
+            .get_or_insert(Pace::new(took))
+            .observe(took);
+    }
+}

@@ -1,0 +1,114 @@
+//! Receives that are asked for.
+
+use std::time::Duration;
+
+use super::Consumer;
+use crate::action::Action;
+use crate::fetch::{Attempt, EXTRA_WAIT, Open, PREFETCH};
+use crate::message::{PollId, QueueId};
+use crate::stop::Stop;
+use crate::time::nanos;
+
+impl Consumer {
+    /// Asks for messages wherever they are needed.
+    pub(super) fn fetch(&mut self) {
+        if self.stop != Stop::No || self.pool.slots() == 0 {
+            return;
+        }
+        let active = self
+            .queues
+            .values()
+            .filter(|queue| queue.is_active(self.now))
+            .count();
+        let share = (self.settings.buffer_max / active.max(1)).max(1);
+        let ids: Vec<QueueId> = self.queues.keys().copied().collect();
+        for id in ids {
+            let wanted = self.wanted(id);
+            loop {
+                let queue = &self.queues[&id];
+                let buffered = queue.line.len();
+                let (wanted, room) = (
+                    wanted.saturating_sub(buffered),
+                    share.saturating_sub(buffered),
+                );
+                let next = queue
+                    .poller
+                    .next_max(self.now, self.settings.batch_max, wanted, room);
+                let Some(max) = next.filter(|_| !queue.is_clogged()) else {
+                    break;
+                };
+                self.receive(id, max);
+            }
+        }
+    }
+
+    /// How many messages of a queue should be here: what will start within about a second, going
+    /// by its rate, or by the slots that are free for it.
+    fn wanted(&mut self, id: QueueId) -> usize {
+        let now = self.now;
+        let free = self.pool.free();
+        let is_reserved = free == 1 && self.pool.slots() > 1 && self.reserved_until(id).is_some();
+        let queue = self.queue_mut(id);
+        let free = if is_reserved {
+            0
+        } else {
+            free.min(queue.allowance())
+        };
+        // Of tasks of unknown length one is fetched for each free slot: they may be long, and what
+        // is taken ahead is kept from other workers and spends a receive.
+        let by_slots = free.saturating_mul(queue.task_mean().map_or(1, starts_within_prefetch));
+        by_slots.max(queue.starts.expected(now, PREFETCH))
+    }
+
+    fn receive(&mut self, id: QueueId, max: u8) {
+        let now = self.now;
+        let poll = PollId(self.new_name());
+        let name = self.new_name();
+        let wait = self.settings.wait;
+        let queue = self.queue_mut(id);
+        let visibility = queue.lease_length();
+        let lost = queue.poller.take_lost(now);
+        let fresh = Attempt {
+            number: name,
+            since: now,
+            max,
+            visibility,
+        };
+        let attempt = queue.attributes.is_fifo.then(|| lost.unwrap_or(fresh));
+        let (max, visibility) = attempt.map_or((max, visibility), |attempt| {
+            (attempt.max, attempt.visibility)
+        });
+        let wait = if queue.poller.is_open() {
+            wait.min(EXTRA_WAIT)
+        } else {
+            wait
+        };
+        queue.poller.opened(
+            poll,
+            Open {
+                sent: now,
+                max,
+                wait,
+                visibility,
+                attempt,
+            },
+        );
+        self.polls.insert(poll, id);
+        let attempt = attempt.map(|attempt| attempt.number);
+        self.actions.push(Action::Receive {
+            poll,
+            queue: id,
+            max,
+            wait,
+            visibility,
+            attempt,
+        });
+    }
+}
+
+/// How many tasks of that length one slot starts within [`PREFETCH`], at least one.
+fn starts_within_prefetch(task: Duration) -> usize {
+    usize::try_from(nanos(PREFETCH) / nanos(task).max(1))
+        .unwrap_or(usize::MAX)
+        .max(1)
+}

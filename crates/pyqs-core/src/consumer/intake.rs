@@ -1,0 +1,167 @@
+//! Receives that came back.
+
+use super::Consumer;
+use crate::action::Report;
+use crate::event::Trouble;
+use crate::fetch::{Health, Open};
+use crate::lease::Lease;
+use crate::message::{Arrival, Held, MessageKey, Phase, PollId, QueueId, Work};
+use crate::stop::Stop;
+
+impl Consumer {
+    pub(super) fn received(&mut self, poll: PollId, messages: Vec<Arrival>) {
+        let Some(id) = self.polls.remove(&poll) else {
+            return;
+        };
+        let now = self.now;
+        let count = messages.len();
+        let queue = self.queue_mut(id);
+        let Some(&open) = queue.poller.get(poll) else {
+            return;
+        };
+        if count > 0 {
+            queue.had_messages_at = Some(now);
+        }
+        let lease = self.lease_of(id, open);
+        let usable = messages
+            .into_iter()
+            .map(|arrival| self.arrived(id, arrival, lease))
+            .filter(|&is_usable| is_usable);
+        let usable = usable.count();
+        let queue = self.queues.get_mut(&id).expect("it was there above");
+        let (_, health) = queue
+            .poller
+            .completed(poll, now, count, usable, &mut self.jitter);
+        if health == Health::Recovered {
+            self.report(Report::PollRecovered { queue: id });
+        }
+    }
+
+    pub(super) fn receive_failed(&mut self, poll: PollId, trouble: Trouble) {
+        let Some(id) = self.polls.remove(&poll) else {
+            return;
+        };
+        let queue = self.queues.get_mut(&id).expect("queues are never removed");
+        let health = queue
+            .poller
+            .failed(poll, self.now, trouble, &mut self.jitter);
+        // A receive that was abandoned at a stop is no trouble.
+        if self.stop == Stop::No {
+            self.counters.polls_failed += 1;
+            if health == Health::Troubled {
+                self.report(Report::PollTrouble { queue: id, trouble });
+            }
+        }
+    }
+
+    /// The lease of what a receive brought, counted from the earliest moment at which SQS can have
+    /// started it.
+    fn lease_of(&self, id: QueueId, open: Open) -> Lease {
+        let transit = self.queues[&id].round_trip.transit(open.visibility);
+        Lease::new(
+            self.ticks.lease_began(self.now, open.sent, transit),
+            open.visibility,
+        )
+    }
+
+    /// Takes in one delivery; tells whether there was anything left to do with it.
+    fn arrived(&mut self, queue: QueueId, arrival: Arrival, lease: Lease) -> bool {
+        self.counters.received += 1;
+        let key = arrival.key;
+        if self.held.contains_key(&key) {
+            return false;
+        }
+        let is_fifo = self.queues[&queue].attributes.is_fifo;
+        let earlier = self.by_id.get(&arrival.id).copied();
+        let has_succeeded = self.succeeded.contains(&arrival.id);
+        self.held.insert(
+            key,
+            Held {
+                id: arrival.id,
+                queue,
+                group: arrival.group.filter(|_| is_fifo),
+                receive_count: arrival.receive_count,
+                work: arrival.work,
+                lease,
+                phase: Phase::Buffered,
+                upkeep_at: None,
+                is_extending: false,
+                was_refused: false,
+            },
+        );
+        match earlier.map(|earlier| (earlier, self.held[&earlier].phase)) {
+            _ if has_succeeded => self.delete_duplicate(key),
+            Some((_, Phase::Deleting { .. })) => self.delete_duplicate(key),
+            Some((earlier, Phase::Running { .. })) => self.share_fate(key, earlier),
+            Some((earlier, Phase::Buffered)) => {
+                self.report(Report::Redelivered {
+                    message: key,
+                    earlier,
+                });
+                self.counters.redelivered += 1;
+                self.drop_lapsed(earlier);
+                return self.take_on(key);
+            }
+            _ => return self.take_on(key),
+        }
+        true
+    }
+
+    /// A delivery of a message that is not held by another one.
+    fn take_on(&mut self, key: MessageKey) -> bool {
+        let held = &self.held[&key];
+        self.by_id.insert(held.id.clone(), key);
+        let needs = self.needed_to_start(held);
+        let is_locked = held.group.is_some();
+        if self.stop != Stop::No {
+            self.enter_line(key);
+            self.give_back(key);
+        } else if held.lease.left(self.now) < needs {
+            self.enter_line(key);
+            self.drop_lapsed(key);
+            return false;
+        } else if held.work == Work::Poison && !is_locked {
+            self.enter_line(key);
+            self.poison(key);
+        } else {
+            // Poison of a message group waits for its turn: it must not be hidden before what
+            // comes earlier has run.
+            self.enter_line(key);
+            self.plan_upkeep(key);
+        }
+        true
+    }
+
+    /// A message that succeeded came again: its task does not run again.
+    fn delete_duplicate(&mut self, key: MessageKey) {
+        let queue = self.held[&key].queue;
+        self.report(Report::DuplicateDeleted {
+            message: key,
+            queue,
+        });
+        self.counters.duplicates_deleted += 1;
+        self.start_deleting(key);
+    }
+
+    /// A message that runs came again: whatever becomes of the run becomes of both deliveries.
+    fn share_fate(&mut self, key: MessageKey, running: MessageKey) {
+        self.report(Report::Redelivered {
+            message: key,
+            earlier: running,
+        });
+        self.counters.redelivered += 1;
+        let held = self
+            .held
+            .get_mut(&running)
+            .expect("the caller looked it up");
+        let Phase::Running { twin, .. } = &mut held.phase else {
+            return;
+        };
+        let before = twin.replace(key);
+        if let Some(before) = before {
+            self.forget(before);
+        }
+        self.set_phase(key, Phase::Twin { of: running });
+        self.plan_upkeep(key);
+    }
+}

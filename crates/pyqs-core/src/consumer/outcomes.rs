@@ -1,0 +1,228 @@
+//! What becomes of a message: the changes of its phase, each with all its bookkeeping.
+
+use std::time::Duration;
+
+use super::Consumer;
+use crate::action::{Action, Report};
+use crate::message::{Held, MessageKey, Phase};
+use crate::queue::Queue;
+use crate::stop::Stop;
+
+/// The longest that poison is hidden: a newer worker may know its task.
+pub const POISON_HIDDEN_MAX: Duration = Duration::from_mins(15);
+/// The shortest, lest a queue without a visibility timeout bring it at once again.
+pub const POISON_HIDDEN_MIN: Duration = Duration::from_secs(1);
+
+impl Consumer {
+    /// Its task returned: it is to be deleted.
+    pub(super) fn succeed(&mut self, key: MessageKey) {
+        self.counters.succeeded += 1;
+        let twin = self.twin_of(key);
+        for key in [Some(key), twin].into_iter().flatten() {
+            self.start_deleting(key);
+        }
+    }
+
+    /// Its task failed: it is left to the queue's visibility timeout, counted from now.
+    pub(super) fn fail(&mut self, key: MessageKey) {
+        self.counters.failed += 1;
+        let twin = self.twin_of(key);
+        self.give_back_followers(key);
+        for key in [Some(key), twin].into_iter().flatten() {
+            let held = &self.held[&key];
+            let own = self.queues[&held.queue].attributes.visibility_timeout;
+            let was_asked_otherwise =
+                held.lease.is_extended || held.is_extending || held.lease.length() != own;
+            if was_asked_otherwise {
+                self.release(key, own);
+            } else {
+                self.forget(key);
+            }
+        }
+    }
+
+    /// It can't be read or run: it is hidden for longer with each receive, until the queue's
+    /// redrive policy takes it or a worker comes that knows it.
+    pub(super) fn poison(&mut self, key: MessageKey) {
+        self.counters.poison += 1;
+        let twin = self.twin_of(key);
+        self.give_back_followers(key);
+        let held = &self.held[&key];
+        let own = self.queues[&held.queue]
+            .attributes
+            .visibility_timeout
+            .max(POISON_HIDDEN_MIN);
+        let doublings = held.receive_count.saturating_sub(1).min(20);
+        let hidden_for = own.saturating_mul(1 << doublings).min(POISON_HIDDEN_MAX);
+        self.report(Report::PoisonSeen {
+            message: key,
+            queue: held.queue,
+            hidden_for,
+        });
+        for key in [Some(key), twin].into_iter().flatten() {
+            self.release(key, hidden_for);
+        }
+    }
+
+    /// It was not started and is not to be: visible again at once.
+    pub(super) fn give_back(&mut self, key: MessageKey) {
+        self.counters.given_back += 1;
+        self.release(key, Duration::ZERO);
+    }
+
+    /// It waits to be started, again.
+    pub(super) fn put_back(&mut self, key: MessageKey) {
+        // A later delivery has the better lease.
+        let twin = self.twin_of(key);
+        let key = match twin {
+            Some(twin) => {
+                self.forget(key);
+                self.by_id.insert(self.held[&twin].id.clone(), twin);
+                twin
+            }
+            None => key,
+        };
+        self.enter_line(key);
+        if self.stop != Stop::No {
+            self.give_back(key);
+        }
+    }
+
+    /// It was not started, and too little is left of its lease: it is left to SQS.
+    pub(super) fn drop_lapsed(&mut self, key: MessageKey) {
+        self.counters.lapsed_before_start += 1;
+        let queue = self.held[&key].queue;
+        self.report(Report::LeaseLapsedBeforeStart {
+            message: key,
+            queue,
+        });
+        self.give_back_followers(key);
+        self.forget(key);
+    }
+
+    /// Nothing of its message group that waits here may start before it: all of it goes back, so
+    /// that no hidden message locks the group.
+    pub(super) fn give_back_followers(&mut self, key: MessageKey) {
+        let held = &self.held[&key];
+        let Some(group) = &held.group else { return };
+        for follower in self.queues[&held.queue].line.waiting_of(group) {
+            if follower != key {
+                self.give_back(follower);
+            }
+        }
+    }
+
+    pub(super) fn start_deleting(&mut self, key: MessageKey) {
+        self.set_phase(key, Phase::Deleting { failures: 0 });
+        let id = self.held[&key].queue;
+        self.queue_mut(id).deletes.push(key);
+        self.plan_upkeep(key);
+    }
+
+    /// Changes its visibility, once and for all.
+    fn release(&mut self, key: MessageKey, hidden_for: Duration) {
+        let held = &self.held[&key];
+        if held.lease.has_lapsed(self.now) {
+            // There is nothing left to change: it is visible already.
+            return self.forget(key);
+        }
+        let hidden_for = held.lease.hideable(self.now, hidden_for);
+        let is_extending = held.is_extending;
+        self.set_phase(
+            key,
+            Phase::Releasing {
+                hidden_for,
+                failures: 0,
+            },
+        );
+        self.set_upkeep(key, None);
+        if !is_extending {
+            let id = self.held[&key].queue;
+            self.queue_mut(id).releases.push(key);
+        }
+    }
+
+    /// The driver may drop it.
+    pub(super) fn forget(&mut self, key: MessageKey) {
+        self.set_upkeep(key, None);
+        self.leave_phase(key);
+        let Some(held) = self.held.remove(&key) else {
+            return;
+        };
+        let is_deciding = self.by_id.get(&held.id) == Some(&key);
+        if is_deciding {
+            self.by_id.remove(&held.id);
+        }
+        if matches!(held.phase, Phase::Deleting { .. }) {
+            self.succeeded.remember(held.id);
+        }
+        self.actions.push(Action::Forget { message: key });
+    }
+
+    pub(super) fn enter_line(&mut self, key: MessageKey) {
+        self.set_phase(key, Phase::Buffered);
+    }
+
+    /// Takes the later delivery off a running one.
+    fn twin_of(&mut self, key: MessageKey) -> Option<MessageKey> {
+        match &mut self.held.get_mut(&key)?.phase {
+            Phase::Running { twin, .. } => twin.take(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn set_phase(&mut self, key: MessageKey, phase: Phase) {
+        self.leave_phase(key);
+        let held = self
+            .held
+            .get_mut(&key)
+            .expect("only held messages change their phase");
+        held.phase = phase;
+        let id = held.queue;
+        let queue = self.queues.get_mut(&id).expect("queues are never removed");
+        match phase {
+            Phase::Buffered => queue.line.push(key, held.group.as_ref()),
+            Phase::Running { .. } => {
+                queue.line.start(key, held.group.as_ref());
+                queue.running += 1;
+            }
+            Phase::Deleting { .. } => queue.deleting += 1,
+            Phase::Releasing { .. } => queue.releasing += 1,
+            Phase::Twin { .. } => {}
+        }
+        self.fair_share.set_ready(id, queue.line.first().is_some());
+    }
+
+    fn leave_phase(&mut self, key: MessageKey) {
+        let Some(held) = self.held.get(&key) else {
+            return;
+        };
+        let queue = self
+            .queues
+            .get_mut(&held.queue)
+            .expect("queues are never removed");
+        leave(queue, key, held);
+        self.fair_share
+            .set_ready(held.queue, queue.line.first().is_some());
+        if let Phase::Twin { of } = held.phase
+            && let Some(running) = self.held.get_mut(&of)
+            && let Phase::Running { twin, .. } = &mut running.phase
+        {
+            twin.take_if(|twin| *twin == key);
+        }
+    }
+}
+
+/// Takes a message out of its queue's books.
+fn leave(queue: &mut Queue, key: MessageKey, held: &Held) {
+    match held.phase {
+        Phase::Buffered => queue.line.remove(key, held.group.as_ref()),
+        Phase::Running { .. } => {
+            queue.line.ended(key, held.group.as_ref());
+            queue.running -= 1;
+        }
+        Phase::Deleting { .. } => queue.deleting -= 1,
+        Phase::Releasing { .. } => queue.releasing -= 1,
+        Phase::Twin { .. } => {}
+    }
+}

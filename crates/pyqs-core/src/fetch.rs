@@ -1,0 +1,236 @@
+//! When to ask a queue for messages, and for how many.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::event::Trouble;
+use crate::message::PollId;
+use crate::retry::{Backoff, Jitter};
+use crate::time::Instant;
+
+/// Most receives open at once on one queue.
+pub const POLLS_MAX: usize = 16;
+/// Messages are fetched ahead that will start within this time.
+pub const PREFETCH: Duration = Duration::from_secs(1);
+/// How long the receives beside a queue's first one wait: they are there for a backlog, and
+/// should not stay when it is gone.
+pub const EXTRA_WAIT: Duration = Duration::from_secs(1);
+/// The same attempt id is not used again after this long; SQS forgets it after 5 minutes
+/// (AWS: `ReceiveMessage`, `ReceiveRequestAttemptId`).
+pub const ATTEMPT_MAX: Duration = Duration::from_mins(4);
+
+/// How polls are tried again after trouble.
+pub(crate) const POLL_BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(250),
+    max: Duration::from_secs(20),
+};
+/// How long to pause after polls that came back empty without waiting.
+pub(crate) const EMPTY_BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(100),
+    max: Duration::from_secs(5),
+};
+
+/// One queue's receives: which are open, how many there may be, and when the next may go.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    open: BTreeMap<PollId, Open>,
+    /// The sum of what the open receives can bring.
+    expected: usize,
+    /// As many receives may be open: grows while full batches come.
+    allowed: usize,
+    /// None is sent before this.
+    resume_at: Option<Instant>,
+    /// Receives in a row that failed, or that brought nothing without waiting.
+    failures: u32,
+    trouble: Option<Trouble>,
+    /// SQS last answered one.
+    completed_at: Option<Instant>,
+    /// On FIFO queues: the receive whose reply was lost, to be asked again.
+    lost: Option<Attempt>,
+}
+
+/// A receive under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Open {
+    /// When it was asked for.
+    pub(crate) sent: Instant,
+    /// For how many messages.
+    pub(crate) max: u8,
+    /// How long it would wait.
+    pub(crate) wait: Duration,
+    /// The leases that it starts.
+    pub(crate) visibility: Duration,
+    pub(crate) attempt: Option<Attempt>,
+}
+
+/// A receive as SQS knows it again by its attempt id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    pub(crate) number: u64,
+    /// When it was asked for first.
+    pub(crate) since: Instant,
+    /// The request must be the same.
+    pub(crate) max: u8,
+    pub(crate) visibility: Duration,
+}
+
+/// What a failed or empty receive changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    Same,
+    Troubled,
+    Recovered,
+}
+
+impl Default for Poller {
+    fn default() -> Self {
+        Self {
+            open: BTreeMap::new(),
+            expected: 0,
+            allowed: 1,
+            resume_at: None,
+            failures: 0,
+            trouble: None,
+            completed_at: None,
+            lost: None,
+        }
+    }
+}
+
+impl Poller {
+    pub(crate) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    pub(crate) fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(crate) fn open_polls(&self) -> impl Iterator<Item = PollId> + '_ {
+        self.open.keys().copied()
+    }
+
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    pub(crate) fn completed_at(&self) -> Option<Instant> {
+        self.completed_at
+    }
+
+    /// When the next receive may go, if that is not now.
+    pub(crate) fn resume_at(&self) -> Option<Instant> {
+        self.resume_at
+    }
+
+    /// How many messages to ask for now, if anything is to be asked, when the queue could use
+    /// `wanted` more than it has and `room` more can be held.
+    pub(crate) fn next_max(
+        &self,
+        now: Instant,
+        batch_max: u8,
+        wanted: usize,
+        room: usize,
+    ) -> Option<u8> {
+        let is_paused = self.resume_at.is_some_and(|at| now < at);
+        if is_paused || self.open.len() >= self.allowed {
+            return None;
+        }
+        let wanted = wanted.min(room).saturating_sub(self.expected);
+        // Less than a batch is worth a request only if there is no other.
+        let least = if self.open.is_empty() {
+            1
+        } else {
+            usize::from(batch_max)
+        };
+        (wanted >= least).then(|| u8::try_from(wanted).unwrap_or(u8::MAX).min(batch_max))
+    }
+
+    pub(crate) fn opened(&mut self, poll: PollId, open: Open) {
+        self.expected += usize::from(open.max);
+        self.open.insert(poll, open);
+        self.resume_at = None;
+    }
+
+    /// The receive whose reply was lost, if SQS still knows it.
+    pub(crate) fn take_lost(&mut self, now: Instant) -> Option<Attempt> {
+        self.lost
+            .take()
+            .filter(|attempt| now.saturating_since(attempt.since) < ATTEMPT_MAX)
+    }
+
+    /// A receive came back with that many messages, of which so many could be used.
+    pub(crate) fn completed(
+        &mut self,
+        poll: PollId,
+        now: Instant,
+        count: usize,
+        usable: usize,
+        jitter: &mut Jitter,
+    ) -> (Option<Open>, Health) {
+        let Some(open) = self.close(poll) else {
+            return (None, Health::Same);
+        };
+        self.completed_at = Some(now);
+        let health = if self.trouble.take().is_some() {
+            Health::Recovered
+        } else {
+            Health::Same
+        };
+        if count >= usize::from(open.max) {
+            self.allowed = (self.allowed * 2).min(POLLS_MAX);
+        } else if count == 0 {
+            self.allowed = 1;
+        } else {
+            self.allowed = (self.allowed / 2).max(1);
+        }
+        // An endpoint that does not wait, or whose messages are stale when they come, must not be
+        // asked again and again.
+        let came_early = now.saturating_since(open.sent) < open.wait / 2 || open.wait.is_zero();
+        if usable == 0 && (count > 0 || (came_early && self.open.is_empty())) {
+            self.failures = self.failures.saturating_add(1);
+            self.resume_at = Some(now + EMPTY_BACKOFF.pause(self.failures, jitter));
+        } else {
+            self.failures = 0;
+            self.resume_at = None;
+        }
+        (Some(open), health)
+    }
+
+    /// A receive failed.
+    pub(crate) fn failed(
+        &mut self,
+        poll: PollId,
+        now: Instant,
+        trouble: Trouble,
+        jitter: &mut Jitter,
+    ) -> Health {
+        let Some(open) = self.close(poll) else {
+            return Health::Same;
+        };
+        let reply_may_be_lost = matches!(
+            trouble,
+            Trouble::TimedOut | Trouble::Unreachable | Trouble::ServerError
+        );
+        self.lost = open.attempt.filter(|_| reply_may_be_lost);
+        self.allowed = 1;
+        self.failures = self.failures.saturating_add(1);
+        self.resume_at = Some(now + POLL_BACKOFF.pause(self.failures, jitter));
+        let before = self.trouble.replace(trouble);
+        if before == Some(trouble) {
+            Health::Same
+        } else {
+            Health::Troubled
+        }
+    }
+
+    pub(crate) fn get(&self, poll: PollId) -> Option<&Open> {
+        self.open.get(&poll)
+    }
+
+    fn close(&mut self, poll: PollId) -> Option<Open> {
+        let open = self.open.remove(&poll)?;
+        self.expected -= usize::from(open.max);
+        Some(open)
+    }
+}

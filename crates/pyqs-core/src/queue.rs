@@ -1,0 +1,123 @@
+//! One queue's part of the consumer.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::ack::Batcher;
+use crate::fetch::Poller;
+use crate::lease::{LEASE_MIN, LEASE_TOTAL_MARGIN, LEASE_TOTAL_MAX, RoundTrip};
+use crate::line::Line;
+use crate::message::{MessageKey, QueueAttributes, Share};
+use crate::schedule::{Pace, Rate};
+use crate::snapshot::QueueSnapshot;
+use crate::time::Instant;
+
+/// A queue counts as in use for this long after it had messages.
+pub const ACTIVE_FOR: Duration = Duration::from_secs(10);
+/// Tasks below this hold up nobody.
+pub const SLOW_MIN: Duration = Duration::from_millis(20);
+/// A queue is slow beside another whose tasks take at most this part of its own tasks' time.
+pub const SLOW_FACTOR: u32 = 4;
+/// What a task of a queue is taken to last while nothing is known of it but that it runs.
+pub const UNKNOWN_TASK: Duration = Duration::from_secs(1);
+/// A queue is not polled while this many deletes or releases of its messages are not confirmed:
+/// an endpoint that takes none would fill the memory otherwise.
+pub const UNCONFIRMED_MAX: usize = 1000;
+
+/// All that is kept for one queue.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) attributes: QueueAttributes,
+    pub(crate) share: Share,
+    pub(crate) line: Line,
+    pub(crate) running: usize,
+    pub(crate) deleting: usize,
+    pub(crate) releasing: usize,
+    pub(crate) poller: Poller,
+    pub(crate) deletes: Batcher,
+    pub(crate) releases: Batcher,
+    /// When something is to be done about a lease.
+    pub(crate) upkeep: BTreeSet<(Instant, MessageKey)>,
+    pub(crate) round_trip: RoundTrip,
+    pub(crate) starts: Rate,
+    pub(crate) pace: Option<Pace>,
+    pub(crate) had_messages_at: Option<Instant>,
+}
+
+impl Queue {
+    pub(crate) fn new(attributes: QueueAttributes, share: Share) -> Self {
+        Self {
+            attributes,
+            share,
+            line: Line::default(),
+            running: 0,
+            deleting: 0,
+            releasing: 0,
+            poller: Poller::default(),
+            deletes: Batcher::default(),
+            releases: Batcher::default(),
+            upkeep: BTreeSet::new(),
+            round_trip: RoundTrip::default(),
+            starts: Rate::default(),
+            pace: None,
+            had_messages_at: None,
+        }
+    }
+
+    /// The visibility timeout that receives and heartbeats name: the queue's own where it is long
+    /// enough to be kept up, and never above what SQS takes.
+    pub(crate) fn lease_length(&self) -> Duration {
+        let longest = LEASE_TOTAL_MAX.saturating_sub(LEASE_TOTAL_MARGIN);
+        Duration::from_secs(
+            self.attributes
+                .visibility_timeout
+                .clamp(LEASE_MIN, longest)
+                .as_secs(),
+        )
+    }
+
+    /// How many more may run by the queue's own cap.
+    pub(crate) fn allowance(&self) -> usize {
+        self.share.tasks_max.map_or(usize::MAX, |max| {
+            (max as usize).saturating_sub(self.running)
+        })
+    }
+
+    pub(crate) fn is_active(&self, now: Instant) -> bool {
+        self.had_messages_at
+            .is_some_and(|at| now.saturating_since(at) < ACTIVE_FOR)
+    }
+
+    pub(crate) fn task_mean(&self) -> Option<Duration> {
+        self.pace.map(|pace| pace.mean())
+    }
+
+    /// Whether one's tasks would keep the other's waiting for long.
+    pub(crate) fn is_slow_beside(&self, other: &Queue) -> bool {
+        // A queue of which nothing is known may run one task to find out.
+        let unknown = if self.running == 0 {
+            Duration::ZERO
+        } else {
+            UNKNOWN_TASK
+        };
+        let mine = self.task_mean().unwrap_or(unknown);
+        mine >= SLOW_MIN && mine >= other.task_mean().unwrap_or_default() * SLOW_FACTOR
+    }
+
+    pub(crate) fn is_clogged(&self) -> bool {
+        self.deleting.max(self.releasing) >= UNCONFIRMED_MAX
+    }
+
+    pub(crate) fn snapshot(&self) -> QueueSnapshot {
+        QueueSnapshot {
+            buffered: self.line.len(),
+            running: self.running,
+            deleting: self.deleting,
+            releasing: self.releasing,
+            polls: self.poller.open_count(),
+            polled_at: self.poller.completed_at(),
+            is_troubled: self.poller.is_troubled(),
+            task_mean: self.task_mean(),
+        }
+    }
+}

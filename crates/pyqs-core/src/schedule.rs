@@ -1,0 +1,254 @@
+//! Whose turn it is, and how fast things go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::message::QueueId;
+use crate::time::{Instant, nanos};
+
+/// A queue that could not use its share (it was empty, or at its cap) catches up by at most this.
+const CREDIT_MAX: Duration = Duration::from_millis(100);
+
+/// Divides the slots' time between queues by weight.
+///
+/// Each queue has a clock that runs as it uses slots, slower with more weight, and the one whose
+/// clock is behind goes first: weighted deficit round robin's share, without rounds, which with
+/// tasks of microseconds beside tasks of minutes would be many.
+#[derive(Debug, Default)]
+pub(crate) struct FairShare {
+    clocks: BTreeMap<QueueId, Clock>,
+    /// Queues with something that may start, the one furthest behind first.
+    ready: BTreeSet<(u64, QueueId)>,
+    /// The clock of the queue that was served last.
+    served: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    at: u64,
+    weight: u64,
+    is_ready: bool,
+}
+
+impl FairShare {
+    pub(crate) fn add(&mut self, queue: QueueId, weight: u32) {
+        let weight = u64::from(weight.max(1));
+        self.clocks.entry(queue).or_insert(Clock {
+            at: self.served,
+            weight,
+            is_ready: false,
+        });
+    }
+
+    /// Says whether the queue has something that may start.
+    pub(crate) fn set_ready(&mut self, queue: QueueId, is_ready: bool) {
+        let Some(clock) = self.clocks.get_mut(&queue) else {
+            return;
+        };
+        if clock.is_ready == is_ready {
+            return;
+        }
+        clock.is_ready = is_ready;
+        if is_ready {
+            clock.at = clock.at.max(self.served.saturating_sub(nanos(CREDIT_MAX)));
+            self.ready.insert((clock.at, queue));
+        } else {
+            self.ready.remove(&(clock.at, queue));
+        }
+    }
+
+    /// The queues with something that may start, in the order of their turns.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = QueueId> + '_ {
+        self.ready.iter().map(|&(_, queue)| queue)
+    }
+
+    pub(crate) fn has_turns(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The queue starts a task that is expected to take so long.
+    pub(crate) fn charge(&mut self, queue: QueueId, expected: Duration) {
+        if let Some(clock) = self.clocks.get(&queue) {
+            self.served = self.served.max(clock.at);
+            let floor = self.served.saturating_sub(nanos(CREDIT_MAX));
+            let at = clock
+                .at
+                .max(floor)
+                .saturating_add(nanos(expected) / clock.weight);
+            self.move_to(queue, at);
+        }
+    }
+
+    /// A task that was charged with `expected` took `took`.
+    pub(crate) fn correct(&mut self, queue: QueueId, expected: Duration, took: Duration) {
+        if let Some(clock) = self.clocks.get(&queue) {
+            let owed = nanos(took) / clock.weight;
+            let at = clock
+                .at
+                .saturating_add(owed)
+                .saturating_sub(nanos(expected) / clock.weight);
+            self.move_to(queue, at);
+        }
+    }
+
+    fn move_to(&mut self, queue: QueueId, at: u64) {
+        let Some(clock) = self.clocks.get_mut(&queue) else {
+            return;
+        };
+        if clock.is_ready {
+            self.ready.remove(&(clock.at, queue));
+            self.ready.insert((at, queue));
+        }
+        clock.at = at;
+    }
+}
+
+/// How long something takes, by a moving mean that rises quickly and falls slowly: taking a slow
+/// task for a quick one costs more than the reverse.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    mean: Duration,
+}
+
+impl Pace {
+    pub(crate) fn new(first: Duration) -> Self {
+        Self { mean: first }
+    }
+
+    pub(crate) fn observe(&mut self, took: Duration) {
+        self.mean = if took > self.mean {
+            (self.mean + took) / 2
+        } else {
+            (self.mean * 7 + took) / 8
+        };
+    }
+
+    pub(crate) fn mean(&self) -> Duration {
+        self.mean
+    }
+}
+
+/// How many a second, measured over windows of [`RATE_WINDOW`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rate {
+    since: Instant,
+    count: u32,
+    per_sec: f64,
+}
+
+const RATE_WINDOW: Duration = Duration::from_millis(200);
+
+impl Rate {
+    pub(crate) fn observe(&mut self, now: Instant) {
+        self.roll(now);
+        self.count = self.count.saturating_add(1);
+    }
+
+    /// How many are to be expected within `span`, going by the last windows.
+    pub(crate) fn expected(&mut self, now: Instant, span: Duration) -> usize {
+        self.roll(now);
+        let expected = self.per_sec * span.as_secs_f64();
+        // Rounded down: what is not expected to start within the span is not expected.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "never negative; saturates"
+        )]
+        let expected = expected as usize;
+        expected
+    }
+
+    fn roll(&mut self, now: Instant) {
+        let window = now.saturating_since(self.since);
+        if window >= RATE_WINDOW {
+            let latest = f64::from(self.count) / window.as_secs_f64();
+            // A jump is believed at once; a lull only by and by.
+            self.per_sec = if latest > self.per_sec {
+                latest
+            } else {
+                f64::midpoint(self.per_sec, latest)
+            };
+            self.since = now;
+            self.count = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// How often each queue is served in 1,200 ms of slot time, given weights and task lengths.
+    fn served(queues: &[(u32, u32)]) -> Vec<usize> {
+        let mut share = FairShare::default();
+        for (number, &(weight, _)) in (0..).zip(queues) {
+            share.add(QueueId(number), weight);
+            share.set_ready(QueueId(number), true);
+        }
+        let mut counts = vec![0; queues.len()];
+        let mut spent = 0;
+        while spent < 1200 {
+            let queue = share.turns().next().unwrap();
+            let (_, length) = queues[queue.0 as usize];
+            counts[queue.0 as usize] += 1;
+            spent += length;
+            share.charge(queue, MS * length);
+        }
+        counts
+    }
+
+    #[test]
+    fn slots_are_shared_by_time_and_weight() {
+        assert_eq!(served(&[(1, 1), (1, 1)]), [600, 600]);
+        assert_eq!(served(&[(1, 1), (3, 1)]), [300, 900]);
+        assert_eq!(served(&[(1, 100), (1, 1)]), [6, 600]);
+    }
+
+    #[test]
+    fn an_idle_queue_saves_no_turns() {
+        let mut share = FairShare::default();
+        for queue in [QueueId(0), QueueId(1)] {
+            share.add(queue, 1);
+        }
+        share.set_ready(QueueId(0), true);
+        (0..1000).for_each(|_| share.charge(QueueId(0), MS));
+        share.set_ready(QueueId(1), true);
+        let mut first = 0;
+        while share.turns().next() == Some(QueueId(1)) {
+            share.charge(QueueId(1), MS);
+            first += 1;
+        }
+        assert!((99..=102).contains(&first), "{first} turns in a row");
+    }
+
+    #[test]
+    fn a_wrong_guess_is_corrected() {
+        let mut share = FairShare::default();
+        for queue in [QueueId(0), QueueId(1)] {
+            share.add(queue, 1);
+            share.set_ready(queue, true);
+        }
+        share.charge(QueueId(0), MS);
+        share.charge(QueueId(1), MS * 50);
+        share.correct(QueueId(0), MS, MS * 100);
+        assert_eq!(share.turns().next(), Some(QueueId(1)));
+    }
+
+    #[test]
+    fn a_rate_is_seen_after_a_window_and_fades() {
+        let mut rate = Rate::default();
+        for tenth in 0..500 {
+            rate.observe(Instant::ORIGIN + MS * tenth);
+        }
+        let at = |ms: u32| Instant::ORIGIN + MS * ms;
+        let expected = rate.expected(at(500), Duration::from_secs(1));
+        assert!((900..=1100).contains(&expected), "{expected}");
+        assert!(rate.expected(at(2000), Duration::from_secs(1)) < expected);
+        for second in 3..30 {
+            rate.expected(at(second * 1000), Duration::from_secs(1));
+        }
+        assert_eq!(rate.expected(at(31_000), Duration::from_secs(1)), 0);
+    }
+}
