@@ -1,5 +1,7 @@
 //! Dates and times as Python has them: the proleptic Gregorian calendar, years 1 to 9999, microseconds.
 
+mod iso;
+
 /// `datetime.date`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date {
@@ -55,4 +57,94 @@ pub struct UtcOffset {
     pub seconds: i32,
     /// 0 to 999,999, added to the seconds.
     pub micros: u32,
+}
+
+impl Date {
+    /// The day, if there is such a day.
+    pub fn new(year: u16, month: u8, day: u8) -> Option<Self> {
+        let is_day = (1..=9999).contains(&year)
+            && (1..=12).contains(&month)
+            && day >= 1
+            && day <= month_days(year, month);
+        is_day.then_some(Self { year, month, day })
+    }
+
+    /// Days since 1970-01-01.
+    pub fn unix_days(self) -> i64 {
+        // Years that begin in March have their leap day last, so that every earlier day has a fixed place.
+        let (year, month) = (i64::from(self.year), i64::from(self.month));
+        let (year, month) = if month > 2 {
+            (year, month - 3)
+        } else {
+            (year - 1, month + 9)
+        };
+        let day_of_year = (153 * month + 2) / 5 + i64::from(self.day) - 1;
+        year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
+    }
+}
+
+impl Time {
+    /// The time, if the clock has it.
+    pub fn new(
+        hour: u8,
+        minute: u8,
+        second: u8,
+        micros: u32,
+        offset: Option<UtcOffset>,
+    ) -> Option<Self> {
+        let is_time = hour < 24 && minute < 60 && second < 60 && micros < 1_000_000;
+        is_time.then_some(Self {
+            hour,
+            minute,
+            second,
+            micros,
+            is_fold: false,
+            offset,
+        })
+    }
+
+    fn micros_of_day(self) -> i64 {
+        let seconds =
+            i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second);
+        seconds * 1_000_000 + i64::from(self.micros)
+    }
+}
+
+impl DateTime {
+    /// Microseconds since 1970-01-01T00:00Z; a naive time counts as UTC.
+    pub fn unix_micros(self) -> i64 {
+        let offset = self.time.offset.map_or(0, UtcOffset::total_micros);
+        self.date.unix_days() * 86_400_000_000 + self.time.micros_of_day() - offset
+    }
+}
+
+impl UtcOffset {
+    /// UTC itself.
+    pub const UTC: Self = Self {
+        seconds: 0,
+        micros: 0,
+    };
+
+    /// The offset, if it is less than a day.
+    pub fn from_micros(total: i64) -> Option<Self> {
+        let is_within_day = total.abs() < 86_400_000_000;
+        let seconds = i32::try_from(total.div_euclid(1_000_000)).ok()?;
+        let micros = u32::try_from(total.rem_euclid(1_000_000)).ok()?;
+        is_within_day.then_some(Self { seconds, micros })
+    }
+
+    /// The whole offset in microseconds.
+    pub fn total_micros(self) -> i64 {
+        i64::from(self.seconds) * 1_000_000 + i64::from(self.micros)
+    }
+}
+
+fn month_days(year: u16, month: u8) -> u8 {
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }

@@ -1,6 +1,8 @@
 //! `Head`: what a worker must know about a task before it runs it.
 
 use crate::calendar::DateTime;
+use crate::limits::TASK_NAME_BYTES_MAX;
+use crate::undecodable::Flaw;
 
 /// The facts about one task, without its arguments.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,7 +12,7 @@ pub struct Head {
     pub format: Format,
     /// The task's name, never empty.
     pub task: String,
-    /// The task's id; `PyQS`'s own form has none, Celery's always has.
+    /// The task's id; PyQS's own form has none, Celery's always has.
     pub id: Option<String>,
     /// How many times the task was retried before this message.
     pub retries: u32,
@@ -28,7 +30,7 @@ pub struct Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
-    /// `{"task", "args", "kwargs"}`, as `PyQS` writes it.
+    /// `{"task", "args", "kwargs"}`, as PyQS writes it.
     Native,
     /// Celery's protocol 1: the fields are in the payload.
     Celery1,
@@ -85,4 +87,19 @@ pub struct CeleryHead {
     pub content_type: String,
     /// `headers.compression`.
     pub compression: Option<String>,
+}
+
+/// A task's name, if it can be one.
+pub(crate) fn task_name(name: String) -> Result<String, Flaw> {
+    if name.trim().is_empty() {
+        return Err(Flaw::malformed("the task's name is empty"));
+    }
+    if name.len() > TASK_NAME_BYTES_MAX {
+        let reason = format!(
+            "a task's name of {} bytes, the limit is {TASK_NAME_BYTES_MAX}",
+            name.len()
+        );
+        return Err(Flaw::over_limit(reason));
+    }
+    Ok(name)
 }

@@ -1,6 +1,6 @@
 //! Wire formats of task messages: bytes in, values out, nothing is run.
 //!
-//! Reads `PyQS`'s own JSON and what Celery writes to SQS. A message body goes in, a [`Head`] or a whole
+//! Reads PyQS's own JSON and what Celery writes to SQS. A message body goes in, a [`Head`] or a whole
 //! [`Message`] comes out, or an [`Undecodable`] that says which layer failed and why. The crate knows no
 //! queues, no processes, no Python and no clock; it imports, calls and opens nothing that a message names.
 //!
@@ -18,12 +18,20 @@
 //! [`head`] and [`message`]; [`value`] and [`calendar`] are what arguments are made of; `json` scans text;
 //! [`limits`] bounds all of it; [`undecodable`] is the one error.
 
+mod body;
 pub mod calendar;
+mod celery;
+mod decimal;
 pub mod head;
+mod json;
 pub mod limits;
 pub mod message;
+mod native;
+mod outline;
 pub mod read;
+mod serializer;
 pub mod undecodable;
+mod unique;
 pub mod value;
 
 pub use head::{Format, Head};

@@ -1,6 +1,7 @@
 //! `Message`: a task with its arguments.
 
 use crate::head::Head;
+use crate::undecodable::Flaw;
 use crate::value::Value;
 
 /// A message read whole.
@@ -31,4 +32,51 @@ pub struct Canvas {
     pub chain: Vec<Value>,
     /// The chord's body, if this task is a member of its header.
     pub chord: Option<Value>,
+}
+
+impl Message {
+    /// Checks the shapes of the arguments.
+    pub(crate) fn new(
+        head: Head,
+        args: Value,
+        kwargs: Value,
+        canvas: Canvas,
+    ) -> Result<Self, Flaw> {
+        let args = match args {
+            Value::List(args) | Value::Tuple(args) => args,
+            other => {
+                return Err(Flaw::malformed(format!(
+                    "args is of type {}, not list",
+                    other.type_name()
+                )));
+            }
+        };
+        let kwargs = match kwargs {
+            Value::Map(kwargs) => kwargs.into_iter().map(keyword).collect::<Result<_, _>>()?,
+            other => {
+                return Err(Flaw::malformed(format!(
+                    "kwargs is of type {}, not map",
+                    other.type_name()
+                )));
+            }
+        };
+        Ok(Self {
+            head,
+            args,
+            kwargs,
+            canvas,
+            stamps: Vec::new(),
+        })
+    }
+}
+
+fn keyword((name, value): (Value, Value)) -> Result<(String, Value), Flaw> {
+    match name {
+        Value::Str(name) => Ok((name, value)),
+        Value::SurrogateStr(_) => Err(Flaw::malformed("a keyword with lone surrogates")),
+        other => Err(Flaw::malformed(format!(
+            "a keyword of type {}",
+            other.type_name()
+        ))),
+    }
 }

@@ -1,5 +1,6 @@
 //! Why a message can't be read: the layer that failed, the kind of failure, one line for people.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A message that can't be read as a task.
@@ -23,7 +24,7 @@ pub struct Undecodable {
 pub enum Layer {
     /// The SQS message body itself: base64 or text.
     Body,
-    /// The JSON object around everything: `PyQS`'s own, or kombu's envelope.
+    /// The JSON object around everything: PyQS's own, or kombu's envelope.
     Envelope,
     /// The envelope's `headers`, where protocol 2 keeps the task's fields.
     Headers,
@@ -53,21 +54,55 @@ pub enum Fault {
     Unsupported,
 }
 
-impl Undecodable {
-    pub(crate) fn new(layer: Layer, fault: Fault, reason: impl Into<String>) -> Self {
+/// A failure inside a decoder, which does not know in which layer of the message it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    fault: Fault,
+    reason: Cow<'static, str>,
+}
+
+impl Flaw {
+    pub(crate) fn malformed(reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            layer,
-            fault,
-            reason: one_line(reason.into()),
+            fault: Fault::Malformed,
+            reason: reason.into(),
         }
     }
 
-    pub(crate) fn malformed(layer: Layer, reason: impl Into<String>) -> Self {
-        Self::new(layer, Fault::Malformed, reason)
+    pub(crate) fn not_a_task(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            fault: Fault::NotATask,
+            reason: reason.into(),
+        }
     }
 
-    pub(crate) fn not_a_task(layer: Layer, reason: impl Into<String>) -> Self {
-        Self::new(layer, Fault::NotATask, reason)
+    pub(crate) fn over_limit(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            fault: Fault::OverLimit,
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn refused(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            fault: Fault::Refused,
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn unsupported(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            fault: Fault::Unsupported,
+            reason: reason.into(),
+        }
+    }
+
+    pub(crate) fn within(self, layer: Layer) -> Undecodable {
+        Undecodable {
+            layer,
+            fault: self.fault,
+            reason: one_line(self.reason.into_owned()),
+        }
     }
 }
 

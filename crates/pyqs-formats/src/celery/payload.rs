@@ -1,0 +1,146 @@
+//! The payload: out of its encoding, its compression and its serializer.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+
+use super::Part;
+use super::fields::Fields;
+use super::properties::{BodyEncoding, Properties};
+use crate::body::BASE64;
+use crate::json::{Dialect, Scanner};
+use crate::outline::Body;
+use crate::serializer::Serializer;
+use crate::undecodable::{Flaw, Layer, Undecodable};
+use crate::value::Value;
+
+/// A payload that is not yet opened.
+pub(super) struct Sealed<'a> {
+    content: Content<'a>,
+    serializer: Serializer,
+    content_type: String,
+    compression: Option<String>,
+}
+
+/// What the serializer wrote, as the envelope carries it.
+enum Content<'a> {
+    Base64(Cow<'a, str>),
+    Plain(Cow<'a, str>),
+    Bytes(Vec<u8>),
+}
+
+/// What a payload says, as far as tasks go.
+pub(super) enum Payload {
+    /// Protocol 2's three parts, if it is a task.
+    Sequence(Vec<Value>),
+    /// Protocol 1's fields, if it is a task.
+    Map(Box<Fields>),
+    /// Neither; the type's name.
+    Other(&'static str),
+}
+
+impl<'a> Sealed<'a> {
+    pub(super) fn new(
+        body: Body<'a>,
+        properties: &Properties,
+        content_type: String,
+        compression: Option<Value>,
+    ) -> Result<Self, Undecodable> {
+        let content = match (body, &properties.body_encoding) {
+            (_, BodyEncoding::Other(found)) => {
+                let reason =
+                    format!("body_encoding is {found}, where kombu writes \"base64\" or null");
+                return Err(Flaw::malformed(reason).within(Layer::Envelope));
+            }
+            (Body::Text(text), BodyEncoding::Base64) => Content::Base64(text),
+            (Body::Text(text), BodyEncoding::Plain) => Content::Plain(text),
+            (Body::Bytes(bytes), BodyEncoding::Plain) => Content::Bytes(bytes),
+            _ => return Err(Flaw::malformed("body is no text").within(Layer::Envelope)),
+        };
+        let compression = match compression {
+            None | Some(Value::Null) => None,
+            Some(Value::Str(name)) => Some(name),
+            Some(other) => {
+                let reason = format!("its name is of type {}, not text", other.type_name());
+                return Err(Flaw::malformed(reason).within(Layer::Compression));
+            }
+        };
+        let serializer =
+            Serializer::named(&content_type).map_err(|flaw| flaw.within(Layer::Payload))?;
+        if let Some(name) = &compression {
+            let flaw = Flaw::unsupported(format!(
+                "compressed with {name:?}, which is not read; turn off task_compression where it is sent"
+            ));
+            return Err(flaw.within(Layer::Compression));
+        }
+        serializer
+            .check_readable()
+            .map_err(|flaw| flaw.within(Layer::Payload))?;
+        Ok(Self {
+            content,
+            serializer,
+            content_type,
+            compression,
+        })
+    }
+
+    /// Content type and compression, as the message names them.
+    pub(super) fn into_names(self) -> (String, Option<String>) {
+        (self.content_type, self.compression)
+    }
+
+    /// False if a look at the first bytes shows that the payload is no map.
+    pub(super) fn may_be_map(&self) -> bool {
+        /// Enough for any white space that a writer puts first, and whole groups of base64.
+        const LOOK: usize = 64;
+        let first = |bytes: &[u8]| bytes.trim_ascii_start().first().copied();
+        match &self.content {
+            Content::Base64(text) => {
+                let start = text.as_bytes().get(..LOOK).unwrap_or(text.as_bytes());
+                BASE64
+                    .decode(start)
+                    .map_or(true, |bytes| first(&bytes) != Some(b'['))
+            }
+            Content::Plain(text) => first(text.as_bytes()) != Some(b'['),
+            Content::Bytes(_) => true,
+        }
+    }
+
+    pub(super) fn open(&self, part: Part) -> Result<Payload, Undecodable> {
+        let in_payload = |flaw: Flaw| flaw.within(Layer::Payload);
+        let bytes = self.content.bytes().map_err(in_payload)?;
+        match self.serializer {
+            Serializer::Json => read_json(&bytes, part).map_err(in_payload),
+            _ => Err(Flaw::unsupported("only JSON is read").within(Layer::Payload)),
+        }
+    }
+}
+
+impl Content<'_> {
+    fn bytes(&self) -> Result<Cow<'_, [u8]>, Flaw> {
+        match self {
+            Self::Base64(text) => match BASE64.decode(text.as_bytes()) {
+                Ok(bytes) => Ok(Cow::Owned(bytes)),
+                Err(_) => Err(Flaw::malformed("not base64")),
+            },
+            Self::Plain(text) => Ok(Cow::Borrowed(text.as_bytes())),
+            Self::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+        }
+    }
+}
+
+fn read_json(bytes: &[u8], part: Part) -> Result<Payload, Flaw> {
+    let text = str::from_utf8(bytes)
+        .map_err(|error| Flaw::malformed(format!("not UTF-8 from byte {}", error.valid_up_to())))?;
+    let mut scanner = Scanner::new(text, Dialect::Kombu);
+    let payload = match scanner.peek()? {
+        b'{' => Payload::Map(Box::new(Fields::scan(&mut scanner, part)?)),
+        b'[' => match scanner.value()? {
+            Value::List(parts) => Payload::Sequence(parts),
+            other => Payload::Other(other.type_name()),
+        },
+        _ => Payload::Other(scanner.value()?.type_name()),
+    };
+    scanner.end()?;
+    Ok(payload)
+}

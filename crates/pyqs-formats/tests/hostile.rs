@@ -1,0 +1,70 @@
+//! Bodies made to do harm: an error or a safe answer, soon, in little memory.
+
+#![expect(
+    unsafe_code,
+    reason = "an allocator that counts, to see how much memory a body costs"
+)]
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use pyqs_formats::{read, read_head};
+use support::hostile;
+
+const MEMORY_MAX: usize = 64 << 20;
+
+/// What a body may take. Without optimisation everything is many times slower.
+const TIME_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1000 } else { 50 });
+
+/// One test only in this file: others would allocate beside it.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the time is what is tested")]
+fn hostile_bodies_do_no_harm() {
+    for sample in hostile() {
+        let id = &sample["id"];
+        let body = sample["body"].as_str().expect("a text");
+        PEAK.store(HELD.load(Ordering::Relaxed), Ordering::Relaxed);
+        let before = HELD.load(Ordering::Relaxed);
+        let start = Instant::now();
+        let head = read_head(body).map(drop);
+        let message = read(body).map(drop);
+        let took = start.elapsed();
+        let memory = PEAK.load(Ordering::Relaxed) - before;
+        assert!(took < TIME_MAX, "{id} took {took:?}");
+        assert!(memory < MEMORY_MAX, "{id} took {memory} bytes");
+        if sample["expect"] == "reject" {
+            assert!(message.is_err(), "{id} was read");
+        }
+        assert!(
+            head.is_ok() || message.is_err(),
+            "{id} has no head, and was read"
+        );
+    }
+}
+
+struct Counting;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let held = HELD.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(held, Ordering::Relaxed);
+        // SAFETY: the caller keeps `alloc`'s contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller keeps `dealloc`'s contract.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
