@@ -1,1 +1,39 @@
 //! The worker: drives the consumer on tokio, hands tasks to task processes.
+//!
+//! Three kinds of process make a worker. The supervisor forks and reaps and is not ours; the manager is
+//! [`manager::run`]; a task process runs tasks and speaks through a [`TaskChannel`]. To this crate a
+//! task process is whatever speaks [`process::wire`]: it knows nothing of Python.
+//!
+//! Modules in reading order: [`settings`], what a worker can be told; [`manager`], its start and end;
+//! `driver`, the loop around [`pyqs_core::Consumer`]; `inbound`, all that comes in to it; `arrivals`
+//! and `queues`, what is kept of messages and queues; `requests`, calls to SQS; `discover`, which queues
+//! there are; `observe`, what is logged; [`process`], all about task processes; `clock`, what leases are
+//! measured by.
+//!
+//! ```
+//! use pyqs_worker::WorkerSettings;
+//!
+//! let settings = WorkerSettings {
+//!     queues: vec!["email*".to_owned()],
+//!     concurrency: 4,
+//!     ..WorkerSettings::default()
+//! };
+//! assert_eq!(settings.batch_max(), 10);
+//! assert_eq!(settings.tasks_max(), Some(100));
+//! ```
+
+mod arrivals;
+mod clock;
+mod discover;
+mod driver;
+mod inbound;
+pub mod manager;
+mod observe;
+pub mod process;
+mod queues;
+mod requests;
+pub mod settings;
+
+pub use process::child::{Job, TaskChannel};
+pub use process::ledger::{Ledger, TaskOutcome};
+pub use settings::{LogLevel, WorkerSettings};

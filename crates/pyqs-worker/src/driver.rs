@@ -1,0 +1,395 @@
+//! The loop around [`pyqs_core::Consumer`], in the steps that its crate doc numbers.
+//!
+//! Everything else runs beside it (requests to SQS, the sockets of task processes, discovery, the control
+//! channel) and sends an [`Inbound`] here. The loop owns all state and decides nothing: what a message
+//! needs is said by the core, how many processes there are by the pool.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use pyqs_core::{
+    Action, Consumer, Event, Instant, MessageKey, PollId, ProcessId, QueueAttributes, QueueId,
+    RequestId,
+};
+use pyqs_core::limits::TICK;
+use pyqs_sqs::{QueueUrl, ReceiveRequest};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::arrivals::{Arrivals, Letter};
+use crate::clock;
+use crate::inbound::{Inbound, PollFailure};
+use crate::observe::{Log, Observer};
+use crate::process::control::FromSupervisor;
+use crate::process::pool::{Crash, Exit, Pool};
+use crate::process::wire::JobFrame;
+use crate::queues::Queues;
+use crate::requests::Requests;
+
+/// News that is taken in before the core is asked, at most.
+const GATHERED_MAX: usize = 4096;
+
+/// How the loop ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// As it was told to.
+    Stopped,
+    /// The worker can't start; one line says why.
+    Fatal(String),
+}
+
+/// All that the loop owns.
+pub(crate) struct Driver {
+    consumer: Consumer,
+    requests: Requests,
+    pool: Pool,
+    arrivals: Arrivals,
+    queues: Queues,
+    /// Which queue an open receive is for.
+    polls: HashMap<PollId, QueueId>,
+    log: Log,
+    observer: Observer,
+    /// For the core's next step.
+    events: Vec<Event>,
+    is_stopping: bool,
+    last_tick: Instant,
+    /// Makes the attempt ids of this manager its own.
+    run_id: String,
+}
+
+/// The loop goes on, or it ends.
+type Flow = std::ops::ControlFlow<End>;
+
+const GO_ON: Flow = Flow::Continue(());
+
+impl Driver {
+    pub(crate) fn new(consumer: Consumer, requests: Requests, pool: Pool, log: Log) -> Self {
+        Self {
+            consumer,
+            requests,
+            pool,
+            arrivals: Arrivals::default(),
+            queues: Queues::default(),
+            polls: HashMap::new(),
+            observer: Observer::new(log.clone()),
+            log,
+            events: Vec::new(),
+            is_stopping: false,
+            last_tick: Instant::ORIGIN,
+            run_id: format!("pyqs-{}-{}", std::process::id(), clock::now_nanos()),
+        }
+    }
+
+    /// Runs until the core is done after a stop.
+    pub(crate) async fn run(mut self, mut inbound: UnboundedReceiver<Inbound>) -> End {
+        let mut news = Vec::with_capacity(GATHERED_MAX);
+        loop {
+            let now = clock::now();
+            for item in news.drain(..) {
+                if let Flow::Break(end) = self.take_in(item, now) {
+                    return end;
+                }
+            }
+            if now.saturating_since(self.last_tick) >= TICK {
+                self.tick(now);
+            }
+            self.pool.keep_up(now, &mut self.events);
+            let actions = self.consumer.handle(now, std::mem::take(&mut self.events));
+            if let Flow::Break(end) = self.carry_out(actions, now) {
+                return end;
+            }
+            let wait = self.wait(now);
+            // What ends the wait, news or time, needs no telling apart: the core may be called at any time.
+            let _ = tokio::time::timeout(wait, inbound.recv_many(&mut news, GATHERED_MAX)).await;
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.last_tick = now;
+        self.pool.tick(now, &mut self.events);
+        self.observer.tick(now);
+        self.events.push(Event::Timer);
+    }
+
+    /// How long nothing needs to be done unless there is news. Never longer than a tick: that bounds how
+    /// late a deadline is seen on a machine that slept, which stops tokio's timers but not leases.
+    fn wait(&self, now: Instant) -> Duration {
+        if !self.events.is_empty() {
+            return Duration::ZERO;
+        }
+        let wakeups = [self.consumer.next_wakeup(), self.pool.next_wakeup()];
+        let earliest = wakeups.into_iter().flatten().min();
+        earliest.map_or(TICK, |at| at.saturating_since(now).min(TICK))
+    }
+
+    /// Step 1: news becomes events.
+    fn take_in(&mut self, news: Inbound, now: Instant) -> Flow {
+        match news {
+            Inbound::Polled { poll, reply } => self.polled(poll, reply),
+            Inbound::Deleted { request, reply } => {
+                self.events.push(Event::Deleted { request, reply });
+            }
+            Inbound::VisibilityChanged { request, reply } => {
+                self.events
+                    .push(Event::VisibilityChanged { request, reply });
+            }
+            Inbound::QueueFound {
+                url,
+                attributes,
+                share,
+            } => {
+                let attributes = core_attributes(&attributes);
+                if let Some(queue) = self.queues.add(url, attributes) {
+                    self.events.push(Event::QueueAdded {
+                        queue,
+                        attributes,
+                        share,
+                    });
+                }
+            }
+            Inbound::QueueRead { url, attributes } => {
+                let attributes = core_attributes(&attributes);
+                if let Some(queue) = self.queues.change(&url, attributes) {
+                    self.events.push(Event::QueueChanged { queue, attributes });
+                }
+            }
+            Inbound::Fatal(reason) => return Flow::Break(End::Fatal(reason)),
+            Inbound::Process { process, frame } => {
+                self.pool.frame(process, frame, now, &mut self.events);
+            }
+            Inbound::ProcessClosed { process, fault } => {
+                if let Some(fault) = fault {
+                    self.log
+                        .error(|| format!("lost touch with a task process: {fault}"));
+                }
+                let crash = self.pool.closed(process, now, &mut self.events);
+                self.tell_of(crash.as_ref());
+            }
+            Inbound::Control(line, socket) => self.control(line, socket, now),
+            Inbound::ControlClosed(fault) => self.supervisor_is_gone(fault),
+        }
+        GO_ON
+    }
+
+    fn polled(&mut self, poll: PollId, reply: Result<Vec<Letter>, PollFailure>) {
+        self.requests.polled(poll);
+        let Some(queue) = self.polls.remove(&poll) else {
+            return;
+        };
+        let event = match reply {
+            Ok(letters) => {
+                if !letters.is_empty() {
+                    self.log.debug(|| {
+                        let count = letters.len();
+                        let url = self.queues.url(queue).map_or("", QueueUrl::as_str);
+                        format!("Successfully got {count} messages from SQS queue {url}")
+                    });
+                }
+                let is_fifo = self.queues.is_fifo(queue);
+                let messages = letters
+                    .into_iter()
+                    .map(|letter| self.arrivals.take_in(queue, is_fifo, letter))
+                    .collect();
+                Event::Received { poll, messages }
+            }
+            Err(PollFailure { trouble, reason }) => {
+                self.queues.failed(queue, reason);
+                Event::ReceiveFailed { poll, trouble }
+            }
+        };
+        self.events.push(event);
+    }
+
+    fn control(&mut self, line: FromSupervisor, socket: Option<OwnedFd>, now: Instant) {
+        match line {
+            FromSupervisor::Forked { process, pid } => {
+                if let Some(socket) = socket {
+                    self.pool.forked(ProcessId(process), pid, socket);
+                }
+            }
+            FromSupervisor::Died {
+                process,
+                signal,
+                code,
+            } => {
+                let process = ProcessId(process);
+                let exit = Exit { signal, code };
+                let crash = self.pool.died(process, exit, now, &mut self.events);
+                self.tell_of(crash.as_ref());
+            }
+            FromSupervisor::Stop { signal, now } => self.stop(signal.as_deref(), now),
+        }
+    }
+
+    fn stop(&mut self, signal: Option<&str>, now: bool) {
+        let signal = signal.unwrap_or("to stop");
+        self.log
+            .info(|| format!("Received shutdown signal {signal}"));
+        let now = now || self.is_stopping;
+        if now {
+            self.log
+                .warning(|| "Stopping now: tasks that still run are given up".to_owned());
+        } else {
+            self.log
+                .info(|| "Graceful shutdown. Sending shutdown signal to children.".to_owned());
+        }
+        self.is_stopping = true;
+        self.pool.stop();
+        self.events.push(Event::Stop { now });
+    }
+
+    fn supervisor_is_gone(&mut self, fault: Option<std::io::Error>) {
+        if let Some(fault) = fault {
+            self.log
+                .error(|| format!("lost touch with the supervisor, stopping: {fault}"));
+        }
+        self.pool.orphan();
+        if !self.is_stopping {
+            self.is_stopping = true;
+            self.events.push(Event::Stop { now: false });
+        }
+    }
+
+    fn tell_of(&self, crash: Option<&Crash>) {
+        if let Some(crash) = crash {
+            self.observer.crash(crash, &self.arrivals, &self.queues);
+        }
+    }
+
+    /// Step 4.
+    fn carry_out(&mut self, actions: Vec<Action>, now: Instant) -> Flow {
+        let mut dispatches = Dispatches::default();
+        for action in actions {
+            match action {
+                Action::Dispatch {
+                    process,
+                    message,
+                    lease_until,
+                } => dispatches.add(process, message, lease_until),
+                Action::TakeBack { process } => {
+                    self.dispatch(&mut dispatches);
+                    self.pool.take_back(process, &mut self.events);
+                }
+                Action::Kill { process } => {
+                    self.dispatch(&mut dispatches);
+                    self.pool.kill(process);
+                }
+                Action::Receive {
+                    poll,
+                    queue,
+                    max,
+                    wait,
+                    visibility,
+                    attempt,
+                } => {
+                    let request = ReceiveRequest {
+                        max,
+                        wait,
+                        visibility,
+                        attempt_id: attempt.map(|number| format!("{}-{number}", self.run_id)),
+                    };
+                    self.receive(poll, queue, request);
+                }
+                Action::AbandonReceive { poll } => self.requests.abandon(poll),
+                Action::Delete {
+                    request,
+                    queue,
+                    messages,
+                } => self.delete(request, queue, &messages),
+                Action::ChangeVisibility {
+                    request,
+                    queue,
+                    messages,
+                } => self.change_visibility(request, queue, &messages),
+                Action::Forget { message } => self.arrivals.forget(message),
+                Action::Report(report) => {
+                    self.observer
+                        .report(report, now, &self.arrivals, &self.queues);
+                }
+                Action::Done => return Flow::Break(End::Stopped),
+            }
+        }
+        self.dispatch(&mut dispatches);
+        GO_ON
+    }
+
+    /// All that a process gets in this step goes to it in as few frames as hold it.
+    fn dispatch(&mut self, dispatches: &mut Dispatches) {
+        for (process, tasks) in std::mem::take(&mut dispatches.0) {
+            let jobs = tasks.into_iter().filter_map(|(message, lease_until)| {
+                let held = self.arrivals.held(message)?;
+                let url = self.queues.url(held.queue)?;
+                let timeout = self.queues.visibility_timeout(held.queue).as_secs();
+                let job = JobFrame {
+                    sequence: 0,
+                    message_id: &held.message_id,
+                    receipt: held.receipt.as_str(),
+                    queue_url: url.as_str(),
+                    task: &held.task,
+                    body: &held.body,
+                    fetch_time: held.fetched_unix_secs,
+                    visibility_secs: u32::try_from(timeout).unwrap_or(u32::MAX),
+                    receive_count: held.receive_count,
+                    lease_until_nanos: lease_until.as_nanos(),
+                };
+                Some((message, job))
+            });
+            self.pool.send(process, jobs);
+        }
+    }
+
+    fn receive(&mut self, poll: PollId, queue: QueueId, request: ReceiveRequest) {
+        if let Some(url) = self.queues.url(queue) {
+            self.polls.insert(poll, queue);
+            self.requests.receive(poll, url.clone(), request);
+        }
+    }
+
+    fn delete(&mut self, request: RequestId, queue: QueueId, messages: &[MessageKey]) {
+        if let Some(url) = self.queues.url(queue) {
+            let messages = messages.iter().filter_map(|&message| {
+                let held = self.arrivals.held(message)?;
+                Some((message, held.receipt.clone()))
+            });
+            self.requests
+                .delete(request, url.clone(), messages.collect());
+        }
+    }
+
+    fn change_visibility(
+        &mut self,
+        request: RequestId,
+        queue: QueueId,
+        messages: &[(MessageKey, Duration)],
+    ) {
+        if let Some(url) = self.queues.url(queue) {
+            let messages = messages.iter().filter_map(|&(message, hidden_for)| {
+                let held = self.arrivals.held(message)?;
+                Some((message, (held.receipt.clone(), hidden_for)))
+            });
+            self.requests
+                .change_visibility(request, url.clone(), messages.collect());
+        }
+    }
+}
+
+/// What one step gives to each process.
+#[derive(Default)]
+struct Dispatches(BTreeMap<ProcessId, Vec<(MessageKey, Instant)>>);
+
+impl Dispatches {
+    fn add(&mut self, process: ProcessId, message: MessageKey, lease_until: Instant) {
+        self.0
+            .entry(process)
+            .or_default()
+            .push((message, lease_until));
+    }
+}
+
+fn core_attributes(attributes: &pyqs_sqs::QueueAttributes) -> QueueAttributes {
+    QueueAttributes {
+        visibility_timeout: attributes.visibility_timeout,
+        is_fifo: attributes.is_fifo,
+        receives_max: attributes.receives_max,
+    }
+}

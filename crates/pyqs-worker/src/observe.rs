@@ -1,0 +1,280 @@
+//! What is logged, and in which words: those of `PyQS` where it has them.
+
+use std::time::Duration;
+
+use pyqs_core::{Instant, Report};
+
+use crate::arrivals::Arrivals;
+use crate::process::control::Supervisor;
+use crate::process::pool::Crash;
+use crate::queues::Queues;
+use crate::settings::LogLevel;
+
+/// Poison messages that are named within [`POISON_PERIOD`]; further ones are counted and told in one line.
+pub(crate) const POISON_LINES_MAX: u32 = 10;
+
+/// See [`POISON_LINES_MAX`].
+pub(crate) const POISON_PERIOD: Duration = Duration::from_secs(60);
+
+/// Where log lines go: to the supervisor's logger. Texts are only made where their level is wanted.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    supervisor: Supervisor,
+    level: LogLevel,
+}
+
+impl Log {
+    pub(crate) fn new(supervisor: Supervisor, level: LogLevel) -> Self {
+        Self { supervisor, level }
+    }
+
+    pub(crate) fn debug(&self, message: impl FnOnce() -> String) {
+        self.log(LogLevel::Debug, message);
+    }
+
+    pub(crate) fn info(&self, message: impl FnOnce() -> String) {
+        self.log(LogLevel::Info, message);
+    }
+
+    pub(crate) fn warning(&self, message: impl FnOnce() -> String) {
+        self.log(LogLevel::Warning, message);
+    }
+
+    pub(crate) fn error(&self, message: impl FnOnce() -> String) {
+        self.log(LogLevel::Error, message);
+    }
+
+    fn log(&self, level: LogLevel, message: impl FnOnce() -> String) {
+        if level >= self.level {
+            self.supervisor.log(level.number(), message());
+        }
+    }
+}
+
+/// Turns what the core and the pool report into log lines.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    log: Log,
+    poison: RateLimit,
+}
+
+impl Observer {
+    pub(crate) fn new(log: Log) -> Self {
+        Self {
+            log,
+            poison: RateLimit::default(),
+        }
+    }
+
+    /// A report of the core's.
+    pub(crate) fn report(
+        &mut self,
+        report: Report,
+        now: Instant,
+        arrivals: &Arrivals,
+        queues: &Queues,
+    ) {
+        let named = |message| Named::find(message, arrivals, queues);
+        match report {
+            Report::LeaseLost { message, .. } => self.log.warning(|| {
+                format!(
+                    "the visibility timeout of {} could not be extended while it runs; it may \
+                     be delivered again",
+                    named(message)
+                )
+            }),
+            Report::LeaseLapsedBeforeStart { message, .. } => self.log.warning(|| {
+                format!(
+                    "Discarding {} due to exceeding visibility timeout; it will be delivered again",
+                    named(message)
+                )
+            }),
+            Report::PoisonSeen {
+                message,
+                hidden_for,
+                ..
+            } => {
+                let reason = arrivals
+                    .held(message)
+                    .and_then(|held| held.poison.as_deref())
+                    .unwrap_or("it can't be run here");
+                self.poison(now, || {
+                    format!(
+                        "{} can't be run ({reason}); it is left for the dead-letter queue and \
+                         comes again in {} s",
+                        named(message),
+                        hidden_for.as_secs()
+                    )
+                });
+            }
+            Report::TaskCrashed { .. } => {
+                // `crash` has told of it, with the signal.
+            }
+            Report::DuplicateDeleted { message, .. } => self.log.info(|| {
+                format!(
+                    "{} was delivered again after it had succeeded; deleted without running it",
+                    named(message)
+                )
+            }),
+            Report::Redelivered { message, .. } => self.log.info(|| {
+                format!(
+                    "{} was delivered again while it is still held here",
+                    named(message)
+                )
+            }),
+            Report::DeleteGivenUp { message, .. } => self.log.error(|| {
+                format!(
+                    "{} succeeded but could not be deleted; it may run again",
+                    named(message)
+                )
+            }),
+            Report::PollTrouble { queue, .. } => self.log.warning(|| {
+                format!(
+                    "receiving from {} fails, trying again until it works: {}",
+                    queues.name(queue),
+                    queues.last_failure(queue)
+                )
+            }),
+            Report::PollRecovered { queue } => self
+                .log
+                .warning(|| format!("receiving from {} works again", queues.name(queue))),
+        }
+    }
+
+    /// A task process ended without having been told to.
+    pub(crate) fn crash(&self, crash: &Crash, arrivals: &Arrivals, queues: &Queues) {
+        self.log.error(|| {
+            let process = match crash.pid {
+                Some(pid) => format!("task process {pid}"),
+                None => "a task process".to_owned(),
+            };
+            let how = match (crash.exit.signal, crash.exit.code) {
+                (Some(signal), _) => format!("died by {}", signal_name(signal)),
+                (None, Some(code)) => format!("exited with code {code}"),
+                (None, None) => "is gone".to_owned(),
+            };
+            match crash.culprit {
+                Some(message) => {
+                    let message = Named::find(message, arrivals, queues);
+                    format!("{process} {how} while running {message}; it will be delivered again")
+                }
+                None => format!("{process} {how} while running nothing"),
+            }
+        });
+    }
+
+    /// To be called about twice a second: tells of poison that was not named.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        if let Some(count) = self.poison.roll_over(now) {
+            self.log
+                .error(|| format!("{count} more messages can't be run"));
+        }
+    }
+
+    fn poison(&mut self, now: Instant, message: impl FnOnce() -> String) {
+        if self.poison.lets_pass(now) {
+            self.log.error(message);
+        }
+    }
+}
+
+/// A message as people know it: `task mail.send (message 1234-abcd from queue email)`.
+struct Named(String);
+
+impl Named {
+    fn find(message: pyqs_core::MessageKey, arrivals: &Arrivals, queues: &Queues) -> Self {
+        let Some(held) = arrivals.held(message) else {
+            return Self("a message that is gone".to_owned());
+        };
+        let queue = queues.name(held.queue);
+        let id = &held.message_id;
+        Self(if held.task.is_empty() {
+            format!("message {id} from queue {queue}")
+        } else {
+            format!("task {} (message {id} from queue {queue})", held.task)
+        })
+    }
+}
+
+impl std::fmt::Display for Named {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The first few of each period pass; the others are counted.
+#[derive(Debug, Default)]
+struct RateLimit {
+    since: Option<Instant>,
+    passed: u32,
+    held_back: u32,
+}
+
+impl RateLimit {
+    fn lets_pass(&mut self, now: Instant) -> bool {
+        self.since.get_or_insert(now);
+        if self.passed < POISON_LINES_MAX {
+            self.passed += 1;
+            true
+        } else {
+            self.held_back += 1;
+            false
+        }
+    }
+
+    /// Begins a new period when it is time; the answer is how many were held back.
+    fn roll_over(&mut self, now: Instant) -> Option<u32> {
+        let since = self.since?;
+        if now.saturating_since(since) < POISON_PERIOD {
+            return None;
+        }
+        let held_back = self.held_back;
+        *self = Self::default();
+        (held_back > 0).then_some(held_back)
+    }
+}
+
+/// The names that are the same on all systems; others by number.
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        other => return format!("signal {other}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{POISON_LINES_MAX, POISON_PERIOD, RateLimit, signal_name};
+    use pyqs_core::Instant;
+
+    #[test]
+    fn poison_is_named_a_few_times_and_then_counted() {
+        let mut limit = RateLimit::default();
+        let now = Instant::ORIGIN;
+        for _ in 0..POISON_LINES_MAX {
+            assert!(limit.lets_pass(now));
+        }
+        assert!(!limit.lets_pass(now));
+        assert!(!limit.lets_pass(now));
+        assert_eq!(limit.roll_over(now), None);
+        assert_eq!(limit.roll_over(now + POISON_PERIOD), Some(2));
+        assert_eq!(limit.roll_over(now + POISON_PERIOD * 2), None);
+        assert!(limit.lets_pass(now + POISON_PERIOD));
+    }
+
+    #[test]
+    fn signals_have_names() {
+        assert_eq!(signal_name(9), "SIGKILL");
+        assert_eq!(signal_name(64), "signal 64");
+    }
+}

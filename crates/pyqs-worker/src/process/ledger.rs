@@ -1,0 +1,348 @@
+//! What has started and what has finished, in memory that the manager and its task processes share.
+//!
+//! Each task process has one slot. It writes there before and after each task, which costs no system
+//! call, so that results can be sent in batches and yet a crash neither re-runs a finished task nor
+//! charges one that had not begun. The manager takes tasks back through the same word by which
+//! the process begins them, so that each is either begun or taken back, never both.
+//!
+//! Tasks of one process are numbered by [`Sequence`], from 1, in the order in which they were sent.
+//!
+//! The supervisor makes a ledger before it forks a manager, one for each manager that it starts:
+//! task processes of an earlier manager may still write to theirs.
+//!
+//! This is the one module of the crate with `unsafe` in it, because memory shared by processes can be
+//! had in no other way. The reasons why it holds stand at each block.
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::io;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use serde::{Deserialize, Serialize};
+
+/// A task's number among those sent to one process; the first is 1, 0 stands for none.
+pub type Sequence = u32;
+
+/// How many outcomes a slot remembers: those of the last this many sequences.
+pub const OUTCOMES_KEPT: usize = 64;
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskOutcome {
+    /// The function returned.
+    Succeeded,
+    /// The function raised.
+    Failed,
+    /// There is nothing to run: an unknown or refused task, or arguments that can't be decoded.
+    Unrunnable,
+    /// The lease had lapsed before the task began; it was left alone.
+    NotStarted,
+}
+
+/// The shared memory. Cheap to clone; inherited through fork.
+#[derive(Clone, Debug)]
+pub struct Ledger(Arc<Mapping>);
+
+/// What a slot says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The last task that was begun.
+    pub begun: Sequence,
+    /// The last task that ended.
+    pub finished: Sequence,
+}
+
+impl Ledger {
+    /// Maps a ledger of this many slots, all empty.
+    pub fn new(slots: u32) -> io::Result<Self> {
+        if slots == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a ledger needs a slot",
+            ));
+        }
+        Ok(Self(Arc::new(Mapping::new(slots)?)))
+    }
+
+    /// Slots needed for so many task processes: beside each its spare, and some that are leaving.
+    pub fn slots_for(concurrency: u32) -> u32 {
+        concurrency.max(1).saturating_mul(3).saturating_add(4)
+    }
+
+    /// How many slots there are.
+    pub fn slots(&self) -> u32 {
+        self.0.slots
+    }
+
+    /// Empties a slot for a new process. The manager calls it before that process is forked.
+    pub(crate) fn reset(&self, slot: u32) {
+        let slot = self.0.slot(slot);
+        slot.finished.store(0, Ordering::Relaxed);
+        slot.cursor.store(0, Ordering::Release);
+    }
+
+    /// The process begins a task. `false`: the manager has taken it back; it must not run.
+    pub(crate) fn begin(&self, slot: u32, sequence: Sequence) -> bool {
+        let cursor = &self.0.slot(slot).cursor;
+        cursor
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+                let cursor = Cursor::unpack(word);
+                (sequence > cursor.revoked_upto).then(|| {
+                    Cursor {
+                        begun: sequence,
+                        ..cursor
+                    }
+                    .pack()
+                })
+            })
+            .is_ok()
+    }
+
+    /// The process has ended a task that it had begun.
+    pub(crate) fn finish(
+        &self,
+        slot: u32,
+        sequence: Sequence,
+        outcome: TaskOutcome,
+        took: Duration,
+    ) {
+        let slot = self.0.slot(slot);
+        slot.outcomes[ring_index(sequence)].store(pack_ended(outcome, took), Ordering::Release);
+        slot.finished.store(sequence, Ordering::Release);
+    }
+
+    /// The manager takes back all tasks up to `upto` that were not begun; the answer is the last
+    /// one that was.
+    pub(crate) fn revoke(&self, slot: u32, upto: Sequence) -> Sequence {
+        let cursor = &self.0.slot(slot).cursor;
+        let revoked = cursor.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            let cursor = Cursor::unpack(word);
+            Some(
+                Cursor {
+                    revoked_upto: cursor.revoked_upto.max(upto),
+                    ..cursor
+                }
+                .pack(),
+            )
+        });
+        match revoked {
+            Ok(word) | Err(word) => Cursor::unpack(word).begun,
+        }
+    }
+
+    /// How far the process has come.
+    pub(crate) fn progress(&self, slot: u32) -> Progress {
+        let slot = self.0.slot(slot);
+        // `finished` first: read the other way round, a task could seem to have ended unbegun.
+        let finished = slot.finished.load(Ordering::Acquire);
+        let begun = Cursor::unpack(slot.cursor.load(Ordering::Acquire)).begun;
+        Progress { begun, finished }
+    }
+
+    /// How a task ended, given that [`Progress::finished`] has reached it and that it is one of the last
+    /// [`OUTCOMES_KEPT`]. `None` for what no process of ours can have written.
+    pub(crate) fn ended(&self, slot: u32, sequence: Sequence) -> Option<(TaskOutcome, Duration)> {
+        unpack_ended(self.0.slot(slot).outcomes[ring_index(sequence)].load(Ordering::Acquire))
+    }
+}
+
+/// One process's part. Aligned so that two processes never write to the same cache line.
+#[repr(C, align(128))]
+struct Slot {
+    /// A packed [`Cursor`]: one word, so that "begin" and "take back" can't both succeed.
+    cursor: AtomicU64,
+    finished: AtomicU32,
+    outcomes: [AtomicU64; OUTCOMES_KEPT],
+}
+
+#[derive(Clone, Copy)]
+struct Cursor {
+    begun: Sequence,
+    revoked_upto: Sequence,
+}
+
+impl Cursor {
+    fn pack(self) -> u64 {
+        u64::from(self.begun) << 32 | u64::from(self.revoked_upto)
+    }
+
+    fn unpack(word: u64) -> Self {
+        #[allow(clippy::cast_possible_truncation)] // The two halves of the word.
+        Self {
+            begun: (word >> 32) as u32,
+            revoked_upto: word as u32,
+        }
+    }
+}
+
+fn ring_index(sequence: Sequence) -> usize {
+    sequence as usize % OUTCOMES_KEPT
+}
+
+fn pack_ended(outcome: TaskOutcome, took: Duration) -> u64 {
+    // 56 bits of nanoseconds are two years.
+    let nanos = u64::try_from(took.as_nanos())
+        .unwrap_or(u64::MAX)
+        .min(u64::MAX >> 8);
+    let code = match outcome {
+        TaskOutcome::Succeeded => 1,
+        TaskOutcome::Failed => 2,
+        TaskOutcome::Unrunnable => 3,
+        TaskOutcome::NotStarted => 4,
+    };
+    nanos << 8 | code
+}
+
+fn unpack_ended(word: u64) -> Option<(TaskOutcome, Duration)> {
+    let outcome = match word & 0xff {
+        1 => TaskOutcome::Succeeded,
+        2 => TaskOutcome::Failed,
+        3 => TaskOutcome::Unrunnable,
+        4 => TaskOutcome::NotStarted,
+        _ => return None,
+    };
+    Some((outcome, Duration::from_nanos(word >> 8)))
+}
+
+/// Anonymous shared memory that holds an array of [`Slot`].
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<Slot>,
+    slots: u32,
+}
+
+// SAFETY: a `Mapping` owns its memory, of which it gives out only shared references to atomics; they
+// may be used from, and the memory unmapped by, any thread.
+unsafe impl Send for Mapping {}
+// SAFETY: as above; all access through `&Mapping` is atomic.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(slots: u32) -> io::Result<Self> {
+        // SAFETY: a null address leaves the place to the kernel, so nothing that exists is replaced.
+        let start = unsafe {
+            mmap_anonymous(
+                ptr::null_mut(),
+                Self::bytes(slots),
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+            )
+        }?;
+        let start = NonNull::new(start.cast())
+            .ok_or_else(|| io::Error::other("mmap gave the null address"))?;
+        Ok(Self { start, slots })
+    }
+
+    fn bytes(slots: u32) -> usize {
+        size_of::<Slot>() * slots as usize
+    }
+
+    fn slot(&self, slot: u32) -> &Slot {
+        assert!(
+            slot < self.slots,
+            "slot {slot} of a ledger of {}",
+            self.slots
+        );
+        // SAFETY: the index is within the mapping, whose pages are aligned for `Slot` (128 bytes) and
+        // zeroed by the kernel; all zeros is a valid `Slot`, which is made of atomic integers only.
+        // The memory lives as long as `self`. Other processes write to it through the same atomics.
+        unsafe { self.start.add(slot as usize).as_ref() }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the region is the one that `new` mapped, and no reference outlives `self`. It goes away
+        // in this process only.
+        let unmapped = unsafe {
+            munmap(
+                self.start.as_ptr().cast::<c_void>(),
+                Self::bytes(self.slots),
+            )
+        };
+        debug_assert!(unmapped.is_ok(), "munmap of a region that was mapped whole");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ledger, Progress, TaskOutcome};
+    use std::time::Duration;
+
+    #[test]
+    fn a_task_is_either_begun_or_taken_back() {
+        let ledger = Ledger::new(1).unwrap();
+        assert!(ledger.begin(0, 1));
+        assert_eq!(ledger.revoke(0, 3), 1);
+        assert!(!ledger.begin(0, 2));
+        assert!(!ledger.begin(0, 3));
+        assert!(ledger.begin(0, 4));
+    }
+
+    #[test]
+    fn two_threads_racing_never_both_get_a_task() {
+        let ledger = Ledger::new(1).unwrap();
+        let child = ledger.clone();
+        let runner = std::thread::spawn(move || {
+            (1..=10_000_u32)
+                .filter(|&sequence| child.begin(0, sequence))
+                .collect::<Vec<_>>()
+        });
+        let mut taken_back = Vec::new();
+        for upto in (10..=10_000).step_by(10) {
+            let begun = ledger.revoke(0, upto);
+            let from = begun.max(taken_back.last().copied().unwrap_or(0)) + 1;
+            taken_back.extend(from..=upto);
+        }
+        let run = runner.join().unwrap();
+        let mut all = run;
+        all.extend(taken_back);
+        all.sort_unstable();
+        assert_eq!(all, (1..=10_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn outcomes_and_durations_survive() {
+        let ledger = Ledger::new(2).unwrap();
+        for (sequence, outcome) in [
+            (1, TaskOutcome::Succeeded),
+            (2, TaskOutcome::Failed),
+            (3, TaskOutcome::Unrunnable),
+            (4, TaskOutcome::NotStarted),
+        ] {
+            let took = Duration::from_micros(u64::from(sequence));
+            assert!(ledger.begin(1, sequence));
+            ledger.finish(1, sequence, outcome, took);
+            assert_eq!(ledger.ended(1, sequence), Some((outcome, took)));
+        }
+        let progress = Progress {
+            begun: 4,
+            finished: 4,
+        };
+        assert_eq!(ledger.progress(1), progress);
+        assert_eq!(ledger.ended(1, 5), None);
+        assert_eq!(ledger.progress(0).begun, 0, "slots are apart");
+
+        ledger.reset(1);
+        assert_eq!(ledger.progress(1).finished, 0);
+    }
+
+    #[test]
+    fn a_task_that_ran_for_ever_has_the_longest_time_that_fits() {
+        let ledger = Ledger::new(1).unwrap();
+        ledger.finish(0, 1, TaskOutcome::Failed, Duration::MAX);
+        let (outcome, took) = ledger.ended(0, 1).unwrap();
+        assert_eq!(outcome, TaskOutcome::Failed);
+        assert!(took > Duration::from_hours(800 * 24));
+    }
+
+    #[test]
+    fn an_empty_ledger_is_refused() {
+        assert!(Ledger::new(0).is_err());
+        assert_eq!(Ledger::slots_for(0), 7);
+    }
+}

@@ -1,0 +1,253 @@
+//! What goes over the socket between the manager and a task process.
+//!
+//! A frame is four bytes of length, little endian, and that many bytes of postcard. Both ends are of
+//! one build and one machine, so the format carries no version.
+
+use std::io;
+
+use serde::de::Deserialize;
+use serde::{Deserialize as DeserializeDerive, Serialize};
+
+use super::ledger::{Sequence, TaskOutcome};
+
+/// The largest frame: ten messages of SQS's 1 MiB each, and their receipts and URLs.
+pub const FRAME_BYTES_MAX: usize = 12 * 1024 * 1024;
+
+/// The most bytes of jobs in one frame, and so the largest job; a message above it is poison.
+pub const JOBS_BYTES_MAX: usize = 11 * 1024 * 1024;
+
+/// Frames from the manager to a task process.
+#[derive(Debug, PartialEq, Serialize, DeserializeDerive)]
+pub(crate) enum ToProcess<'a> {
+    /// Run these, in this order.
+    #[serde(borrow)]
+    Jobs(Vec<JobFrame<'a>>),
+    /// Leave once all that was sent has ended.
+    Leave,
+}
+
+/// One task on its way; [`super::child::Job`] is what arrives.
+#[derive(Clone, Debug, PartialEq, Serialize, DeserializeDerive)]
+pub(crate) struct JobFrame<'a> {
+    pub(crate) sequence: Sequence,
+    pub(crate) message_id: &'a str,
+    pub(crate) receipt: &'a str,
+    pub(crate) queue_url: &'a str,
+    pub(crate) task: &'a str,
+    pub(crate) body: &'a str,
+    /// Seconds since 1970.
+    pub(crate) fetch_time: f64,
+    pub(crate) visibility_secs: u32,
+    pub(crate) receive_count: u32,
+    pub(crate) lease_until_nanos: u64,
+}
+
+impl JobFrame<'_> {
+    /// Bytes that it takes in a frame, at most.
+    pub(crate) fn size(&self) -> usize {
+        let strings = self.message_id.len()
+            + self.receipt.len()
+            + self.queue_url.len()
+            + self.task.len()
+            + self.body.len();
+        // Five lengths and four numbers, each at most 10 bytes as a varint.
+        strings + 100
+    }
+}
+
+/// Frames from a task process to the manager.
+#[derive(Debug, PartialEq, Serialize, DeserializeDerive)]
+pub(crate) enum FromProcess {
+    /// The process is up and wants tasks.
+    Ready,
+    /// These have ended, post hooks included.
+    Results(Vec<TaskResult>),
+}
+
+/// How one task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, DeserializeDerive)]
+pub(crate) struct TaskResult {
+    pub(crate) sequence: Sequence,
+    pub(crate) outcome: TaskOutcome,
+    pub(crate) took_nanos: u64,
+}
+
+/// Appends a frame to `out`.
+pub(crate) fn encode(frame: &impl Serialize, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; LENGTH_BYTES]);
+    let taken = std::mem::take(out);
+    *out = postcard::to_extend(frame, taken).expect("strings and numbers always encode");
+    let length = out.len() - start - LENGTH_BYTES;
+    let length = u32::try_from(length).expect("callers keep frames below FRAME_BYTES_MAX");
+    out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Appends jobs to `out`, in as many frames as their sizes need.
+pub(crate) fn encode_jobs<'a>(jobs: impl IntoIterator<Item = JobFrame<'a>>, out: &mut Vec<u8>) {
+    let mut frame = Vec::new();
+    let mut bytes = 0;
+    for job in jobs {
+        let size = job.size();
+        if bytes + size > JOBS_BYTES_MAX && !frame.is_empty() {
+            encode(&ToProcess::Jobs(std::mem::take(&mut frame)), out);
+            bytes = 0;
+        }
+        bytes += size;
+        frame.push(job);
+    }
+    if !frame.is_empty() {
+        encode(&ToProcess::Jobs(frame), out);
+    }
+}
+
+/// Bytes as they came from a socket, cut into frames.
+#[derive(Debug, Default)]
+pub(crate) struct FrameBuffer {
+    bytes: Vec<u8>,
+    /// Everything before is used up.
+    start: usize,
+}
+
+impl FrameBuffer {
+    /// Takes in what was read.
+    pub(crate) fn extend(&mut self, bytes: &[u8]) {
+        if self.start == self.bytes.len() {
+            self.bytes.clear();
+            self.start = 0;
+        } else if self.start >= COMPACT_AT {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Gives back memory beyond what frames usually need, once nothing is left in it.
+    pub(crate) fn shrink(&mut self) {
+        if self.start == self.bytes.len() && self.bytes.capacity() > COMPACT_AT {
+            *self = Self::default();
+        }
+    }
+
+    /// The next whole frame; `None` when more must be read first. What is no frame of ours is an
+    /// error, after which the stream can't be used any more.
+    pub(crate) fn next<'a, T: Deserialize<'a>>(&'a mut self) -> io::Result<Option<T>> {
+        let rest = &self.bytes[self.start..];
+        let Some((length, rest)) = rest.split_first_chunk::<LENGTH_BYTES>() else {
+            return Ok(None);
+        };
+        let length = u32::from_le_bytes(*length) as usize;
+        if length > FRAME_BYTES_MAX {
+            return Err(invalid("a frame is longer than FRAME_BYTES_MAX"));
+        }
+        if rest.len() < length {
+            return Ok(None);
+        }
+        let from = self.start + LENGTH_BYTES;
+        self.start = from + length;
+        postcard::from_bytes(&self.bytes[from..from + length])
+            .map(Some)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
+const LENGTH_BYTES: usize = 4;
+const COMPACT_AT: usize = 64 * 1024;
+
+fn invalid(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        FRAME_BYTES_MAX, FrameBuffer, FromProcess, JOBS_BYTES_MAX, JobFrame, TaskResult, ToProcess,
+        encode, encode_jobs,
+    };
+    use crate::process::ledger::TaskOutcome;
+
+    fn job(sequence: u32, body: &str) -> JobFrame<'_> {
+        JobFrame {
+            sequence,
+            message_id: "id",
+            receipt: "receipt",
+            queue_url: "http://127.0.0.1/000000000000/email",
+            task: "mail.send",
+            body,
+            fetch_time: 1.5,
+            visibility_secs: 30,
+            receive_count: 1,
+            lease_until_nanos: u64::MAX,
+        }
+    }
+
+    #[test]
+    fn frames_survive_any_cut() {
+        let mut bytes = Vec::new();
+        encode_jobs([job(1, "{}"), job(2, "ä")], &mut bytes);
+        encode(&ToProcess::Leave, &mut bytes);
+        for cut in 1..bytes.len() {
+            let mut buffer = FrameBuffer::default();
+            let mut frames = 0;
+            for part in bytes.chunks(cut) {
+                buffer.extend(part);
+                while let Some(frame) = buffer.next::<ToProcess<'_>>().unwrap() {
+                    match frames {
+                        0 => {
+                            let jobs = vec![job(1, "{}"), job(2, "ä")];
+                            assert_eq!(frame, ToProcess::Jobs(jobs));
+                        }
+                        _ => assert_eq!(frame, ToProcess::Leave),
+                    }
+                    frames += 1;
+                }
+            }
+            assert_eq!(frames, 2, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn results_go_back() {
+        let result = TaskResult {
+            sequence: 7,
+            outcome: TaskOutcome::Unrunnable,
+            took_nanos: 12,
+        };
+        let mut bytes = Vec::new();
+        encode(&FromProcess::Results(vec![result]), &mut bytes);
+        let mut buffer = FrameBuffer::default();
+        buffer.extend(&bytes);
+        let frame = buffer.next::<FromProcess>().unwrap();
+        assert_eq!(frame, Some(FromProcess::Results(vec![result])));
+    }
+
+    #[test]
+    fn jobs_are_split_so_that_every_frame_keeps_the_limit() {
+        let body = "x".repeat(1024 * 1024);
+        let mut bytes = Vec::new();
+        encode_jobs((1..=25).map(|sequence| job(sequence, &body)), &mut bytes);
+        let mut buffer = FrameBuffer::default();
+        buffer.extend(&bytes);
+        let mut sizes = Vec::new();
+        while let Some(frame) = buffer.next::<ToProcess<'_>>().unwrap() {
+            let ToProcess::Jobs(jobs) = frame else {
+                panic!("only jobs were sent")
+            };
+            assert!(jobs.iter().map(JobFrame::size).sum::<usize>() <= JOBS_BYTES_MAX);
+            sizes.push(jobs.len());
+        }
+        assert_eq!(sizes, [10, 10, 5]);
+    }
+
+    #[test]
+    fn what_is_no_frame_is_an_error() {
+        let mut buffer = FrameBuffer::default();
+        let length = u32::try_from(FRAME_BYTES_MAX + 1).unwrap();
+        buffer.extend(&length.to_le_bytes());
+        assert!(buffer.next::<FromProcess>().is_err());
+
+        let mut buffer = FrameBuffer::default();
+        buffer.extend(&[1, 0, 0, 0, 99]);
+        assert!(buffer.next::<FromProcess>().is_err());
+    }
+}

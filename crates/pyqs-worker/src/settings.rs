@@ -1,0 +1,277 @@
+//! What a worker can be told. Every default is defined here, once: the command line, Python and the
+//! documentation read them from [`WorkerSettings::default`].
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use pyqs_core::Settings;
+use pyqs_core::limits::{BATCH_MAX, BUFFER_MESSAGES_MAX};
+use pyqs_sqs::ConnectOptions;
+use serde::{Deserialize, Serialize};
+
+/// The settings of a worker: the manager's, and those that the task processes read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerSettings {
+    /// Queue names and patterns, as given: each may hold several, apart by commas, and a share
+    /// (`email:3`, `email=5`). No default: at least one is needed.
+    pub queues: Vec<String>,
+    /// Task processes, over all queues; at least 1. Default 1.
+    pub concurrency: u32,
+    /// What is logged. Default [`LogLevel::Warning`].
+    pub log_level: LogLevel,
+    /// How to reach SQS. Default: as the environment and the profile files say.
+    pub connection: ConnectOptions,
+    /// How long a process rests after each task. Default none.
+    pub interval: Duration,
+    /// Messages a request asks for: 1 to 10, values beyond are brought into that range. Default 10;
+    /// with [`simple_worker`](Self::simple_worker) 1, unless another one is given.
+    pub batchsize: Option<u32>,
+    /// Holds at most concurrency × this × batchsize messages that have not started. Default: the
+    /// engine decides, by the time that tasks take. (`PyQS` had 2.)
+    pub prefetch_multiplier: Option<u32>,
+    /// One message at a time: the same engine, which asks for one message a request and holds one
+    /// at most. Default off.
+    ///
+    /// `PyQS` had another architecture here, with processes for each queue. Ours shares the processes
+    /// among all queues in either mode; what stays is that nothing is fetched in numbers.
+    pub simple_worker: bool,
+    /// A task process is replaced after this many tasks, failed ones included; 0 is never.
+    /// Default 100.
+    pub max_tasks_per_child: u32,
+    /// Whether the visibility timeout is extended while a message waits or runs. Default on.
+    pub extend_visibility: bool,
+    /// A task's visibility is extended for no longer than this. Default: up to SQS's 12 hours.
+    pub extend_visibility_max: Option<Duration>,
+    /// At a stop, tasks that still run after this long are killed. Default: they are waited for.
+    pub shutdown_timeout: Option<Duration>,
+    /// A name or pattern without a queue at the start is an error (exit 1) and not a warning.
+    /// Default off.
+    pub require_queues: bool,
+    /// `email.*` does not match the queue `email-x`. Default off: patterns match a queue's dashed
+    /// spelling too.
+    pub exact_patterns: bool,
+    /// Modules that each task process imports before its first task. Default none.
+    pub imports: Vec<String>,
+    /// Modules that the supervisor imports before the first fork. Default none.
+    pub preload: Vec<String>,
+    /// Patterns of tasks that may run although their module is not the user's own. Default none.
+    pub allow: Vec<String>,
+    /// Runs only functions marked `@task` in imported modules. Default off.
+    pub registered_only: bool,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self {
+            queues: Vec::new(),
+            concurrency: 1,
+            log_level: LogLevel::Warning,
+            connection: ConnectOptions::default(),
+            interval: Duration::ZERO,
+            batchsize: None,
+            prefetch_multiplier: None,
+            simple_worker: false,
+            max_tasks_per_child: 100,
+            extend_visibility: true,
+            extend_visibility_max: None,
+            shutdown_timeout: None,
+            require_queues: false,
+            exact_patterns: false,
+            imports: Vec::new(),
+            preload: Vec::new(),
+            allow: Vec::new(),
+            registered_only: false,
+        }
+    }
+}
+
+impl WorkerSettings {
+    /// Messages a request asks for, within SQS's range.
+    pub fn batch_max(&self) -> u8 {
+        let default = if self.simple_worker { 1 } else { BATCH_MAX };
+        self.batchsize.map_or(default, |size| {
+            u8::try_from(size.clamp(1, BATCH_MAX.into())).unwrap_or(BATCH_MAX)
+        })
+    }
+
+    /// Tasks that one process runs; `None` without a limit.
+    pub fn tasks_max(&self) -> Option<u32> {
+        (self.max_tasks_per_child > 0).then_some(self.max_tasks_per_child)
+    }
+
+    /// What the core must know of all this.
+    pub(crate) fn core(&self) -> Settings {
+        Settings {
+            batch_max: self.batch_max(),
+            buffer_max: self.buffer_max(),
+            extend_visibility: self.extend_visibility,
+            extend_visibility_max: self.extend_visibility_max,
+            interval: self.interval,
+            shutdown_timeout: self.shutdown_timeout,
+            ..Settings::default()
+        }
+    }
+
+    fn buffer_max(&self) -> usize {
+        let batch = usize::from(self.batch_max());
+        let held = match self.prefetch_multiplier {
+            _ if self.simple_worker => batch,
+            Some(multiplier) => (self.concurrency as usize)
+                .saturating_mul(multiplier as usize)
+                .saturating_mul(batch),
+            None => BUFFER_MESSAGES_MAX,
+        };
+        held.clamp(1, BUFFER_MESSAGES_MAX)
+    }
+}
+
+/// What is logged: this and what is graver. The names and numbers are those of Python's `logging`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum LogLevel {
+    /// Every receive.
+    Debug,
+    /// Starts, stops, queues found, tasks done.
+    Info,
+    /// What a person should look at.
+    #[default]
+    Warning,
+    /// Tasks that failed.
+    Error,
+    /// Nothing but the end.
+    Critical,
+}
+
+impl LogLevel {
+    /// Python's number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Debug => 10,
+            Self::Info => 20,
+            Self::Warning => 30,
+            Self::Error => 40,
+            Self::Critical => 50,
+        }
+    }
+
+    /// Python's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warning => "WARNING",
+            Self::Error => "ERROR",
+            Self::Critical => "CRITICAL",
+        }
+    }
+}
+
+/// A word that names no level.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is no log level; use DEBUG, INFO, WARNING, ERROR or CRITICAL")]
+pub struct UnknownLogLevel(String);
+
+impl FromStr for LogLevel {
+    type Err = UnknownLogLevel;
+
+    /// Takes Python's names in any case, `WARN` and `FATAL` included.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name.to_ascii_uppercase().as_str() {
+            "DEBUG" | "NOTSET" => Ok(Self::Debug),
+            "INFO" => Ok(Self::Info),
+            "WARN" | "WARNING" => Ok(Self::Warning),
+            "ERROR" => Ok(Self::Error),
+            "CRITICAL" | "FATAL" => Ok(Self::Critical),
+            _ => Err(UnknownLogLevel(name.to_owned())),
+        }
+    }
+}
+
+impl TryFrom<String> for LogLevel {
+    type Error = UnknownLogLevel;
+
+    fn try_from(name: String) -> Result<Self, UnknownLogLevel> {
+        name.parse()
+    }
+}
+
+impl From<LogLevel> for String {
+    fn from(level: LogLevel) -> Self {
+        level.name().to_owned()
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LogLevel, WorkerSettings};
+
+    #[test]
+    fn batchsize_is_brought_into_sqs_range() {
+        let check = |batchsize, simple_worker, expected| {
+            let settings = WorkerSettings {
+                batchsize,
+                simple_worker,
+                ..WorkerSettings::default()
+            };
+            assert_eq!(settings.batch_max(), expected, "{batchsize:?}");
+        };
+        check(None, false, 10);
+        check(None, true, 1);
+        check(Some(4), true, 4);
+        check(Some(0), false, 1);
+        check(Some(11), false, 10);
+    }
+
+    #[test]
+    fn the_buffer_is_capped_by_the_prefetch_options() {
+        let check = |prefetch_multiplier, simple_worker, expected| {
+            let settings = WorkerSettings {
+                concurrency: 3,
+                prefetch_multiplier,
+                simple_worker,
+                ..WorkerSettings::default()
+            };
+            assert_eq!(settings.core().buffer_max, expected);
+        };
+        check(None, false, 1000);
+        check(Some(2), false, 60);
+        check(Some(0), false, 1);
+        check(Some(u32::MAX), false, 1000);
+        check(Some(2), true, 1);
+    }
+
+    #[test]
+    fn log_levels_are_pythons() {
+        let check = |name: &str, number| {
+            let level: LogLevel = name.parse().unwrap();
+            assert_eq!(level.number(), number);
+        };
+        check("warn", 30);
+        check("WARNING", 30);
+        check("Debug", 10);
+        check("fatal", 50);
+        assert!("loud".parse::<LogLevel>().is_err());
+    }
+
+    #[test]
+    fn settings_may_be_written_in_part() {
+        let settings: WorkerSettings =
+            serde_json::from_str(r#"{"queues": ["email*"], "log_level": "info"}"#).unwrap();
+        assert_eq!(settings.queues, ["email*"]);
+        assert_eq!(settings.log_level, LogLevel::Info);
+        assert_eq!(settings.concurrency, 1);
+        let text = serde_json::to_string(&settings).unwrap();
+        assert_eq!(
+            serde_json::from_str::<WorkerSettings>(&text).unwrap(),
+            settings
+        );
+    }
+}
