@@ -111,6 +111,9 @@ fn service_variant(action: &str, code: Option<&str>, status: u16) -> MakeError {
         SqsError::ServerError
     } else if status == 403 {
         SqsError::Denied
+    } else if status < 400 {
+        // Something between here and SQS answers in its place.
+        SqsError::Unreachable
     } else {
         SqsError::Rejected
     }
@@ -130,6 +133,7 @@ fn service_reason(error: &(impl Error + ProvideErrorMetadata), status: u16) -> S
     match (error.message(), error.code()) {
         (Some(message), _) => message.to_owned(),
         (None, Some(_)) => format!("HTTP status {status}"),
+        (None, None) if status < 400 => "the answer is not one of SQS's".to_owned(),
         (None, None) => format!("HTTP status {status} without an error of SQS's; is this SQS?"),
     }
 }
