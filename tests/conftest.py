@@ -1,0 +1,96 @@
+"""Fixtures of all black-box tests; what they are made of is in ``support``.
+
+``endpoint`` runs each test twice: on ours (``pyqs local``) and on moto's server, so that we never agree only with
+ourselves. Tests that need nothing of the endpoint but that it is there take ``ours``.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from support.endpoints import Endpoint, local_endpoint, moto_endpoint
+from support.processes import Process
+from support.projects import Project
+from support.queues import Queue, new_name
+from support.recorder import Recorder
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def ours() -> Iterator[Endpoint]:
+    """Our endpoint, one for the session."""
+    with local_endpoint() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[Endpoint]:
+    """moto's server, one for the session."""
+    with moto_endpoint() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["ours", "moto"])
+def endpoint(request: pytest.FixtureRequest) -> Endpoint:
+    """Each of the endpoints in turn. Queues are told apart by their names."""
+    found: Endpoint = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def sqs(endpoint: Endpoint) -> Any:
+    """A boto3 client of the endpoint."""
+    return endpoint.client()
+
+
+@pytest.fixture
+def queue_name() -> str:
+    """The name of a queue that no other test uses."""
+    return new_name()
+
+
+@pytest.fixture
+def queue(sqs: Any, queue_name: str) -> Queue:
+    """A new queue with SQS's defaults."""
+    return Queue(sqs, queue_name)
+
+
+@pytest.fixture
+def project(tmp_path: Path, endpoint: Endpoint) -> Iterator[Project]:
+    """A project with a few tasks, whose commands reach the endpoint."""
+    project = Project(tmp_path, endpoint)
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def worker(project: Project) -> Callable[..., Process]:
+    """Starts ``pyqs ...`` in the project: ``worker("email*", "-c", "2")``."""
+    return project.worker
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """A stand-in for SQS that writes down what reaches it."""
+    with Recorder() as recorder:
+        yield recorder
+
+
+@pytest.fixture(scope="session")
+def original() -> list[str]:
+    """The interpreter of an environment with the original PyQS 1.0.1, kept under ``target/`` between runs."""
+    folder = REPOSITORY / "target" / "pyqs-original"
+    python = folder / "bin" / "python"
+    ready = folder / "ready"
+    if not ready.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "pyqs==1.0.1", "boto3"]
+        subprocess.run(install, check=True)
+        ready.touch()
+    return [str(python)]
