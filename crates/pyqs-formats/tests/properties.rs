@@ -46,8 +46,9 @@ fn mutated() -> impl Strategy<Value = String> {
         .prop_map(|(which, changes)| {
             let mut bytes = which.get(&TEXTS).clone().into_bytes();
             for (at, kind, byte) in changes {
-                let at = at.index(bytes.len());
+                let at = at.index(bytes.len().max(1));
                 match kind {
+                    _ if bytes.is_empty() => {}
                     0 => bytes[at] = byte,
                     1 => drop(bytes.remove(at)),
                     _ => bytes.insert(at, byte),

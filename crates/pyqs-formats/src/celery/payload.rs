@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-
 use super::Part;
 use super::fields::Fields;
 use super::properties::{BodyEncoding, Properties};
-use crate::body::BASE64;
+use crate::body::decode_base64;
 use crate::json::{Dialect, Scanner};
 use crate::outline::Body;
 use crate::serializer::Serializer;
@@ -97,9 +95,7 @@ impl<'a> Sealed<'a> {
         match &self.content {
             Content::Base64(text) => {
                 let start = text.as_bytes().get(..LOOK).unwrap_or(text.as_bytes());
-                BASE64
-                    .decode(start)
-                    .map_or(true, |bytes| first(&bytes) != Some(b'['))
+                decode_base64(start).is_none_or(|bytes| first(&bytes) != Some(b'['))
             }
             Content::Plain(text) => first(text.as_bytes()) != Some(b'['),
             Content::Bytes(_) => true,
@@ -119,10 +115,10 @@ impl<'a> Sealed<'a> {
 impl Content<'_> {
     fn bytes(&self) -> Result<Cow<'_, [u8]>, Flaw> {
         match self {
-            Self::Base64(text) => match BASE64.decode(text.as_bytes()) {
-                Ok(bytes) => Ok(Cow::Owned(bytes)),
-                Err(_) => Err(Flaw::malformed("not base64")),
-            },
+            Self::Base64(text) => {
+                let bytes = decode_base64(text.as_bytes());
+                Ok(Cow::Owned(bytes.ok_or(Flaw::malformed("not base64"))?))
+            }
             Self::Plain(text) => Ok(Cow::Borrowed(text.as_bytes())),
             Self::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
         }

@@ -1,8 +1,6 @@
 //! kombu's typed values: `{"__type__": "datetime", "__value__": "2026-01-31T10:00:00"}` and the like.
 
-use base64::Engine as _;
-
-use crate::body::BASE64;
+use crate::body::decode_base64;
 use crate::calendar::{Date, DateTime, Time};
 use crate::decimal;
 use crate::undecodable::Flaw;
@@ -41,10 +39,9 @@ fn typed_value(name: &str, value: Value) -> Result<Value, Flaw> {
             .ok_or_else(bad),
         "uuid" => uuid(&value).map(Value::Uuid).ok_or_else(bad),
         "bytes" => bytes(value).ok_or_else(bad),
-        "base64" => BASE64
-            .decode(text(value)?)
+        "base64" => decode_base64(text(value)?.as_bytes())
             .map(Value::Bytes)
-            .map_err(|_| bad()),
+            .ok_or_else(bad),
         _ => Err(Flaw::refused(format!(
             "a typed value of {name:?}, which only the sending application could build; \
              send a datetime, date, time, Decimal, UUID or bytes instead"

@@ -199,5 +199,7 @@ fn utf16_hex(bytes: &[u8]) -> String {
         }
         rest = after;
     }
-    units.iter().fold(String::new(), |hex, unit| hex + &format!("{unit:04x}"))
+    units
+        .iter()
+        .fold(String::new(), |hex, unit| hex + &format!("{unit:04x}"))
 }
