@@ -1,0 +1,58 @@
+//! What there is to say: the program with its commands, and how its words are read.
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::commands::{local, queues, send, worker};
+use crate::usage::Usage;
+
+/// Task queues on Amazon SQS: a worker on the queues named, or one of the commands
+#[derive(Debug, Parser)]
+#[command(
+    name = "pyqs",
+    bin_name = "pyqs",
+    version,
+    max_term_width = 100,
+    after_help = "A first word that is a command is that command; `pyqs worker QUEUE...` takes queues of any name.",
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    override_usage = "pyqs [OPTIONS] QUEUE...\n       pyqs COMMAND ..."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    worker: worker::Args,
+}
+
+/// The commands. The plain form, without one, is the worker.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Worker(worker::Args),
+    Local(local::Args),
+    Queues(queues::Args),
+    Send(send::Args),
+}
+
+/// The whole definition, from which words are read, help is shown and the reference is written.
+pub(crate) fn definition() -> clap::Command {
+    tune(Cli::command()).mut_subcommands(tune)
+}
+
+/// What holds for every command: the last of a repeated option counts and a beginning that fits one option is
+/// enough, both as with argparse; and the value of a variable is never shown, since it may be a secret.
+fn tune(command: clap::Command) -> clap::Command {
+    command
+        .infer_long_args(true)
+        .args_override_self(true)
+        .mut_args(|arg| arg.hide_env_values(true))
+}
+
+/// Reads words (without the program's name) as a command.
+pub(crate) fn parse(argv: &[String]) -> Result<Command, Usage> {
+    let words = std::iter::once("pyqs").chain(argv.iter().map(String::as_str));
+    let cli = definition()
+        .try_get_matches_from(words)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map_err(|error| Usage::of(&error, argv))?;
+    Ok(cli.command.unwrap_or(Command::Worker(cli.worker)))
+}

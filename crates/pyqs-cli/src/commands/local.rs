@@ -1,0 +1,246 @@
+//! `pyqs local`: the endpoint.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use clap::builder::BoolishValueParser;
+use pyqs_local::{Config, DeadLetter, QueueDeclaration, Server, Sync};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::output;
+
+/// Receives after which a message goes to the dead-letter queue, where `--queue` names no number: what Amazon's
+/// own console proposes.
+const RECEIVES_MAX_DEFAULT: u32 = 10;
+
+/// What a client needs besides the address: any credentials, since none are asked for, and a region to sign with.
+const CREDENTIALS: &str =
+    "export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=us-east-1";
+
+/// Serve queues on this machine, as SQS does: for development, tests and single servers
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The port to listen on; 0 takes a free one
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PYQS_LOCAL_PORT",
+        default_value_t = 9324
+    )]
+    port: u16,
+    /// The address to listen on: of this machine only
+    #[arg(long, value_name = "ADDRESS", env = "PYQS_LOCAL_HOST", default_value = "127.0.0.1", value_parser = loopback)]
+    host: IpAddr,
+    /// Where queues and messages are kept [default: $XDG_DATA_HOME/pyqs, else ~/.local/share/pyqs; on macOS
+    /// ~/Library/Application Support/pyqs]
+    #[arg(long, value_name = "DIR", env = "PYQS_LOCAL_DATA")]
+    data: Option<PathBuf>,
+    /// Keep everything in memory only: at the end it is gone
+    #[arg(long, env = "PYQS_LOCAL_MEMORY", value_parser = BoolishValueParser::new(), conflicts_with = "data")]
+    memory: bool,
+    /// How hard an answered request is on the disk: `normal` outlives the end of this process by any means, `full`
+    /// the machine's losing power too
+    #[arg(long, value_name = "HOW", env = "PYQS_LOCAL_SYNC", value_enum, default_value_t = SyncMode::Normal)]
+    sync: SyncMode,
+    /// A queue to have at the start, with its dead-letter queue and the receives before that: `email`,
+    /// `email:email-dead`, `email:email-dead:3`
+    #[arg(long = "queue", value_name = "NAME[:DEAD[:N]]", env = "PYQS_LOCAL_QUEUE", value_delimiter = ',',
+          value_parser = queue)]
+    queues: Vec<QueueDeclaration>,
+    /// Take queue names that SQS refuses, such as those with dots
+    #[arg(long, env = "PYQS_LOCAL_LENIENT_NAMES", value_parser = BoolishValueParser::new())]
+    lenient_names: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SyncMode {
+    Normal,
+    Full,
+}
+
+/// Reads `NAME[:DEAD[:N]]`.
+fn queue(text: &str) -> Result<QueueDeclaration, &'static str> {
+    let mut parts = text.split(':');
+    let name = parts
+        .next()
+        .filter(|name| !name.is_empty())
+        .ok_or("a queue has a name")?;
+    let dead_letter = match (parts.next(), parts.next(), parts.next()) {
+        (None, ..) => None,
+        (Some(""), ..) => return Err("the dead-letter queue after ':' has no name"),
+        (Some(dead), receives, None) => {
+            let receives_max = match receives {
+                Some(receives) => receives.parse().ok().filter(|n| (1..=1000).contains(n)),
+                None => Some(RECEIVES_MAX_DEFAULT),
+            };
+            let receives_max = receives_max.ok_or("the number of receives is 1 to 1000")?;
+            Some(DeadLetter {
+                queue: dead.to_owned(),
+                receives_max,
+            })
+        }
+        _ => return Err("at most two ':', as in email:email-dead:3"),
+    };
+    Ok(QueueDeclaration {
+        name: name.to_owned(),
+        dead_letter,
+        ..QueueDeclaration::default()
+    })
+}
+
+/// Takes an address that only this machine reaches: the endpoint lets everybody in who can reach it.
+fn loopback(text: &str) -> Result<IpAddr, &'static str> {
+    let text = if text == "localhost" {
+        "127.0.0.1"
+    } else {
+        text
+    };
+    let address: IpAddr = text.parse().map_err(|_| "not an IP address")?;
+    if address.is_loopback() {
+        return Ok(address);
+    }
+    Err(
+        "the endpoint asks nobody for credentials, so it listens on this machine only: use 127.0.0.1 or ::1",
+    )
+}
+
+/// Serves until a signal says stop.
+pub(crate) fn run(args: Args) -> Result<()> {
+    let config = args.into_config()?;
+    let runtime = tokio::runtime::Runtime::new().context("cannot start")?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let stop = StopSignals::listen()?;
+    let kept = match &config.data {
+        Some(folder) => format!("queues are kept in {}", folder.display()),
+        None => "queues are kept in memory".to_owned(),
+    };
+    let server = Server::bind(config)?;
+    output::data(&format!(
+        "export AWS_ENDPOINT_URL=http://{}\n{CREDENTIALS}",
+        server.local_addr()
+    ));
+    output::note(&format!("{kept}; Ctrl-C stops"));
+    server.run(stop.first()).await?;
+    Ok(())
+}
+
+impl Args {
+    fn into_config(self) -> Result<Config> {
+        let data = match self.data {
+            _ if self.memory => None,
+            Some(folder) => Some(folder),
+            None => Some(data_folder_default()?),
+        };
+        Ok(Config {
+            address: SocketAddr::new(self.host, self.port),
+            data,
+            sync: self.sync.into(),
+            queues: self.queues,
+            lenient_names: self.lenient_names,
+            ..Config::default()
+        })
+    }
+}
+
+impl From<SyncMode> for Sync {
+    fn from(mode: SyncMode) -> Self {
+        match mode {
+            SyncMode::Normal => Self::Normal,
+            SyncMode::Full => Self::Full,
+        }
+    }
+}
+
+/// The signals at which a server stops. Listened for before it starts, so that none is missed.
+struct StopSignals([Signal; 4]);
+
+impl StopSignals {
+    fn listen() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self([
+            listen(SignalKind::terminate())?,
+            listen(SignalKind::interrupt())?,
+            listen(SignalKind::quit())?,
+            listen(SignalKind::hangup())?,
+        ]))
+    }
+
+    /// Waits for one of them.
+    async fn first(self) {
+        let Self([mut terminate, mut interrupt, mut quit, mut hangup]) = self;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+/// Where data is kept when nobody says: the folder that the system has for a user's data.
+fn data_folder_default() -> Result<PathBuf> {
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    if let Some(folder) = variable("XDG_DATA_HOME").filter(|folder| folder.is_absolute()) {
+        return Ok(folder.join("pyqs"));
+    }
+    let home = variable("HOME")
+        .context("no HOME, so no folder for the data: name one with --data DIR, or use --memory")?;
+    let folder = if cfg!(target_os = "macos") {
+        "Library/Application Support"
+    } else {
+        ".local/share"
+    };
+    Ok(home.join(folder).join("pyqs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RECEIVES_MAX_DEFAULT, loopback, queue};
+
+    #[test]
+    fn queues_are_declared_with_their_dead_letter_queue() {
+        let check = |text: &str, expected: Option<(&str, u32)>| {
+            let declared = queue(text).unwrap();
+            assert_eq!(declared.name, "email");
+            let dead = declared.dead_letter.as_ref();
+            assert_eq!(
+                dead.map(|dead| (dead.queue.as_str(), dead.receives_max)),
+                expected
+            );
+        };
+        check("email", None);
+        check("email:dead", Some(("dead", RECEIVES_MAX_DEFAULT)));
+        check("email:dead:1", Some(("dead", 1)));
+        check("email:dead:1000", Some(("dead", 1000)));
+        for wrong in [
+            "",
+            ":dead",
+            "email:",
+            "email:dead:0",
+            "email:dead:1001",
+            "email:dead:x",
+            "email:dead:1:2",
+        ] {
+            assert!(queue(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_served() {
+        for good in ["127.0.0.1", "127.0.0.2", "::1", "localhost"] {
+            assert!(loopback(good).is_ok(), "{good}");
+        }
+        for bad in ["0.0.0.0", "::", "192.0.2.1", "example.org", ""] {
+            assert!(loopback(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! `pyqs send QUEUE TASK`: one message, from a shell.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use pyqs_sqs::{Outgoing, Sqs, names};
+use serde_json::Value;
+
+use crate::connection::ConnectionArgs;
+use crate::output;
+
+/// Send one task, or one message as it is
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The queue's name; it is created where it is missing, unless PYQS_CREATE_QUEUES=0
+    #[arg(value_name = "QUEUE")]
+    queue: String,
+    /// The task's path, as in `tasks.send_email`
+    #[arg(value_name = "TASK", required_unless_present = "body_file")]
+    task: Option<String>,
+    /// Positional arguments: a JSON array
+    #[arg(long = "args", id = "args", value_name = "JSON", value_parser = json_array, default_value = "[]")]
+    positional: String,
+    /// Keyword arguments: a JSON object
+    #[arg(long = "kwargs", id = "kwargs", value_name = "JSON", value_parser = json_object, default_value = "{}")]
+    keyword: String,
+    /// Hide the message for so many seconds at first, 900 at most
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(0..=900),
+          allow_negative_numbers = true)]
+    delay: Option<u16>,
+    /// Send what this file holds (- is standard input) instead of a task
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["task", "args", "kwargs"])]
+    body_file: Option<PathBuf>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Sends, and prints the message's id.
+pub(crate) fn run(args: Args) -> Result<()> {
+    let body = args.body()?;
+    let delay = args.delay.map(|secs| Duration::from_secs(secs.into()));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let id = runtime.block_on(send(
+        args,
+        Outgoing {
+            delay,
+            ..Outgoing::new(body)
+        },
+    ))?;
+    output::data(&id);
+    Ok(())
+}
+
+async fn send(args: Args, message: Outgoing) -> Result<String> {
+    let sqs = pyqs_sqs::connect(&args.connection.into()).await?;
+    let queue = names::resolve(&sqs, &args.queue).await?;
+    Ok(sqs.send(&queue, message).await?)
+}
+
+impl Args {
+    /// The message's text: a task as PyQS writes it, or what the file holds.
+    fn body(&self) -> Result<String> {
+        match (&self.body_file, &self.task) {
+            (Some(file), _) => read(file),
+            (None, task) => Ok(format!(
+                r#"{{"task": {}, "args": {}, "kwargs": {}}}"#,
+                Value::from(task.as_deref().unwrap_or_default()),
+                self.positional,
+                self.keyword
+            )),
+        }
+    }
+}
+
+/// Reads a message from a file, or from standard input where that is `-`.
+fn read(file: &Path) -> Result<String> {
+    if file == Path::new("-") {
+        let mut body = String::new();
+        std::io::stdin()
+            .read_to_string(&mut body)
+            .context("cannot read a message from standard input")?;
+        return Ok(body);
+    }
+    std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read a message from {}", file.display()))
+}
+
+/// Takes JSON text as it is: read into numbers and written again, a long one would lose digits.
+fn json_array(text: &str) -> Result<String, String> {
+    json_of(text, Value::is_array, "an array, as in '[1, \"two\"]'")
+}
+
+fn json_object(text: &str) -> Result<String, String> {
+    json_of(
+        text,
+        Value::is_object,
+        "an object, as in '{\"to\": \"ada\"}'",
+    )
+}
+
+fn json_of(text: &str, is_wanted: fn(&Value) -> bool, wanted: &str) -> Result<String, String> {
+    let value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    if is_wanted(&value) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("JSON, but not {wanted}"))
+    }
+}

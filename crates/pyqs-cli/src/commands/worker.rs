@@ -1,0 +1,136 @@
+//! `pyqs QUEUE...` and `pyqs worker QUEUE...`: the options of a worker.
+//!
+//! Its work is not here: the caller gets the settings and starts the processes.
+
+use std::sync::LazyLock;
+
+use clap::builder::BoolishValueParser;
+use pyqs_sqs::{QueueArgument, QueueArgumentError};
+use pyqs_worker::{LogLevel, WorkerSettings};
+
+use crate::connection::ConnectionArgs;
+use crate::settings::Seconds;
+
+/// Where the defaults are defined.
+static DEFAULTS: LazyLock<WorkerSettings> = LazyLock::new(WorkerSettings::default);
+
+/// Run a worker on queues of any name, also those of a command's
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Queue names and patterns (*, ?, [...]), apart by spaces or commas; `email:3` weighs a queue, `email=5` runs
+    /// at most five of its tasks at once
+    #[arg(value_name = "QUEUE", required = true, env = "PYQS_QUEUES", value_parser = queue_argument)]
+    pub(crate) queues: Vec<String>,
+    /// Task processes, over all queues
+    #[arg(short, long, value_name = "N", env = "PYQS_CONCURRENCY", default_value_t = DEFAULTS.concurrency,
+          value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    pub(crate) concurrency: u32,
+    /// What is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL, in any case
+    #[arg(long, aliases = ["log-level", "log_level"], value_name = "LEVEL", env = "PYQS_LOGLEVEL",
+          default_value_t = DEFAULTS.log_level)]
+    pub(crate) loglevel: LogLevel,
+    /// Modules to import before the first task, so that their tasks are known
+    #[arg(
+        short = 'I',
+        long = "import",
+        value_name = "MODULE",
+        env = "PYQS_IMPORT",
+        value_delimiter = ','
+    )]
+    pub(crate) imports: Vec<String>,
+    /// Modules to import once, before the task processes are forked
+    #[arg(
+        long,
+        value_name = "MODULE",
+        env = "PYQS_PRELOAD",
+        value_delimiter = ','
+    )]
+    pub(crate) preload: Vec<String>,
+    /// Patterns of tasks that may run although their module is installed and not your own
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        env = "PYQS_ALLOW",
+        value_delimiter = ','
+    )]
+    pub(crate) allow: Vec<String>,
+    /// Run only @task functions of imported modules
+    #[arg(long, env = "PYQS_REGISTERED_ONLY", value_parser = BoolishValueParser::new())]
+    pub(crate) registered_only: bool,
+    /// Exit 1 at the start when a name or pattern has no queue; else that is a warning
+    #[arg(long, env = "PYQS_REQUIRE_QUEUES", value_parser = BoolishValueParser::new())]
+    pub(crate) require_queues: bool,
+    /// Let `email.*` not match the queue `email-x`
+    #[arg(long, env = "PYQS_EXACT_PATTERNS", value_parser = BoolishValueParser::new())]
+    pub(crate) exact_patterns: bool,
+    #[command(flatten)]
+    pub(crate) pace: PaceArgs,
+    #[command(flatten)]
+    pub(crate) safety: SafetyArgs,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArgs,
+}
+
+/// How fast messages are fetched and worked on.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Pace")]
+pub(crate) struct PaceArgs {
+    /// How long a task process rests after each task
+    #[arg(long, value_name = "SECONDS", env = "PYQS_INTERVAL", default_value_t = Seconds(DEFAULTS.interval),
+          allow_negative_numbers = true)]
+    pub(crate) interval: Seconds,
+    /// Messages asked for in one request, 1 to 10 (else brought into that range) [default: 10; with
+    /// --simple-worker 1]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PYQS_BATCHSIZE",
+        allow_negative_numbers = true
+    )]
+    pub(crate) batchsize: Option<i64>,
+    /// Hold at most concurrency x N x batchsize messages that have not started [default: by the time tasks take]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PYQS_PREFETCH_MULTIPLIER",
+        allow_negative_numbers = true
+    )]
+    pub(crate) prefetch_multiplier: Option<u32>,
+    /// One message at a time: one a request, one held
+    #[arg(long, env = "PYQS_SIMPLE_WORKER", value_parser = BoolishValueParser::new())]
+    pub(crate) simple_worker: bool,
+}
+
+/// What happens to messages and processes over time.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Safety")]
+pub(crate) struct SafetyArgs {
+    /// Replace a task process after N tasks; 0 is never
+    #[arg(long, value_name = "N", env = "PYQS_MAX_TASKS_PER_CHILD", default_value_t = DEFAULTS.max_tasks_per_child,
+          allow_negative_numbers = true)]
+    pub(crate) max_tasks_per_child: u32,
+    /// Leave the visibility timeout alone while a task runs, as PyQS did
+    #[arg(long, env = "PYQS_NO_EXTEND_VISIBILITY", value_parser = BoolishValueParser::new())]
+    pub(crate) no_extend_visibility: bool,
+    /// Extend a message's visibility for no longer than this [default: SQS's 12 hours]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "PYQS_EXTEND_VISIBILITY_MAX",
+        allow_negative_numbers = true
+    )]
+    pub(crate) extend_visibility_max: Option<Seconds>,
+    /// At a stop, end tasks that still run after this long [default: wait for them]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "PYQS_SHUTDOWN_TIMEOUT",
+        allow_negative_numbers = true
+    )]
+    pub(crate) shutdown_timeout: Option<Seconds>,
+}
+
+/// Lets through what the worker will be able to read.
+fn queue_argument(word: &str) -> Result<String, QueueArgumentError> {
+    QueueArgument::parse_all([word]).map(|_| word.to_owned())
+}

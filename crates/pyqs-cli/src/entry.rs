@@ -1,0 +1,77 @@
+//! From a command line to what comes of it.
+
+use std::process::ExitCode;
+
+use pyqs_worker::WorkerSettings;
+
+use crate::args::{Command, parse};
+use crate::commands::{local, queues, send};
+use crate::output;
+use crate::usage::{Refusal, Usage};
+
+/// Exit code of a command that could not do its work.
+const EXIT_FAILED: i32 = 1;
+/// Exit code of a command line that cannot be read, as with Python's argparse.
+const EXIT_USAGE: i32 = 2;
+
+/// What a command line comes to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The command is done, or was refused: the process ends with this code.
+    Exit(i32),
+    /// A worker is wanted: the caller starts it with these settings.
+    Worker(Box<WorkerSettings>),
+}
+
+/// Carries out a command line, given without the program's name. Blocks until the command is done; only a worker
+/// is left to the caller.
+///
+/// Options are taken from `argv`, else from their `PYQS_*` variables, else they have their defaults.
+pub fn run(argv: impl IntoIterator<Item = impl Into<String>>) -> Outcome {
+    let argv: Vec<String> = argv.into_iter().map(Into::into).collect();
+    match parse(&argv) {
+        Ok(command) => carry_out(command),
+        Err(Usage::Asked(text)) => {
+            output::help(&text);
+            Outcome::Exit(0)
+        }
+        Err(Usage::Wrong(Refusal(line))) => {
+            output::error(&line);
+            Outcome::Exit(EXIT_USAGE)
+        }
+    }
+}
+
+/// The whole of a `pyqs` that comes without Python, as from `cargo install`: it does everything but run a worker.
+pub fn main_without_python() -> ExitCode {
+    // Words that are not text become text that fits nothing, and so are named in an error.
+    let argv = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned());
+    let code = match run(argv) {
+        Outcome::Exit(code) => code,
+        Outcome::Worker(_) => {
+            output::error(
+                "this pyqs comes without Python and runs no worker; `pip install pyqs-rs` gives one that does",
+            );
+            EXIT_FAILED
+        }
+    };
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+fn carry_out(command: Command) -> Outcome {
+    let done = match command {
+        Command::Worker(args) => return Outcome::Worker(Box::new(args.into_settings())),
+        Command::Local(args) => local::run(args),
+        Command::Queues(args) => queues::run(args),
+        Command::Send(args) => send::run(args),
+    };
+    match done {
+        Ok(()) => Outcome::Exit(0),
+        Err(error) => {
+            output::error(&format!("{error:#}"));
+            Outcome::Exit(EXIT_FAILED)
+        }
+    }
+}

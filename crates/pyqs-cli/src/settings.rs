@@ -1,0 +1,72 @@
+//! The options of a worker as its settings: the one place where the two meet.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use pyqs_worker::WorkerSettings;
+
+use crate::commands::worker::Args;
+
+impl Args {
+    /// What the worker is told.
+    pub(crate) fn into_settings(self) -> WorkerSettings {
+        WorkerSettings {
+            queues: self.queues,
+            concurrency: self.concurrency,
+            log_level: self.loglevel,
+            connection: self.connection.into(),
+            interval: self.pace.interval.0,
+            batchsize: self.pace.batchsize.and_then(batchsize),
+            prefetch_multiplier: self.pace.prefetch_multiplier,
+            simple_worker: self.pace.simple_worker,
+            max_tasks_per_child: self.safety.max_tasks_per_child,
+            extend_visibility: !self.safety.no_extend_visibility,
+            extend_visibility_max: self.safety.extend_visibility_max.map(Duration::from),
+            shutdown_timeout: self.safety.shutdown_timeout.map(Duration::from),
+            require_queues: self.require_queues,
+            exact_patterns: self.exact_patterns,
+            imports: self.imports,
+            preload: self.preload,
+            allow: self.allow,
+            registered_only: self.registered_only,
+        }
+    }
+}
+
+/// A batch size as PyQS took it on its command line: 0 is the default, and what is below 1 is 1. What is above
+/// 10 is 10, which is the settings' own rule.
+fn batchsize(asked: i64) -> Option<u32> {
+    match asked {
+        0 => None,
+        i64::MIN..=-1 => Some(1),
+        1.. => Some(u32::try_from(asked).unwrap_or(u32::MAX)),
+    }
+}
+
+/// A time as people type it: seconds, with a fraction where wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seconds(pub(crate) Duration);
+
+impl FromStr for Seconds {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let secs: f64 = text.parse().map_err(|_| "seconds are a number")?;
+        Duration::try_from_secs_f64(secs)
+            .map(Self)
+            .map_err(|_| "seconds are 0 or more")
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.as_secs_f64())
+    }
+}
+
+impl From<Seconds> for Duration {
+    fn from(seconds: Seconds) -> Self {
+        seconds.0
+    }
+}
