@@ -73,7 +73,7 @@ const BANS: &[Ban] = &[
 /// The files that may hold `unsafe`: memory shared with forked processes, and descriptors that came over a border.
 const UNSAFE_FILES: &[&str] = &[
     "crates/pyqs-worker/src/process/ledger.rs",
-    "crates/pyqs-python/src/fd.rs",
+    "crates/pyqs-python/src/descriptor.rs",
 ];
 
 /// The beginnings of a person's or a machine's own paths, in pieces, so that this file has none.
