@@ -75,7 +75,8 @@ class Resolver:
     def _import(self, path: str, module_name: str) -> ModuleType:
         """Import the module, after looking at where it and each of its packages lie."""
         parts = module_name.split(".")
-        allowed = self._allows(path)
+        # `__main__` is not imported but there, and what it holds is judged like everything.
+        allowed = self._allows(path) or module_name == "__main__"
         for length in range(1, len(parts) + 1):
             name = ".".join(parts[:length])
             locations = _module_locations(name)
@@ -89,7 +90,8 @@ class Resolver:
     def _judge(self, path: str, found: Any) -> None:
         if not callable(found):
             raise TaskRefused(f"{path} may not run: it is a {type(found).__name__}, not a function")
-        if _registry.is_task(found) or _is_celery_task(found):
+        # A pattern admits what is defined under it, a path in full admits what it leads to.
+        if _registry.is_task(found) or _is_celery_task(found) or path in self._allow:
             return
         definition = _definition(found)
         own_path = f"{definition.__module__}.{definition.__qualname__}"

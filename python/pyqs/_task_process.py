@@ -1,8 +1,8 @@
 """A task process: takes tasks from the manager and runs them, one at a time, until it is told to leave.
 
-The channel to the manager is Rust (``pyqs-worker``, ``process/child.rs``). It must hear ``record`` as soon as the function
-has returned or raised, which decides whether the message is deleted; asking for the next task says that the hooks are
-done too. Nothing that a task or a hook raises ends this process; a task that kills it takes down only itself.
+The channel to the manager is Rust (``pyqs-worker``, ``process/child.rs``). It must hear ``record`` as soon as the
+function has returned or raised, which decides whether the message is deleted; asking for the next task says that the
+hooks are done too. Nothing that a task or a hook raises ends this process; a task that kills it takes down only itself.
 """
 
 from __future__ import annotations
