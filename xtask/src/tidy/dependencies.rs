@@ -76,7 +76,13 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "pyqs-python",
-        knows: &["pyqs", "pyqs-cli", "pyqs-formats", "pyqs-worker"],
+        knows: &[
+            "pyqs",
+            "pyqs-cli",
+            "pyqs-formats",
+            "pyqs-sqs",
+            "pyqs-worker",
+        ],
         tests_know: &[],
     },
     Rule {
