@@ -19,6 +19,7 @@
 //! [`limits`] bounds all of it; [`undecodable`] is the one error.
 
 mod body;
+mod budget;
 pub mod calendar;
 mod celery;
 mod decimal;

@@ -3,14 +3,24 @@
 /// Levels of lists and maps inside each other, the same as Python's own recursion limit.
 pub const DEPTH_MAX: usize = 1000;
 
-/// Values in one message, map keys included. One mebibyte of JSON can't hold more than half of this.
-pub const ITEMS_MAX: usize = 1 << 20;
+/// Memory of the values that one message builds, by the count of [`VALUE_BYTES`] a value, plus its text or
+/// bytes and [`CHUNK_BYTES`] where it has some of its own. No uncompressed body of 1 MiB can need as much.
+pub const BUILT_BYTES_MAX: usize = 32 << 20;
+
+/// What one value counts toward [`BUILT_BYTES_MAX`]; a map's key is a value too.
+pub const VALUE_BYTES: usize = 32;
+
+/// What a piece of memory of its own counts besides: that of a text, of a list that is not empty.
+pub const CHUNK_BYTES: usize = 16;
 
 /// Digits of an integer: Python's own default limit (`sys.int_info.default_max_str_digits`).
 pub const INTEGER_DIGITS_MAX: usize = 4300;
 
 /// Bytes of a message body as it comes. SQS takes 1 MiB; the rest is for endpoints that take more.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of a payload once it is decompressed.
+pub const EXPANDED_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes of a task's name. The longest dotted path that Python users write is far below it.
 pub const TASK_NAME_BYTES_MAX: usize = 1024;

@@ -2,7 +2,9 @@
 
 mod support;
 
-use pyqs_formats::limits::{DEPTH_MAX, INTEGER_DIGITS_MAX, ITEMS_MAX};
+use pyqs_formats::limits::{
+    BUILT_BYTES_MAX, CHUNK_BYTES, DEPTH_MAX, INTEGER_DIGITS_MAX, VALUE_BYTES,
+};
 use pyqs_formats::undecodable::Fault;
 use pyqs_formats::{Undecodable, Value, read, read_head};
 use support::tagged;
@@ -253,18 +255,16 @@ fn depth_is_limited() {
 }
 
 #[test]
-fn items_are_limited() {
-    // The arguments' own list is an item too.
-    let list = |items: usize| format!("[{}1]", "1,".repeat(items - 1));
-    let body = |items: usize| {
-        format!(
-            r#"{{"task": "t", "args": {}, "kwargs": {{}}}}"#,
-            list(items)
-        )
+fn memory_is_limited() {
+    // The arguments' own list is a value with a chunk.
+    let fitting = (BUILT_BYTES_MAX - VALUE_BYTES - CHUNK_BYTES) / VALUE_BYTES;
+    let body = |values: usize| {
+        let list = format!("[{}1]", "1,".repeat(values - 1));
+        format!(r#"{{"task": "t", "args": {list}, "kwargs": {{}}}}"#)
     };
-    read(&body(ITEMS_MAX - 1)).expect("at the limit");
+    read(&body(fitting)).expect("at the limit");
     assert_eq!(
-        read(&body(ITEMS_MAX)).expect_err("one beyond").fault,
+        read(&body(fitting + 1)).expect_err("one beyond").fault,
         Fault::OverLimit
     );
 }

@@ -3,6 +3,7 @@
 use super::number;
 use super::scanner::{Dialect, Scanner};
 use super::typed;
+use crate::budget::tight;
 use crate::undecodable::Flaw;
 use crate::unique::unique_members;
 use crate::value::Value;
@@ -10,9 +11,9 @@ use crate::value::Value;
 impl Scanner<'_> {
     /// Builds the next value.
     pub(crate) fn value(&mut self) -> Result<Value, Flaw> {
-        self.count_item()?;
+        self.budget.value()?;
         match self.peek()? {
-            b'"' => Ok(self.text()?.into_value()),
+            b'"' => self.text_value(),
             b'{' => self.map(),
             b'[' => self.list(),
             _ => self.word(),
@@ -40,23 +41,36 @@ impl Scanner<'_> {
         }
     }
 
+    fn text_value(&mut self) -> Result<Value, Flaw> {
+        let text = self.text()?;
+        match text.len() {
+            0 => {}
+            length => self.budget.chunk(length)?,
+        }
+        Ok(text.into_value())
+    }
+
     fn list(&mut self) -> Result<Value, Flaw> {
         let mut list = Vec::new();
         let mut opened = self.open_list()?;
         while self.next_element(&mut opened)? {
             list.push(self.value()?);
         }
-        Ok(Value::List(list))
+        if !list.is_empty() {
+            self.budget.chunk(0)?;
+        }
+        Ok(Value::List(tight(list)))
     }
 
     fn map(&mut self) -> Result<Value, Flaw> {
         let mut members = Vec::new();
         let mut opened = self.open_map()?;
         while let Some(key) = self.next_key(&mut opened)? {
-            self.count_item()?;
+            self.budget.value()?;
+            self.budget.chunk(key.len())?;
             members.push((key.into_value(), self.value()?));
         }
-        let members = unique_members(members);
+        let members = unique_members(tight(members));
         match self.dialect {
             Dialect::Python => Ok(Value::Map(members)),
             Dialect::Kombu => typed::resolve(members),

@@ -1,7 +1,7 @@
 //! `Scanner`: one pass over a JSON text, by hand.
 
 use super::text::{self, Text};
-use crate::limits::{DEPTH_MAX, ITEMS_MAX};
+use crate::budget::{Budget, check_depth};
 use crate::undecodable::Flaw;
 
 /// Goes over one JSON text from left to right.
@@ -12,7 +12,7 @@ pub(crate) struct Scanner<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
-    items: usize,
+    pub(super) budget: Budget,
     pub(super) dialect: Dialect,
 }
 
@@ -36,7 +36,7 @@ impl<'a> Scanner<'a> {
             text,
             at: 0,
             depth: 0,
-            items: 0,
+            budget: Budget::new(),
             dialect,
         }
     }
@@ -124,15 +124,6 @@ impl<'a> Scanner<'a> {
         }
         self.at += length;
         Ok(&rest[..length])
-    }
-
-    /// Counts one value that is built.
-    pub(super) fn count_item(&mut self) -> Result<(), Flaw> {
-        self.items += 1;
-        if self.items > ITEMS_MAX {
-            return Err(Flaw::over_limit(format!("more than {ITEMS_MAX} values")));
-        }
-        Ok(())
     }
 
     pub(super) fn position(&self) -> usize {
@@ -225,13 +216,4 @@ impl<'a> Scanner<'a> {
         }
         Err(Flaw::malformed("the JSON ends early"))
     }
-}
-
-fn check_depth(depth: usize) -> Result<(), Flaw> {
-    if depth > DEPTH_MAX {
-        return Err(Flaw::over_limit(format!(
-            "more than {DEPTH_MAX} levels of lists and maps"
-        )));
-    }
-    Ok(())
 }

@@ -21,6 +21,13 @@ impl<'a> Text<'a> {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Whole(text) => text.len(),
+            Self::Surrogates(bytes) => bytes.len(),
+        }
+    }
+
     pub(crate) fn whole(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Whole(text) => Some(text),
