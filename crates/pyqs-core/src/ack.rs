@@ -83,9 +83,11 @@ impl Batcher {
     }
 
     /// When [`next_batch`](Self::next_batch) may have something that it does not have now.
-    pub(crate) fn wakeup(&self) -> Option<Instant> {
+    pub(crate) fn wakeup(&self, now: Instant) -> Option<Instant> {
         let retry = self.retries.first().map(|&(at, _)| at);
-        let held = self.held_until.filter(|_| !self.waiting.is_empty());
+        let held = self
+            .held_until
+            .filter(|&until| until > now && !self.waiting.is_empty());
         match (retry, held) {
             (Some(retry), Some(held)) => Some(retry.min(held)),
             (retry, held) => retry.or(held),
@@ -140,7 +142,7 @@ mod tests {
         batcher.failed(Instant::ORIGIN, &mut jitter);
         batcher.push(MessageKey(7));
         assert_eq!(batcher.next_batch(Instant::ORIGIN), None);
-        let wakeup = batcher.wakeup().unwrap();
+        let wakeup = batcher.wakeup(Instant::ORIGIN).unwrap();
         assert_eq!(batcher.next_batch(wakeup), Some(vec![MessageKey(7)]));
     }
 }

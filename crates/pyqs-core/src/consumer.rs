@@ -199,9 +199,9 @@ impl Consumer {
                 queue.upkeep.first().map(|&(at, _)| at),
             );
             self.deadlines
-                .set(Deadline::Deletes(id), queue.deletes.wakeup());
+                .set(Deadline::Deletes(id), queue.deletes.wakeup(self.now));
             self.deadlines
-                .set(Deadline::Releases(id), queue.releases.wakeup());
+                .set(Deadline::Releases(id), queue.releases.wakeup(self.now));
             let resume_at = queue
                 .poller
                 .resume_at()

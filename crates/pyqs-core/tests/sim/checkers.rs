@@ -1,0 +1,367 @@
+//! What must hold after every step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pyqs_core::limits::{BATCH_MAX, PIPELINE_MAX, POLLS_MAX};
+use pyqs_core::{Action, MessageKey, ProcessId, Report, RequestId, Snapshot};
+use pyqs_core::{Event, Instant};
+
+use crate::faults::{Plan, Poison};
+use crate::sqs::{Sqs, timestamp};
+
+/// What is known of each job, and of what the core was told and asked for.
+pub(crate) struct Checkers {
+    jobs: Vec<JobRecord>,
+    /// The jobs of each message group, in the order in which they were sent.
+    groups: BTreeMap<(u32, u32), Vec<usize>>,
+    /// Deliveries that the driver keeps.
+    pub(crate) held: BTreeSet<MessageKey>,
+    given: BTreeMap<MessageKey, ProcessId>,
+    processes: BTreeMap<ProcessId, ProcessRecord>,
+    running_by_queue: BTreeMap<u32, u32>,
+    in_request: BTreeMap<MessageKey, RequestId>,
+    requests: BTreeMap<RequestId, Vec<MessageKey>>,
+    pub(crate) polls: BTreeMap<u32, usize>,
+    pub(crate) is_done: bool,
+    pub(crate) duplicates: u32,
+    pub(crate) duplicates_deleted: u32,
+    pub(crate) lapsed: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct JobRecord {
+    is_sent: bool,
+    is_running: bool,
+    runs: u32,
+    successes: u32,
+}
+
+#[derive(Debug, Default)]
+struct ProcessRecord {
+    tasks_max: Option<u32>,
+    given_ever: u32,
+    given_now: usize,
+}
+
+impl Checkers {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self {
+            jobs: vec![JobRecord::default(); plan.jobs.len()],
+            groups: BTreeMap::new(),
+            held: BTreeSet::new(),
+            given: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            running_by_queue: BTreeMap::new(),
+            in_request: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            polls: BTreeMap::new(),
+            is_done: false,
+            duplicates: 0,
+            duplicates_deleted: 0,
+            lapsed: 0,
+        }
+    }
+
+    pub(crate) fn sent(&mut self, plan: &Plan, number: usize) {
+        self.jobs[number].is_sent = true;
+        let job = &plan.jobs[number];
+        if let Some(group) = job.group {
+            self.groups
+                .entry((job.queue, group))
+                .or_default()
+                .push(number);
+        }
+    }
+
+    pub(crate) fn runs(&self, job: usize) -> u32 {
+        self.jobs[job].runs
+    }
+
+    /// A process begins a task.
+    pub(crate) fn begun(&mut self, now: Instant, sqs: &mut Sqs, message: MessageKey) {
+        let delivery = sqs.deliveries.get_mut(&message).expect("a known delivery");
+        assert!(
+            !delivery.is_superseded,
+            "{message:?} began after it was delivered again"
+        );
+        assert!(
+            timestamp(now) < delivery.visible_at,
+            "{message:?} began on a lapsed lease at {now}"
+        );
+        delivery.was_begun = true;
+        let number = delivery.job;
+        let record = &mut self.jobs[number];
+        assert!(!record.is_running, "job {number} runs twice at once");
+        record.is_running = true;
+        record.runs += 1;
+        self.check_order(number);
+    }
+
+    /// All that was sent before it in its group must have succeeded.
+    fn check_order(&self, number: usize) {
+        let Some(group) = self.groups.values().find(|group| group.contains(&number)) else {
+            return;
+        };
+        for &earlier in group.iter().take_while(|&&earlier| earlier != number) {
+            let record = &self.jobs[earlier];
+            assert!(
+                record.successes > 0 && !record.is_running,
+                "job {number} began before job {earlier} was done"
+            );
+        }
+    }
+
+    /// A process ended a task, or died of it.
+    pub(crate) fn ended(&mut self, sqs: &Sqs, message: MessageKey, has_succeeded: bool) {
+        let record = &mut self.jobs[sqs.deliveries[&message].job];
+        record.is_running = false;
+        if has_succeeded {
+            record.successes += 1;
+            self.duplicates += u32::from(record.successes > 1);
+        }
+    }
+
+    /// The core is about to be told.
+    pub(crate) fn event(&mut self, sqs: &Sqs, event: &Event) {
+        match event {
+            Event::ProcessReady { process, tasks_max } => {
+                let record = ProcessRecord {
+                    tasks_max: *tasks_max,
+                    ..ProcessRecord::default()
+                };
+                self.processes.insert(*process, record);
+            }
+            Event::Received { messages, .. } => {
+                self.held.extend(messages.iter().map(|arrival| arrival.key))
+            }
+            Event::TaskEnded { message, .. } => drop(self.came_back(sqs, *message)),
+            Event::TakenBack { process, messages } => {
+                for &message in messages {
+                    if self.came_back(sqs, message).is_some()
+                        && let Some(record) = self.processes.get_mut(process)
+                    {
+                        record.given_ever -= 1;
+                    }
+                }
+            }
+            Event::ProcessGone { process, .. } => {
+                let lost: Vec<_> = self
+                    .given
+                    .iter()
+                    .filter(|&(_, of)| of == process)
+                    .map(|(&key, _)| key)
+                    .collect();
+                for message in lost {
+                    self.came_back(sqs, message);
+                }
+                self.processes.remove(process);
+            }
+            Event::Deleted { request, .. } | Event::VisibilityChanged { request, .. } => {
+                for message in self
+                    .requests
+                    .remove(request)
+                    .expect("a request comes back once")
+                {
+                    self.in_request.remove(&message);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn came_back(&mut self, sqs: &Sqs, message: MessageKey) -> Option<ProcessId> {
+        let process = self.given.remove(&message)?;
+        if let Some(record) = self.processes.get_mut(&process) {
+            record.given_now -= 1;
+        }
+        *self
+            .running_by_queue
+            .entry(sqs.deliveries[&message].queue)
+            .or_default() -= 1;
+        Some(process)
+    }
+
+    /// The core asked for something.
+    pub(crate) fn action(&mut self, now: Instant, plan: &Plan, sqs: &Sqs, action: &Action) {
+        assert!(!self.is_done, "{action:?} after Done");
+        match action {
+            Action::Receive { queue, max, .. } => {
+                let open = self.polls.entry(queue.0).or_default();
+                *open += 1;
+                assert!(*open <= POLLS_MAX, "{open} polls of {queue:?}");
+                assert!(
+                    (1..=plan.settings.batch_max).contains(max),
+                    "asked for {max}"
+                );
+            }
+            Action::Dispatch {
+                process,
+                message,
+                lease_until,
+            } => {
+                self.dispatched(now, plan, sqs, (*process, *message, *lease_until));
+            }
+            Action::Delete {
+                request, messages, ..
+            } => {
+                for message in messages {
+                    let number = sqs.deliveries[message].job;
+                    assert!(
+                        self.jobs[number].successes > 0,
+                        "job {number} is deleted without success"
+                    );
+                }
+                self.requested(*request, messages.clone());
+            }
+            Action::ChangeVisibility {
+                request, messages, ..
+            } => {
+                self.requested(
+                    *request,
+                    messages.iter().map(|&(message, _)| message).collect(),
+                );
+            }
+            Action::Forget { message } => {
+                assert!(
+                    self.held.remove(message),
+                    "{message:?} is forgotten but was not held"
+                );
+                assert!(
+                    !self.given.contains_key(message),
+                    "{message:?} is forgotten while it runs"
+                );
+            }
+            Action::Report(Report::DuplicateDeleted { .. }) => self.duplicates_deleted += 1,
+            Action::Report(Report::LeaseLapsedBeforeStart { .. }) => self.lapsed += 1,
+            Action::Done => self.is_done = true,
+            _ => {}
+        }
+    }
+
+    fn dispatched(
+        &mut self,
+        now: Instant,
+        plan: &Plan,
+        sqs: &Sqs,
+        dispatch: (ProcessId, MessageKey, Instant),
+    ) {
+        let (process, message, lease_until) = dispatch;
+        let delivery = &sqs.deliveries[&message];
+        assert!(
+            self.held.contains(&message),
+            "{message:?} is dispatched but not held"
+        );
+        assert_ne!(
+            plan.jobs[delivery.job].poison,
+            Poison::Unreadable,
+            "unreadable, but dispatched"
+        );
+        assert!(
+            lease_until > now,
+            "{message:?} is dispatched on a lapsed lease"
+        );
+        let visible_at = delivery.visible_at.as_millis() + 1;
+        let claimed = timestamp(lease_until).as_millis();
+        assert!(
+            claimed <= visible_at,
+            "{message:?}: leased until {claimed}, visible at {visible_at}"
+        );
+        assert_eq!(
+            self.given.insert(message, process),
+            None,
+            "{message:?} is dispatched twice"
+        );
+        let record = self
+            .processes
+            .get_mut(&process)
+            .expect("dispatched to a process that is there");
+        record.given_now += 1;
+        record.given_ever += 1;
+        assert!(record.given_now <= PIPELINE_MAX);
+        assert!(
+            record.tasks_max.is_none_or(|max| record.given_ever <= max),
+            "{process:?} is over its budget"
+        );
+        assert!(
+            plan.settings.interval.is_zero() || record.given_now == 1,
+            "no pipelining with --interval"
+        );
+        let running = self.running_by_queue.entry(delivery.queue).or_default();
+        *running += 1;
+        let cap = plan.queues[delivery.queue as usize].share.tasks_max;
+        assert!(
+            cap.is_none_or(|cap| *running <= cap),
+            "queue {} is over its cap",
+            delivery.queue
+        );
+    }
+
+    fn requested(&mut self, request: RequestId, messages: Vec<MessageKey>) {
+        assert!(
+            (1..=usize::from(BATCH_MAX)).contains(&messages.len()),
+            "{} in a batch",
+            messages.len()
+        );
+        for &message in &messages {
+            assert!(
+                self.held.contains(&message),
+                "{message:?} is in a request but not held"
+            );
+            // A heartbeat may be under way when its task ends; all else goes one after the other.
+            self.in_request.insert(message, request);
+        }
+        assert_eq!(
+            self.requests.insert(request, messages),
+            None,
+            "a request's name came twice"
+        );
+    }
+
+    /// After each step.
+    pub(crate) fn snapshot(&self, plan: &Plan, snapshot: &Snapshot) {
+        let buffered: usize = snapshot.queues.values().map(|queue| queue.buffered).sum();
+        let running: usize = snapshot.queues.values().map(|queue| queue.running).sum();
+        let batches = usize::from(plan.settings.batch_max) * snapshot.queues.len();
+        // What processes gave back or lost comes on top.
+        let returned = PIPELINE_MAX * plan.processes as usize;
+        assert!(
+            buffered <= plan.settings.buffer_max + batches + returned,
+            "{buffered} messages are buffered"
+        );
+        assert_eq!(running, self.given.len());
+        for (queue, state) in &snapshot.queues {
+            assert_eq!(
+                state.polls,
+                self.polls.get(&queue.0).copied().unwrap_or_default()
+            );
+        }
+    }
+
+    /// All jobs that can succeed have, and nobody holds anything.
+    pub(crate) fn is_finished(&self, plan: &Plan) -> bool {
+        let mut jobs = self.jobs.iter().zip(&plan.jobs);
+        self.given.is_empty()
+            && jobs.all(|(record, job)| {
+                record.is_sent && (record.successes > 0 || job.poison != Poison::No)
+            })
+    }
+
+    /// Which jobs have not succeeded.
+    pub(crate) fn unfinished(&self, plan: &Plan) -> Vec<usize> {
+        let jobs = self.jobs.iter().zip(&plan.jobs).enumerate();
+        let open =
+            jobs.filter(|(_, (record, job))| record.successes == 0 && job.poison == Poison::No);
+        open.map(|(number, _)| number).collect()
+    }
+
+    /// Nothing was lost: what SQS does not have any more succeeded.
+    pub(crate) fn nothing_is_lost(&self, sqs: &mut Sqs, now: Instant) {
+        let there: BTreeSet<usize> = sqs.messages(now).into_iter().map(|(job, _)| job).collect();
+        for (number, record) in self.jobs.iter().enumerate() {
+            assert!(
+                !record.is_sent || record.successes > 0 || there.contains(&number),
+                "job {number} is lost"
+            );
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What a seed stands for: queues, jobs, processes, settings, and what goes wrong until it heals.
+
+use std::time::Duration;
+
+use pyqs_core::{Settings, Share};
+
+use crate::rng::Rng;
+
+/// Everything that a run is made from.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) settings: Settings,
+    pub(crate) queues: Vec<QueuePlan>,
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) processes: u32,
+    pub(crate) tasks_max: Option<u32>,
+    pub(crate) faults: Faults,
+    /// From then on nothing goes wrong.
+    pub(crate) heal_at: Duration,
+    pub(crate) stop: Option<StopPlan>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct QueuePlan {
+    pub(crate) visibility_secs: u32,
+    pub(crate) is_fifo: bool,
+    pub(crate) share: Share,
+}
+
+/// One message and what its task does.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) queue: u32,
+    pub(crate) group: Option<u32>,
+    pub(crate) kind: u32,
+    pub(crate) length: Duration,
+    pub(crate) sent_at: Duration,
+    /// The first runs fail, then as many crash.
+    pub(crate) fails: u32,
+    pub(crate) crashes: u32,
+    pub(crate) poison: Poison,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Poison {
+    No,
+    /// The driver can't read it.
+    Unreadable,
+    /// The process can't run it.
+    Unrunnable,
+}
+
+/// How often in a thousand what goes wrong.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) request_lost: u32,
+    pub(crate) reply_lost: u32,
+    pub(crate) throttled: u32,
+    pub(crate) server_error: u32,
+    pub(crate) entry_failed: u32,
+    /// One way, at most; within what the lease's reckoning allows for.
+    pub(crate) latency_max: Duration,
+    /// The driver stands still, from when and for how long.
+    pub(crate) pauses: Vec<(Duration, Duration)>,
+    /// A process is killed.
+    pub(crate) kills: Vec<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StopPlan {
+    pub(crate) at: Duration,
+    pub(crate) now_after: Option<Duration>,
+}
+
+impl Faults {
+    pub(crate) fn none() -> Self {
+        Self {
+            latency_max: Duration::from_millis(5),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        let permille = [
+            self.request_lost,
+            self.reply_lost,
+            self.throttled,
+            self.server_error,
+            self.entry_failed,
+        ];
+        permille.iter().all(|&chance| chance == 0)
+            && self.pauses.is_empty()
+            && self.kills.is_empty()
+    }
+
+    fn random(rng: &mut Rng, heal_at: Duration) -> Self {
+        if rng.permille(200) {
+            return Self::none();
+        }
+        let often = rng.pick(&[0, 20, 100, 300]);
+        let mut chance = || {
+            if often == 0 || rng.permille(400) {
+                0
+            } else {
+                rng.range32(1, often)
+            }
+        };
+        let (request_lost, reply_lost, throttled) = (chance(), chance(), chance());
+        let (server_error, entry_failed) = (chance(), chance());
+        let mut times = |count_max: u64| -> Vec<Duration> {
+            let count = rng.range(0, count_max);
+            (0..count).map(|_| rng.micros(0, micros(heal_at))).collect()
+        };
+        let (pauses, kills) = (times(3), times(4));
+        Self {
+            request_lost,
+            reply_lost,
+            throttled,
+            server_error,
+            entry_failed,
+            latency_max: rng.pick(&[1, 10, 50, 400].map(Duration::from_millis)),
+            pauses: pauses
+                .into_iter()
+                .map(|at| (at, rng.micros(100_000, 90_000_000)))
+                .collect(),
+            kills,
+        }
+    }
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub(crate) fn random(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let heal_at = Duration::from_secs(rng.range(5, 120));
+        let queues: Vec<QueuePlan> = (0..rng.range(1, 4))
+            .map(|_| QueuePlan::random(&mut rng))
+            .collect();
+        let has_long = rng.permille(300);
+        let count = rng.pick(&[5, 30, 100, 300]);
+        let jobs = (0..count)
+            .map(|_| Job::random(&mut rng, &queues, heal_at, has_long))
+            .collect();
+        let stop = rng.permille(250).then(|| StopPlan {
+            at: rng.micros(0, 2 * micros(heal_at)),
+            now_after: rng.permille(300).then(|| rng.micros(0, 5_000_000)),
+        });
+        Self {
+            seed,
+            settings: settings(&mut rng),
+            queues,
+            jobs,
+            processes: rng.range32(1, 5),
+            tasks_max: rng.permille(500).then(|| rng.range32(1, 50)),
+            faults: Faults::random(&mut rng, heal_at),
+            heal_at,
+            stop,
+        }
+    }
+}
+
+impl QueuePlan {
+    fn random(rng: &mut Rng) -> Self {
+        Self {
+            visibility_secs: rng.pick(&[2, 5, 5, 30, 60]),
+            is_fifo: rng.permille(300),
+            share: Share {
+                weight: rng.pick(&[1, 1, 3]),
+                tasks_max: rng.permille(200).then(|| rng.range32(1, 3)),
+            },
+        }
+    }
+}
+
+impl Job {
+    fn random(rng: &mut Rng, queues: &[QueuePlan], heal_at: Duration, has_long: bool) -> Self {
+        let queue = rng.range32(0, u32::try_from(queues.len()).expect("a few") - 1);
+        let is_fifo = queues[queue as usize].is_fifo;
+        let kind = rng.range32(0, if has_long { 3 } else { 2 });
+        let longest = if rng.permille(50) { 2_000_000 } else { 500 };
+        let length = match kind {
+            0 => rng.micros(20, 900),
+            1 => rng.micros(500, 30_000),
+            2 => rng.micros(100, longest),
+            _ => rng.micros(1_000_000, 40_000_000),
+        };
+        let poison = match rng.range(0, 99) {
+            _ if is_fifo => Poison::No,
+            0 => Poison::Unreadable,
+            1 => Poison::Unrunnable,
+            _ => Poison::No,
+        };
+        Self {
+            queue,
+            group: is_fifo.then(|| rng.range32(0, 4)),
+            kind,
+            length,
+            sent_at: if rng.permille(500) {
+                Duration::ZERO
+            } else {
+                rng.micros(0, micros(heal_at))
+            },
+            fails: if rng.permille(50) {
+                rng.range32(1, 2)
+            } else {
+                0
+            },
+            crashes: if rng.permille(20) { 1 } else { 0 },
+            poison,
+        }
+    }
+}
+
+fn settings(rng: &mut Rng) -> Settings {
+    Settings {
+        batch_max: if rng.permille(700) {
+            10
+        } else {
+            u8::try_from(rng.range(1, 10)).expect("ten at most")
+        },
+        buffer_max: rng.pick(&[1, 2, 20, 1000, 1000]),
+        extend_visibility: rng.permille(900),
+        extend_visibility_max: None,
+        interval: if rng.permille(100) {
+            rng.micros(1, 100_000)
+        } else {
+            Duration::ZERO
+        },
+        shutdown_timeout: rng.permille(300).then(|| rng.micros(0, 10_000_000)),
+        ..Settings::default()
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).expect("a few minutes")
+}

@@ -1,0 +1,115 @@
+//! The core in a simulated world: a virtual clock, the broker as SQS, seeded faults, and checkers
+//! after every step. A failure prints its seed; `PYQS_SIM_SEED=n` runs that one alone, and
+//! `PYQS_SIM_SEEDS=n` runs so many.
+
+mod checkers;
+mod faults;
+mod processes;
+mod rng;
+mod sqs;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use pyqs_core::Instant;
+
+use faults::{Plan, Poison};
+use world::World;
+
+const SEEDS: u64 = 1000;
+/// After the faults have healed, everything must be done within this, and twice the work's length.
+const FINISH_WITHIN: Duration = Duration::from_mins(10);
+
+#[test]
+fn nothing_is_lost_or_stalls_whatever_goes_wrong() {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|value| value.parse().ok())
+    };
+    if let Some(seed) = number("PYQS_SIM_SEED") {
+        return run(seed);
+    }
+    let seeds = number("PYQS_SIM_SEEDS").unwrap_or(SEEDS);
+    let failed: Vec<u64> = (0..seeds)
+        .filter(|&seed| catch_unwind(AssertUnwindSafe(|| run(seed))).is_err())
+        .collect();
+    assert!(
+        failed.is_empty(),
+        "failed seeds, each to be run with PYQS_SIM_SEED: {failed:?}"
+    );
+}
+
+fn run(seed: u64) {
+    let plan = Plan::random(seed);
+    let work: Duration = plan
+        .jobs
+        .iter()
+        .map(|job| job.length * (1 + job.fails + job.crashes))
+        .sum();
+    let heal_at = Instant::ORIGIN + plan.heal_at;
+    let has_stop = plan.stop.is_some();
+    let mut world = World::new(plan);
+    world.run(heal_at, |_| false);
+    world.heal();
+    if has_stop {
+        world.run(heal_at + FINISH_WITHIN + work * 2, |_| false);
+        assert!(
+            world.checkers.is_done,
+            "the stop is not over at {}",
+            world.now
+        );
+        world.checkers.nothing_is_lost(&mut world.sqs, world.now);
+        return;
+    }
+    let deadline = heal_at + FINISH_WITHIN + work * 2;
+    let poison = world
+        .plan
+        .jobs
+        .iter()
+        .filter(|job| job.poison != Poison::No)
+        .count();
+    world.run(deadline, |world| {
+        world.checkers.is_finished(&world.plan) && world.sqs.left() == poison
+    });
+    let unfinished = world.checkers.unfinished(&world.plan);
+    assert!(
+        unfinished.is_empty(),
+        "stalled: jobs {unfinished:?} at {}",
+        world.now
+    );
+    assert_eq!(
+        world.sqs.left(),
+        poison,
+        "messages are left over at {}",
+        world.now
+    );
+    world.checkers.nothing_is_lost(&mut world.sqs, world.now);
+    if poison == 0 {
+        check_idle(&mut world);
+    }
+}
+
+/// With nothing to do, each queue costs three polls a minute, and the driver only ticks.
+fn check_idle(world: &mut World) {
+    world.run(world.now + Duration::from_secs(60), |_| false);
+    assert!(
+        world.checkers.held.is_empty(),
+        "deliveries are kept for ever: {:?}",
+        world.checkers.held
+    );
+    let (receives, steps) = (world.sqs.receives, world.steps);
+    world.run(world.now + Duration::from_mins(5), |_| false);
+    let queues = world.plan.queues.len() as u64;
+    let polls = world.sqs.receives - receives;
+    assert!(
+        (14 * queues..=16 * queues).contains(&polls),
+        "{polls} polls of {queues} queues in 5 minutes"
+    );
+    let calls = world.steps - steps;
+    assert!(
+        calls <= 2 * 300 + 3 * polls,
+        "{calls} calls in 5 idle minutes"
+    );
+}

@@ -1,0 +1,241 @@
+//! The simulated SQS: the broker, the polls that wait at it, and the truth about every delivery.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pyqs_broker::{Attribute, Broker, Error, NewMessage, Payload, Receive, Timestamp};
+use pyqs_core::{EntryReply, Instant, MessageKey, PollId};
+
+use crate::faults::QueuePlan;
+
+/// A message's body: which job it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body(pub(crate) usize);
+
+impl Payload for Body {
+    fn size(&self) -> usize {
+        8
+    }
+
+    fn fingerprint(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// One delivery of a message, as it really is.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) job: usize,
+    pub(crate) queue: u32,
+    pub(crate) receipt: String,
+    pub(crate) message: pyqs_broker::MessageKey,
+    pub(crate) message_id: String,
+    pub(crate) receives: u32,
+    /// SQS shows the message to others from then on.
+    pub(crate) visible_at: Timestamp,
+    /// It was delivered again.
+    pub(crate) is_superseded: bool,
+    pub(crate) was_begun: bool,
+}
+
+/// A receive that waits for messages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) poll: PollId,
+    pub(crate) queue: u32,
+    pub(crate) max: u8,
+    pub(crate) visibility: Duration,
+    pub(crate) attempt: Option<u64>,
+}
+
+pub(crate) struct Sqs {
+    broker: Broker<Body>,
+    queues: Vec<pyqs_broker::QueueId>,
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) deliveries: BTreeMap<MessageKey, Delivery>,
+    /// The delivery that SQS holds a message by.
+    current: BTreeMap<pyqs_broker::MessageKey, MessageKey>,
+    keys: u64,
+    pub(crate) receives: u64,
+}
+
+impl Sqs {
+    pub(crate) fn new(seed: u64, plans: &[QueuePlan]) -> Self {
+        let settings = pyqs_broker::Settings {
+            seed: seed.into(),
+            ..Default::default()
+        };
+        let mut broker = Broker::new(settings);
+        let queues = plans.iter().enumerate().map(|(number, plan)| {
+            let mut attributes = vec![Attribute::VisibilityTimeout(plan.visibility_secs)];
+            let mut name = format!("q{number}");
+            if plan.is_fifo {
+                attributes.push(Attribute::FifoQueue(true));
+                name.push_str(".fifo");
+            }
+            broker
+                .create_queue(Timestamp::default(), &name, &attributes)
+                .expect("a proper queue")
+        });
+        Self {
+            queues: queues.collect(),
+            broker,
+            waiting: Vec::new(),
+            deliveries: BTreeMap::new(),
+            current: BTreeMap::new(),
+            keys: 0,
+            receives: 0,
+        }
+    }
+
+    pub(crate) fn send(&mut self, now: Instant, job: usize, queue: u32, group: Option<u32>) {
+        let mut message = NewMessage::new(Body(job));
+        if let Some(group) = group {
+            message = message
+                .in_group(&group.to_string())
+                .with_deduplication(&job.to_string());
+        }
+        self.broker
+            .send(timestamp(now), self.queues[queue as usize], message)
+            .expect("a proper message");
+    }
+
+    /// Receives, if there is anything.
+    pub(crate) fn receive(&mut self, now: Instant, ask: Waiting) -> Vec<MessageKey> {
+        let id = self.queues[ask.queue as usize];
+        let secs = u32::try_from(ask.visibility.as_secs()).expect("within 12 hours");
+        assert_eq!(
+            Duration::from_secs(secs.into()),
+            ask.visibility,
+            "whole seconds"
+        );
+        let mut request = Receive::up_to(ask.max.into()).hidden_for(secs);
+        request.attempt = ask.attempt.map(|attempt| attempt.to_string());
+        let received = self
+            .broker
+            .receive(timestamp(now), id, &request)
+            .expect("a proper receive");
+        let keys = received.into_iter().map(|delivery| {
+            self.keys += 1;
+            let key = MessageKey(self.keys);
+            if let Some(before) = self.current.insert(delivery.key, key)
+                && let Some(before) = self.deliveries.get_mut(&before)
+            {
+                before.is_superseded = true;
+            }
+            let truth = Delivery {
+                job: delivery.payload.0,
+                queue: ask.queue,
+                receipt: delivery.receipt,
+                message: delivery.key,
+                message_id: delivery.message_id.to_string(),
+                receives: delivery.receives,
+                visible_at: timestamp(now).plus_secs(secs),
+                is_superseded: false,
+                was_begun: false,
+            };
+            self.deliveries.insert(key, truth);
+            key
+        });
+        keys.collect()
+    }
+
+    /// Polls that wait where something came, in order; they are not waiting any more.
+    pub(crate) fn woken(&mut self, now: Instant) -> Vec<(Waiting, Vec<MessageKey>)> {
+        self.broker.advance(timestamp(now));
+        let woken = self.broker.take_woken();
+        let mut answered = Vec::new();
+        if woken.is_empty() {
+            return answered;
+        }
+        for ask in std::mem::take(&mut self.waiting) {
+            let keys = if woken.contains(&self.queues[ask.queue as usize]) {
+                self.receive(now, ask)
+            } else {
+                Vec::new()
+            };
+            if keys.is_empty() {
+                self.waiting.push(ask);
+            } else {
+                answered.push((ask, keys));
+            }
+        }
+        answered
+    }
+
+    pub(crate) fn next_wakeup(&self) -> Option<Instant> {
+        let at = self
+            .broker
+            .next_wakeup()
+            .filter(|_| !self.waiting.is_empty())?;
+        Some(Instant::from_nanos(at.as_millis() * 1_000_000))
+    }
+
+    pub(crate) fn delete(&mut self, now: Instant, key: MessageKey) -> EntryReply {
+        let delivery = &self.deliveries[&key];
+        let id = self.queues[delivery.queue as usize];
+        match self.broker.delete(timestamp(now), id, &delivery.receipt) {
+            Ok(()) => EntryReply::Done,
+            Err(error) => entry_reply(&error),
+        }
+    }
+
+    pub(crate) fn change_visibility(
+        &mut self,
+        now: Instant,
+        key: MessageKey,
+        length: Duration,
+    ) -> EntryReply {
+        assert_eq!(length.subsec_nanos(), 0, "whole seconds");
+        let delivery = self.deliveries.get_mut(&key).expect("a known delivery");
+        let id = self.queues[delivery.queue as usize];
+        let secs = u32::try_from(length.as_secs()).expect("within 12 hours");
+        match self
+            .broker
+            .change_visibility(timestamp(now), id, &delivery.receipt, secs)
+        {
+            Ok(()) => {
+                delivery.visible_at = timestamp(now).plus_secs(secs);
+                EntryReply::Done
+            }
+            Err(error) => entry_reply(&error),
+        }
+    }
+
+    /// The jobs whose messages are still there, and whether they are in flight.
+    pub(crate) fn messages(&mut self, now: Instant) -> Vec<(usize, bool)> {
+        self.broker.advance(timestamp(now));
+        let queues = self.queues.iter();
+        let messages = queues.flat_map(|&id| self.broker.messages(id).expect("it exists"));
+        let messages = messages.map(|(_, _, message)| {
+            (
+                message.payload.0,
+                matches!(message.phase, pyqs_broker::Phase::InFlight { .. }),
+            )
+        });
+        messages.collect()
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        let views = self
+            .queues
+            .iter()
+            .map(|&id| self.broker.view(id).expect("it exists").counts);
+        views
+            .map(|counts| counts.visible + counts.in_flight + counts.delayed)
+            .sum()
+    }
+}
+
+pub(crate) fn timestamp(now: Instant) -> Timestamp {
+    Timestamp::from_millis(now.as_nanos() / 1_000_000)
+}
+
+fn entry_reply(error: &Error) -> EntryReply {
+    match error {
+        Error::MessageNotInflight
+        | Error::ReceiptHandleIsInvalid { .. }
+        | Error::InvalidParameterValue { .. } => EntryReply::ReceiptExpired,
+        _ => EntryReply::Refused,
+    }
+}

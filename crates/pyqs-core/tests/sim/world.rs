@@ -1,0 +1,542 @@
+//! The simulated world: a clock, an agenda, and the driver's loop.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use pyqs_core::limits::TICK;
+use pyqs_core::{
+    Action, Arrival, BatchReply, Consumer, EntryReply, Event, GroupId, Instant, MessageKey, PollId,
+    ProcessId, QueueAttributes, QueueId, RequestId, TaskKind, Trouble, Work,
+};
+
+use crate::checkers::Checkers;
+use crate::faults::{Faults, Plan, Poison};
+use crate::processes::{Processes, Step};
+use crate::rng::Rng;
+use crate::sqs::{Sqs, Waiting};
+
+/// What lies ahead.
+#[derive(Debug)]
+enum Happening {
+    Send(usize),
+    Ask(Request),
+    WaitEnds(PollId),
+    Inbox(Event),
+    Give {
+        process: ProcessId,
+        message: MessageKey,
+        lease_until: Instant,
+    },
+    TakeBack(ProcessId),
+    Kill(ProcessId),
+    KillSome,
+    Look(ProcessId),
+    StartProcess,
+    Pause(Duration),
+}
+
+/// A request under way to SQS.
+#[derive(Debug)]
+enum Request {
+    Receive(Waiting, Duration),
+    Delete(RequestId, Vec<MessageKey>),
+    Change(RequestId, Vec<(MessageKey, Duration)>),
+}
+
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) now: Instant,
+    rng: Rng,
+    agenda: BTreeMap<(Instant, u64), Happening>,
+    agenda_length: u64,
+    pub(crate) sqs: Sqs,
+    processes: Processes,
+    processes_made: u32,
+    pub(crate) checkers: Checkers,
+    pub(crate) consumer: Consumer,
+    inbox: VecDeque<Event>,
+    polls: BTreeMap<PollId, u32>,
+    wake_at: Instant,
+    paused_until: Instant,
+    is_healed: bool,
+    lost_replies: BTreeMap<PollId, ()>,
+    pub(crate) steps: u64,
+    steps_here: u32,
+}
+
+impl World {
+    pub(crate) fn new(plan: Plan) -> Self {
+        let mut world = Self {
+            now: Instant::ORIGIN,
+            rng: Rng::new(plan.seed ^ 0xFA17),
+            agenda: BTreeMap::new(),
+            agenda_length: 0,
+            sqs: Sqs::new(plan.seed, &plan.queues),
+            processes: Processes::default(),
+            processes_made: 0,
+            checkers: Checkers::new(&plan),
+            consumer: Consumer::new(plan.settings, plan.seed),
+            inbox: VecDeque::new(),
+            polls: BTreeMap::new(),
+            wake_at: Instant::ORIGIN,
+            paused_until: Instant::ORIGIN,
+            is_healed: false,
+            lost_replies: BTreeMap::new(),
+            steps: 0,
+            steps_here: 0,
+            plan,
+        };
+        world.prepare();
+        world
+    }
+
+    fn prepare(&mut self) {
+        for (number, queue) in (0..).zip(&self.plan.queues) {
+            let attributes = QueueAttributes {
+                visibility_timeout: Duration::from_secs(queue.visibility_secs.into()),
+                is_fifo: queue.is_fifo,
+                receives_max: None,
+            };
+            self.inbox.push_back(Event::QueueAdded {
+                queue: QueueId(number),
+                attributes,
+                share: queue.share,
+            });
+        }
+        for number in 0..self.plan.jobs.len() {
+            self.plan(self.plan.jobs[number].sent_at, Happening::Send(number));
+        }
+        for _ in 0..self.plan.processes {
+            let delay = self.rng.micros(0, 100_000);
+            self.plan(delay, Happening::StartProcess);
+        }
+        for (at, length) in self.plan.faults.pauses.clone() {
+            self.plan(at, Happening::Pause(length));
+        }
+        for at in self.plan.faults.kills.clone() {
+            self.plan(at, Happening::KillSome);
+        }
+        if let Some(stop) = self.plan.stop {
+            self.plan(stop.at, Happening::Inbox(Event::Stop { now: false }));
+            if let Some(after) = stop.now_after {
+                self.plan(stop.at + after, Happening::Inbox(Event::Stop { now: true }));
+            }
+        }
+    }
+
+    /// Puts something on the agenda, so long from now.
+    fn plan(&mut self, delay: Duration, happening: Happening) {
+        self.agenda_length += 1;
+        self.agenda
+            .insert((self.now + delay, self.agenda_length), happening);
+    }
+
+    /// Lets the world go on until then, or until `is_over`.
+    pub(crate) fn run(&mut self, until: Instant, is_over: impl Fn(&World) -> bool) {
+        while self.now <= until && !is_over(self) && !self.checkers.is_done {
+            self.step();
+        }
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.is_healed = true;
+        self.plan.faults = Faults::none();
+    }
+
+    fn step(&mut self) {
+        let driver = if self.inbox.is_empty() {
+            self.wake_at
+        } else {
+            self.now
+        }
+        .max(self.paused_until);
+        let agenda = self.agenda.first_key_value().map(|(&(at, _), _)| at);
+        let next = [Some(driver), agenda, self.sqs.next_wakeup()]
+            .into_iter()
+            .flatten()
+            .min();
+        let next = next
+            .expect("the driver always has a next moment")
+            .max(self.now);
+        if next > self.now {
+            self.steps_here = 0;
+        }
+        self.now = next;
+        if !self.is_healed && self.now >= Instant::ORIGIN + self.plan.heal_at {
+            self.heal();
+        }
+        while let Some(entry) = self.agenda.first_entry()
+            && entry.key().0 <= self.now
+        {
+            let happening = entry.remove();
+            self.happen(happening);
+        }
+        for (ask, keys) in self.sqs.woken(self.now) {
+            self.answer_receive(ask, keys);
+        }
+        if driver <= self.now {
+            self.drive();
+        }
+    }
+
+    /// The driver's loop, as the crate's doc numbers it.
+    fn drive(&mut self) {
+        self.steps += 1;
+        self.steps_here += 1;
+        assert!(
+            self.steps_here < 100,
+            "the core wants to be called all the time"
+        );
+        let events: Vec<Event> = self.inbox.drain(..).collect();
+        for event in &events {
+            self.checkers.event(&self.sqs, event);
+            if let Event::Received { poll, .. } | Event::ReceiveFailed { poll, .. } = event {
+                let queue = self.polls.remove(poll).expect("a poll comes back once");
+                *self.checkers.polls.get_mut(&queue).expect("it was opened") -= 1;
+            }
+        }
+        let actions = self.consumer.handle(self.now, events);
+        for action in actions {
+            self.checkers
+                .action(self.now, &self.plan, &self.sqs, &action);
+            self.carry_out(action);
+        }
+        self.checkers
+            .snapshot(&self.plan, &self.consumer.snapshot());
+        let tick = (!self.polls.is_empty()).then_some(self.now + TICK);
+        let wake_at = self.consumer.next_wakeup().into_iter().chain(tick).min();
+        self.wake_at = wake_at.unwrap_or(Instant::from_nanos(u64::MAX));
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Receive {
+                poll,
+                queue,
+                max,
+                wait,
+                visibility,
+                attempt,
+            } => {
+                self.polls.insert(poll, queue.0);
+                let ask = Waiting {
+                    poll,
+                    queue: queue.0,
+                    max,
+                    visibility,
+                    attempt,
+                };
+                self.ask(Request::Receive(ask, wait));
+            }
+            Action::Delete {
+                request, messages, ..
+            } => self.ask(Request::Delete(request, messages)),
+            Action::ChangeVisibility {
+                request, messages, ..
+            } => self.ask(Request::Change(request, messages)),
+            Action::Dispatch {
+                process,
+                message,
+                lease_until,
+            } => {
+                self.plan(
+                    Duration::from_micros(50),
+                    Happening::Give {
+                        process,
+                        message,
+                        lease_until,
+                    },
+                );
+            }
+            Action::TakeBack { process } => {
+                self.plan(Duration::from_micros(50), Happening::TakeBack(process))
+            }
+            Action::Kill { process } => {
+                self.plan(Duration::from_micros(50), Happening::Kill(process))
+            }
+            Action::AbandonReceive { poll } => self.abandon(poll),
+            Action::Forget { .. } | Action::Report(_) | Action::Done => {}
+        }
+    }
+
+    /// Half of the endpoints handle a closed connection.
+    fn abandon(&mut self, poll: PollId) {
+        let is_waiting = self.sqs.waiting.iter().any(|ask| ask.poll == poll);
+        if self.plan.seed.is_multiple_of(2) && is_waiting {
+            self.sqs.waiting.retain(|ask| ask.poll != poll);
+            self.lost_replies.remove(&poll);
+            self.plan(
+                Duration::ZERO,
+                Happening::Inbox(Event::ReceiveFailed {
+                    poll,
+                    trouble: Trouble::Unreachable,
+                }),
+            );
+        }
+    }
+
+    fn ask(&mut self, request: Request) {
+        let faults = self.plan.faults.clone();
+        let there = self.latency();
+        let refusal = if self.rng.permille(faults.throttled) {
+            Some((Trouble::Throttled, there))
+        } else if self.rng.permille(faults.server_error) {
+            Some((Trouble::ServerError, there))
+        } else if self.rng.permille(faults.request_lost) {
+            Some((Trouble::Unreachable, self.rng.micros(1_000, 3_000_000)))
+        } else {
+            None
+        };
+        match refusal {
+            Some((trouble, after)) => self.fail(&request, trouble, after),
+            None => self.plan(there, Happening::Ask(request)),
+        }
+    }
+
+    fn fail(&mut self, request: &Request, trouble: Trouble, after: Duration) {
+        let event = match *request {
+            Request::Receive(ask, _) => Event::ReceiveFailed {
+                poll: ask.poll,
+                trouble,
+            },
+            Request::Delete(request, _) => Event::Deleted {
+                request,
+                reply: Err(trouble),
+            },
+            Request::Change(request, _) => Event::VisibilityChanged {
+                request,
+                reply: Err(trouble),
+            },
+        };
+        self.plan(after, Happening::Inbox(event));
+    }
+
+    fn latency(&mut self) -> Duration {
+        let most = u64::try_from(self.plan.faults.latency_max.as_micros()).expect("below a second");
+        self.rng.micros(200, most.max(200))
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Send(number) => {
+                let job = &self.plan.jobs[number];
+                self.sqs.send(self.now, number, job.queue, job.group);
+                self.checkers.sent(&self.plan, number);
+            }
+            Happening::Ask(request) => self.answer(request),
+            Happening::WaitEnds(poll) => {
+                if let Some(place) = self.sqs.waiting.iter().position(|ask| ask.poll == poll) {
+                    let ask = self.sqs.waiting.remove(place);
+                    self.answer_receive(ask, Vec::new());
+                }
+            }
+            Happening::Inbox(event) => self.inbox.push_back(event),
+            Happening::Give {
+                process,
+                message,
+                lease_until,
+            } => {
+                self.processes.give(process, message, lease_until);
+                self.look(process);
+            }
+            Happening::TakeBack(process) => {
+                if let Some(event) = self.processes.take_back(process) {
+                    self.plan(Duration::from_micros(100), Happening::Inbox(event));
+                }
+            }
+            Happening::Kill(process) => self.kill(process),
+            Happening::KillSome => {
+                if let Some(&process) = self.processes.running().first() {
+                    self.kill(process);
+                }
+            }
+            Happening::Look(process) => self.look(process),
+            Happening::StartProcess => {
+                self.processes_made += 1;
+                let process = ProcessId(self.processes_made);
+                let tasks_max = self.plan.tasks_max;
+                self.processes.start(process, tasks_max);
+                self.inbox
+                    .push_back(Event::ProcessReady { process, tasks_max });
+            }
+            Happening::Pause(length) => self.pause(length),
+        }
+    }
+
+    /// The driver stands still; what came meanwhile is read within moments after it goes on.
+    fn pause(&mut self, length: Duration) {
+        if self.is_healed {
+            return;
+        }
+        self.paused_until = self.paused_until.max(self.now + length);
+        let end = self.paused_until;
+        let coming: Vec<_> = self
+            .agenda
+            .iter()
+            .filter(|((at, _), _)| *at < end)
+            .map(|(&key, _)| key)
+            .collect();
+        for key in coming {
+            if matches!(self.agenda[&key], Happening::Inbox(_)) {
+                self.delay_inbox(key);
+            }
+        }
+    }
+
+    fn delay_inbox(&mut self, key: (Instant, u64)) {
+        if let Some(happening) = self.agenda.remove(&key) {
+            let late = self.paused_until + Duration::from_micros(key.1 % 1000 * 50);
+            self.agenda_length += 1;
+            self.agenda.insert((late, self.agenda_length), happening);
+        }
+    }
+
+    /// Tells the driver after so long, or when it has gone on and read it.
+    fn tell(&mut self, after: Duration, event: Event) {
+        let at = self.now + after;
+        if at < self.paused_until {
+            let late = self.paused_until.saturating_since(self.now) + self.rng.micros(0, 50_000);
+            self.plan(late, Happening::Inbox(event));
+        } else {
+            self.plan(after, Happening::Inbox(event));
+        }
+    }
+
+    fn kill(&mut self, id: ProcessId) {
+        if let Some(step) = self.processes.kill(id, &mut self.checkers, &self.sqs) {
+            self.take_step(id, step);
+        }
+    }
+
+    fn look(&mut self, id: ProcessId) {
+        let steps = self.processes.look(
+            self.now,
+            id,
+            &self.plan.jobs,
+            &mut self.sqs,
+            &mut self.checkers,
+        );
+        for step in steps {
+            self.take_step(id, step);
+        }
+    }
+
+    fn take_step(&mut self, id: ProcessId, step: Step) {
+        // Always the same delay, so that what a process tells keeps its order.
+        let delay = Duration::from_micros(100);
+        match step {
+            Step::Tell(event) => self.plan(delay, Happening::Inbox(event)),
+            Step::Wait(length) => self.plan(length, Happening::Look(id)),
+            Step::Gone { culprit } => {
+                self.plan(
+                    delay,
+                    Happening::Inbox(Event::ProcessGone {
+                        process: id,
+                        culprit,
+                    }),
+                );
+                let start = self.rng.micros(1_000, 200_000);
+                self.plan(start, Happening::StartProcess);
+            }
+        }
+    }
+
+    /// A request reaches SQS.
+    fn answer(&mut self, request: Request) {
+        let is_reply_lost = self.rng.permille(self.plan.faults.reply_lost);
+        let (request, event) = match request {
+            Request::Receive(ask, wait) => {
+                self.sqs.receives += 1;
+                if is_reply_lost {
+                    self.lost_replies.insert(ask.poll, ());
+                }
+                let keys = self.sqs.receive(self.now, ask);
+                if keys.is_empty() && !wait.is_zero() {
+                    self.sqs.waiting.push(ask);
+                    return self.plan(wait, Happening::WaitEnds(ask.poll));
+                }
+                return self.answer_receive(ask, keys);
+            }
+            Request::Delete(request, messages) => {
+                let reply =
+                    self.answer_batch(&messages, |sqs, now, message| sqs.delete(now, message));
+                (
+                    Request::Delete(request, Vec::new()),
+                    Event::Deleted { request, reply },
+                )
+            }
+            Request::Change(request, messages) => {
+                let lengths: BTreeMap<_, _> = messages.iter().copied().collect();
+                let keys: Vec<_> = messages.iter().map(|&(message, _)| message).collect();
+                let reply = self.answer_batch(&keys, |sqs, now, key| {
+                    sqs.change_visibility(now, key, lengths[&key])
+                });
+                (
+                    Request::Change(request, Vec::new()),
+                    Event::VisibilityChanged { request, reply },
+                )
+            }
+        };
+        if is_reply_lost {
+            let after = self.rng.micros(1_000, 10_000_000);
+            self.fail(&request, Trouble::TimedOut, after);
+        } else {
+            let back = self.latency();
+            self.tell(back, event);
+        }
+    }
+
+    fn answer_batch(
+        &mut self,
+        messages: &[MessageKey],
+        each: impl Fn(&mut Sqs, Instant, MessageKey) -> EntryReply,
+    ) -> BatchReply {
+        let chance = self.plan.faults.entry_failed;
+        let replies = messages.iter().map(|&message| {
+            let is_failed = self.rng.permille(chance);
+            let reply = if is_failed {
+                EntryReply::Failed
+            } else {
+                each(&mut self.sqs, self.now, message)
+            };
+            (message, reply)
+        });
+        Ok(replies.collect())
+    }
+
+    fn answer_receive(&mut self, ask: Waiting, keys: Vec<MessageKey>) {
+        if self.lost_replies.remove(&ask.poll).is_some() {
+            let after = self.rng.micros(1_000, 5_000_000);
+            let event = Event::ReceiveFailed {
+                poll: ask.poll,
+                trouble: Trouble::TimedOut,
+            };
+            return self.plan(after, Happening::Inbox(event));
+        }
+        let messages = keys.into_iter().map(|key| self.arrival(key)).collect();
+        let back = self.latency();
+        self.tell(
+            back,
+            Event::Received {
+                poll: ask.poll,
+                messages,
+            },
+        );
+    }
+
+    fn arrival(&self, key: MessageKey) -> Arrival {
+        let delivery = &self.sqs.deliveries[&key];
+        let job = &self.plan.jobs[delivery.job];
+        let work = match job.poison {
+            Poison::Unreadable => Work::Poison,
+            Poison::No | Poison::Unrunnable => Work::Task(TaskKind(job.queue * 10 + job.kind)),
+        };
+        Arrival {
+            key,
+            id: delivery.message_id.as_str().into(),
+            receive_count: delivery.receives,
+            group: job.group.map(|group| GroupId::from(group.to_string())),
+            work,
+        }
+    }
+}
