@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use pyqs_sqs::SqsError;
 use pyqs_worker::WorkerSettings;
 
 use crate::args::{Command, parse};
@@ -70,8 +71,16 @@ fn carry_out(command: Command) -> Outcome {
     match done {
         Ok(()) => Outcome::Exit(0),
         Err(error) => {
-            output::error(&format!("{error:#}"));
+            output::error(&told(&error));
             Outcome::Exit(EXIT_FAILED)
         }
     }
+}
+
+/// An error with its causes; one of SQS says itself what a person can use of them.
+fn told(error: &anyhow::Error) -> String {
+    if error.is::<SqsError>() {
+        return error.to_string();
+    }
+    format!("{error:#}")
 }
