@@ -29,7 +29,7 @@ use aws_sdk_sqs::types::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-pub use self::connect::{ConnectError, connect};
+pub use self::connect::{ConnectError, connect, region_name};
 use self::failure::{Call, entry_error, sqs_error};
 use self::observe::Observed;
 use crate::{

@@ -2,9 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 /// Why a call to SQS failed. The text is one line for a person; causes hang below as `source`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SqsError {
     /// SQS asks to slow down. Try again, more slowly.
@@ -130,7 +131,7 @@ impl SqsError {
 }
 
 /// What failed, on which queue. Displays as `SendMessage on queue "email": reason (Code)`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Failure {
     /// The SQS action (`ReceiveMessage`).
     pub action: &'static str,
@@ -143,7 +144,7 @@ pub struct Failure {
     /// What SQS or the network said; one line.
     pub reason: String,
     /// The underlying error.
-    pub source: Option<Box<dyn Error + Send + Sync>>,
+    pub source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl fmt::Display for Failure {

@@ -20,7 +20,7 @@ mod port;
 mod queue;
 
 pub use argument::{QueueArgument, QueueArgumentError, WEIGHT_MAX};
-pub use aws::{AwsSqs, CALL_TIMEOUT, ConnectError, RECEIVE_SLACK, connect};
+pub use aws::{AwsSqs, CALL_TIMEOUT, ConnectError, RECEIVE_SLACK, connect, region_name};
 pub use error::{EntryError, Failure, SqsError};
 pub use message::{AttributeValue, Outgoing, Receipt, ReceiveRequest, Received};
 pub use names::NameError;

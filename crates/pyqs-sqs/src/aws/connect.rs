@@ -85,6 +85,12 @@ pub async fn connect(options: &ConnectOptions) -> Result<AwsSqs, ConnectError> {
     Ok(AwsSqs::new(Client::from_conf(config), observed))
 }
 
+/// The region that these options come to.
+pub async fn region_name(options: &ConnectOptions) -> String {
+    let region = region_chain(options).region().await;
+    region.map_or_else(|| REGION_DEFAULT.to_owned(), |region| region.to_string())
+}
+
 fn load(options: &ConnectOptions, http: SharedHttpClient) -> Result<ConfigLoader, ConnectError> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)

@@ -1,6 +1,7 @@
 //! From the SDK's errors to ours.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
@@ -149,7 +150,7 @@ where
     E: Error + Send + Sync + 'static,
 {
     // The SDK's own wrapper holds the whole response: only what is in it is kept.
-    failure.source = error.into_source().ok();
+    failure.source = error.into_source().ok().map(Arc::from);
     failure
 }
 
