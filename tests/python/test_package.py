@@ -127,7 +127,7 @@ def test_a_bad_setting_is_named(fields: dict[str, Any], words: str) -> None:
 
 
 def test_an_unknown_setting_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="no setting .colour"):
+    with pytest.raises(TypeError, match=r"no setting .colour"):
         pyqs._pyqs.WorkerSettings(queues=["q"], colour="red")  # type: ignore[call-arg]
 
 
@@ -183,7 +183,7 @@ def test_the_original_distribution_is_noticed(
         (site / "pyqs").symlink_to(package)
     monkeypatch.syspath_prepend(str(site))
     if is_over_ours:
-        with pytest.raises(DistributionConflict, match="pyqs 1.0.1 .*pip uninstall -y pyqs"):
+        with pytest.raises(DistributionConflict, match=r"pyqs 1\.0\.1 .*pip uninstall -y pyqs"):
             _conflict.check()
     else:
         _conflict.check()
