@@ -76,7 +76,16 @@ impl<'project> Venv<'project> {
 
     /// Builds the package in release mode and installs it, always: cargo knows what is up to date, and a wheel
     /// that is one edit behind its sources costs more than the seconds it takes to ask.
+    ///
+    /// All that does not need Python is built before, since pip shows nothing while it builds, and the first build
+    /// takes minutes.
     pub(crate) fn install_package(&self) -> Result<()> {
+        heading("cargo build --release (the first time takes some minutes)");
+        must(
+            self.project
+                .cargo()
+                .args(["build", "--release", "--package", "pyqs-cli", "--lib"]),
+        )?;
         heading("pip install . (release build)");
         must(self.pip_install().arg("."))
     }
