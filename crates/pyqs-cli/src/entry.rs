@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use pyqs::ClientError;
 use pyqs_sqs::SqsError;
 use pyqs_worker::WorkerSettings;
 
@@ -77,9 +78,9 @@ fn carry_out(command: Command) -> Outcome {
     }
 }
 
-/// An error with its causes; one of SQS says itself what a person can use of them.
+/// An error with its causes. One about SQS says itself what a person can use of its causes.
 fn told(error: &anyhow::Error) -> String {
-    if error.is::<SqsError>() {
+    if error.is::<SqsError>() || error.is::<ClientError>() {
         return error.to_string();
     }
     format!("{error:#}")

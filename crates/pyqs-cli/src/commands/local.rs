@@ -1,12 +1,13 @@
 //! `pyqs local`: the endpoint.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use pyqs_local::{Config, DeadLetter, QueueDeclaration, Server, Sync};
+use pyqs_local::{Config, DeadLetter, QueueDeclaration, ServeError, Server, Sync};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::output;
@@ -119,7 +120,7 @@ async fn serve(config: Config) -> Result<()> {
         Some(folder) => format!("queues are kept in {}", folder.display()),
         None => "queues are kept in memory".to_owned(),
     };
-    let server = Server::bind(config)?;
+    let server = Server::bind(config).map_err(with_advice)?;
     output::data(&format!(
         "export AWS_ENDPOINT_URL=http://{}\n{CREDENTIALS}",
         server.local_addr()
@@ -127,6 +128,18 @@ async fn serve(config: Config) -> Result<()> {
     output::note(&format!("{kept}; Ctrl-C stops"));
     server.run(stop.first()).await?;
     Ok(())
+}
+
+/// Adds what to do, where it can be said in terms of options.
+fn with_advice(error: ServeError) -> anyhow::Error {
+    let advice = match &error {
+        ServeError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse => {
+            "end what listens there, or take another port with --port N (0 takes a free one)"
+        }
+        ServeError::Store(_) => "--data DIR names another folder, --memory needs none",
+        _ => return error.into(),
+    };
+    anyhow!("{:#}; {advice}", anyhow::Error::from(error))
 }
 
 impl Args {

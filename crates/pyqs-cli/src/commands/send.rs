@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use pyqs_sqs::{Outgoing, Sqs, names};
+use pyqs::{Client, ConnectOptions, Outgoing};
 use serde_json::Value;
 
 use crate::connection::ConnectionArgs;
@@ -30,6 +30,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(0..=900),
           allow_negative_numbers = true)]
     delay: Option<u16>,
+    /// The message group: needed on FIFO queues, makes a standard queue fair
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// FIFO: what was sent with the same id within five minutes is not delivered again
+    #[arg(long, value_name = "ID")]
+    deduplication_id: Option<String>,
     /// Send what this file holds (- is standard input) instead of a task
     #[arg(long, value_name = "FILE", conflicts_with_all = ["task", "args", "kwargs"])]
     body_file: Option<PathBuf>,
@@ -45,21 +51,22 @@ pub(crate) fn run(args: Args) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start")?;
-    let id = runtime.block_on(send(
-        args,
-        Outgoing {
-            delay,
-            ..Outgoing::new(body)
-        },
-    ))?;
+    let message = Outgoing {
+        delay,
+        group: args.group,
+        deduplication_id: args.deduplication_id,
+        ..Outgoing::new(body)
+    };
+    let id = runtime.block_on(send(&args.connection.into(), &args.queue, message))?;
     output::data(&id);
     Ok(())
 }
 
-async fn send(args: Args, message: Outgoing) -> Result<String> {
-    let sqs = pyqs_sqs::connect(&args.connection.into()).await?;
-    let queue = names::resolve(&sqs, &args.queue).await?;
-    Ok(sqs.send(&queue, message).await?)
+async fn send(connection: &ConnectOptions, queue: &str, message: Outgoing) -> Result<String> {
+    let client = Client::connect(connection).await?;
+    let sent = client.send(queue, message).await;
+    client.shutdown().await;
+    Ok(sent?)
 }
 
 impl Args {
