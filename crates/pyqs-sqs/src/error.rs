@@ -204,3 +204,14 @@ pub enum EntryError {
         message: String,
     },
 }
+
+impl EntryError {
+    /// What SQS said.
+    pub fn into_code_and_message(self) -> (String, String) {
+        match self {
+            Self::ReceiptExpired { code, message }
+            | Self::Failed { code, message }
+            | Self::Refused { code, message } => (code, message),
+        }
+    }
+}

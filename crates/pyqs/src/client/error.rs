@@ -1,0 +1,84 @@
+//! What can go wrong with a send, by what the caller can do.
+
+use std::sync::Arc;
+
+use pyqs_sqs::{ConnectError, NameError, QueueArgumentError, SqsError};
+
+/// Why a client could not do what it was asked. The text is one line for a person.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The message is larger than the queue takes.
+    #[error(
+        "the message for queue \"{queue}\" has {size} bytes, the queue takes {limit}; send less, \
+         or a reference to where the data is"
+    )]
+    TooLarge {
+        /// The queue's name.
+        queue: String,
+        /// The message's bytes, attributes included.
+        size: usize,
+        /// The most that the queue takes.
+        limit: usize,
+    },
+    /// The queue is missing, and its name is none that SQS would take for a new one.
+    #[error(transparent)]
+    BadName(#[from] NameError),
+    /// The queue is missing, and may not be created.
+    #[error(
+        "there is no queue \"{queue}\", and PYQS_CREATE_QUEUES=0 forbids to create it; create it, \
+         or correct the name"
+    )]
+    QueueMissing {
+        /// The queue's name.
+        queue: String,
+    },
+    /// FIFO queues take no delay for a single message.
+    #[error(
+        "queue \"{queue}\" is FIFO and takes no delay for a single message; set DelaySeconds on \
+         the queue, or send without delay"
+    )]
+    FifoDelay {
+        /// The queue's name.
+        queue: String,
+    },
+    /// FIFO queues need a message group.
+    #[error("queue \"{queue}\" is FIFO: give a message group, within which order is kept")]
+    FifoGroup {
+        /// The queue's name.
+        queue: String,
+    },
+    /// SQS keeps a message back for 15 minutes at most.
+    #[error("a delay of {delay_secs} s for queue \"{queue}\" is above SQS's limit of 900 s")]
+    DelayTooLong {
+        /// The queue's name.
+        queue: String,
+        /// What was asked for, in seconds.
+        delay_secs: u64,
+    },
+    /// The caller no longer waits (blocking calls only). A message that was on its way may have
+    /// arrived.
+    #[error("the send was interrupted; SQS may have the message or not")]
+    Interrupted,
+    /// The client was shut down before SQS had the message.
+    #[error("the client was shut down before SQS answered")]
+    ShutDown,
+    /// `AWS_MAX_ATTEMPTS` is no number from 1.
+    #[error("AWS_MAX_ATTEMPTS is \"{value}\"; set it to a whole number from 1, or unset it")]
+    BadMaxAttempts {
+        /// What it is.
+        value: String,
+    },
+    /// The runtime for sending could not be made.
+    #[error("can't start the thread that sends: {0}")]
+    Runtime(Arc<std::io::Error>),
+    /// The settings for reaching SQS are wrong.
+    #[error(transparent)]
+    Connect(#[from] Arc<ConnectError>),
+    /// An argument that is to name queues does not.
+    #[error(transparent)]
+    Argument(#[from] QueueArgumentError),
+    /// SQS failed, for good or through all attempts.
+    #[error(transparent)]
+    Sqs(#[from] SqsError),
+}
