@@ -170,27 +170,25 @@ impl From<SyncMode> for Sync {
 }
 
 /// The signals at which a server stops. Listened for before it starts, so that none is missed.
-struct StopSignals([Signal; 4]);
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
 
 impl StopSignals {
     fn listen() -> Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self([
-            listen(SignalKind::terminate())?,
-            listen(SignalKind::interrupt())?,
-            listen(SignalKind::quit())?,
-            listen(SignalKind::hangup())?,
-        ]))
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
     }
 
     /// Waits for one of them.
-    async fn first(self) {
-        let Self([mut terminate, mut interrupt, mut quit, mut hangup]) = self;
+    async fn first(mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = quit.recv() => {}
-            _ = hangup.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }
