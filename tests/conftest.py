@@ -70,6 +70,34 @@ def project(tmp_path: Path, endpoint: Endpoint) -> Iterator[Project]:
 
 
 @pytest.fixture
+def ours_project(ours: Endpoint, tmp_path: Path) -> Iterator[Project]:
+    """A project on our endpoint."""
+    project = Project(tmp_path, ours)
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def ours_queue(ours: Endpoint) -> Queue:
+    """A new queue on our endpoint."""
+    return Queue(ours.client(), new_name())
+
+
+@pytest.fixture
+def moto_project(moto: Endpoint, tmp_path: Path) -> Iterator[Project]:
+    """A project on moto's server."""
+    project = Project(tmp_path, moto)
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def moto_queue(moto: Endpoint) -> Queue:
+    """A new queue on moto's server."""
+    return Queue(moto.client(), new_name())
+
+
+@pytest.fixture
 def worker(project: Project) -> Callable[..., Process]:
     """Starts ``pyqs ...`` in the project: ``worker("email*", "-c", "2")``."""
     return project.worker

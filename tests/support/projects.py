@@ -129,9 +129,13 @@ class Project:
         """Start a program that the user wrote."""
         return self.start([sys.executable, str(self.write("program.py", code))], **environment)
 
+    def start_pyqs(self, *arguments: str, **environment: Optional[str]) -> Process:
+        """Start ``pyqs ...``."""
+        return self.start([*pyqs_command(), *arguments], **environment)
+
     def worker(self, *arguments: str, loglevel: str = "INFO", **environment: Optional[str]) -> Process:
         """Start a worker and wait until it has its first task process."""
-        process = self.start([*pyqs_command(), *arguments, "--loglevel", loglevel], **environment)
+        process = self.start_pyqs(*arguments, "--loglevel", loglevel, **environment)
         if loglevel in ("INFO", "DEBUG"):
             process.wait_for(r"Running ProcessWorker, pid: \d+")
         return process

@@ -1,0 +1,101 @@
+"""What is installed, and what importing it does not do; and the README's example."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from support.endpoints import Endpoint, clean_environment, local_endpoint, pyqs_command
+from support.projects import Project
+from support.queues import Queue
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+WHAT_IMPORT_DOES = """
+import os, sys
+before = set(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+import pyqs, pyqs.main, pyqs.worker, pyqs.events, pyqs.utils, pyqs.decorator, pyqs.errors
+@pyqs.task(queue="email")
+def send_email(to):
+    pass
+after = set(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
+print(before == after)
+print(sorted(name for name in ("boto3", "botocore", "asyncio", "multiprocessing") if name in sys.modules))
+"""
+
+
+def test_importing_starts_no_thread_and_opens_no_socket(ours_project: Project) -> None:
+    assert ours_project.python(WHAT_IMPORT_DOES) == "True\n[]\n"
+
+
+def test_the_namespace_is_pyqss_and_a_little_more(ours_project: Project) -> None:
+    printed = ours_project.python("import pyqs; print(pyqs.__title__, pyqs.__version__, *pyqs.__all__)")
+
+    title, version, *names = printed.split()
+    assert title == "pyqs"
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", version)
+    assert set(names) >= {"task", "__title__", "__version__"}
+
+
+def test_the_distribution_is_pyqs_rs_with_a_command_pyqs() -> None:
+    distribution = metadata.distribution("pyqs-rs")
+
+    commands = {entry.name: entry.value for entry in distribution.entry_points if entry.group == "console_scripts"}
+    assert commands == {"pyqs": "pyqs.main:main"}
+    assert distribution.metadata["Requires-Python"] == ">=3.9"
+    assert not distribution.requires, "it needs nothing beside itself"
+
+
+def test_the_package_is_typed_and_its_extension_is_private(ours_project: Project) -> None:
+    files = ours_project.python(
+        "import os, pyqs; print(*sorted(os.listdir(os.path.dirname(pyqs.__file__))), sep='\\n')"
+    ).split()
+
+    assert {"py.typed", "_pyqs.pyi"} <= set(files)
+    assert any(re.fullmatch(r"_pyqs(\.abi3)?.*\.so", name) for name in files)
+
+
+def test_the_readmes_example(ours: Endpoint, tmp_path: Path) -> None:
+    """Its module as it stands, and its commands on an endpoint with a port of its own."""
+    module = re.search(r"```python\n(# tasks\.py\n.*?)```", README.read_text(), re.DOTALL)
+    send = re.search(r"\$ python -c '(.*?)'", README.read_text())
+    work = re.search(r"\$ pyqs (email\S* .*)", README.read_text())
+    assert module
+    assert send
+    assert work
+    project = Project(tmp_path, ours)
+    project.write("tasks.py", module.group(1))
+    try:
+        project.python(send.group(1))
+        worker = project.start_pyqs(*work.group(1).split())
+        worker.wait_for(r"sending 'hello' to everyone")
+        worker.wait_for(r"Processed task tasks\.send_email")
+        assert worker.stop() == 0
+    finally:
+        project.close()
+
+
+def test_the_readmes_endpoint_keeps_its_data(tmp_path: Path) -> None:
+    """``pyqs local`` with a data folder, ended by kill -9: what was sent is there at the next start."""
+    data = str(tmp_path / "queues")
+    with local_endpoint("--data", data) as endpoint:
+        Queue(endpoint.client(), "kept").send("message")
+    with local_endpoint("--data", data) as endpoint:
+        assert Queue(endpoint.client(), "kept").take()[0]["Body"] == "message"
+
+
+def test_commands_run_in_any_folder_without_a_terminal(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [*pyqs_command(), "--version"],
+        cwd=tmp_path,
+        env={**clean_environment(), "PATH": ""},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stderr

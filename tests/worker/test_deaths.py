@@ -1,0 +1,100 @@
+"""Kill -9 of the manager and of the supervisor: nothing is lost, and nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from support.processes import is_alive
+from support.projects import Project, manager_pid
+from support.queues import Queue
+from support.waiting import eventually
+
+
+def test_a_killed_manager_is_replaced_and_nothing_is_lost(project: Project, sqs: Any, queue_name: str) -> None:
+    queue = Queue(sqs, queue_name, VisibilityTimeout="3")
+    worker = project.worker(queue.name, "--concurrency", "2")
+    queue.send_tasks("tasks.last", [[0.02, number] for number in range(200)])
+    project.wait_for_notes("ended", 20)
+    manager = manager_pid(worker)
+
+    os.kill(manager, signal.SIGKILL)
+
+    line = worker.wait_for(rf"^\[ERROR\]: .*manager.*{manager}.*$").group(0)
+    assert "SIGKILL" in line
+    project.wait_for_notes("ended", 200)
+    queue.wait_until_empty()
+    assert set(project.values("ended")) == set(range(200))
+    assert manager_pid(worker) != manager
+    assert worker.stop() == 0
+
+
+def test_task_processes_of_a_killed_manager_finish_their_task_and_leave(
+    project: Project, sqs: Any, queue_name: str
+) -> None:
+    queue = Queue(sqs, queue_name, VisibilityTimeout="60")
+    queue.send_task("tasks.wait", "go", 1)
+    worker = project.worker(queue.name)
+    pid = project.wait_for_notes("began")[0]["pid"]
+
+    os.kill(manager_pid(worker), signal.SIGKILL)
+    worker.wait_for(r"Running ProcessWorker, pid: \d+", 2)
+    assert is_alive(pid), "its task still runs"
+    project.open_gate("go")
+
+    project.wait_for_notes("ended")
+    eventually(lambda: not is_alive(pid), "the old process has left")
+    queue.send_task("tasks.work", 2)
+    assert project.wait_for_notes("work")[0]["pid"] != pid
+
+
+def test_a_manager_that_keeps_dying_is_not_started_in_a_hurry(project: Project, queue: Queue) -> None:
+    worker = project.worker(queue.name)
+    for count in (1, 2, 3):
+        os.kill(manager_pid(worker), signal.SIGKILL)
+        worker.wait_for(r"^\[ERROR\]: .*manager.*SIGKILL.*$", count)
+        worker.wait_for(r"Running ProcessWorker, pid: \d+", count + 1)
+
+    delays = [float(match.group(1)) for match in worker.matches(r"another in (\d+\.\d+) seconds")]
+    assert delays == sorted(delays)
+    assert delays[2] > delays[0]
+
+
+def test_everything_ends_when_the_supervisor_is_killed(project: Project, sqs: Any, queue_name: str) -> None:
+    queue = Queue(sqs, queue_name, VisibilityTimeout="60")
+    queue.send_task("tasks.last", 1, "running")
+    worker = project.worker(queue.name, "--concurrency", "2")
+    project.wait_for_notes("began")
+    family = worker.children()
+    assert len(family) == 3
+
+    os.kill(worker.pid, signal.SIGKILL)
+
+    # Ours closes the open poll at once; SQS and moto keep it for up to 20 s.
+    deadline_secs = 8 if project.endpoint.kind == "pyqs" else 30
+    eventually(lambda: not any(map(is_alive, family)), f"all of {family} have ended", deadline_secs)
+    assert project.values("ended") == ["running"], "what ran has finished"
+
+
+def test_after_the_supervisor_is_killed_another_worker_takes_over(project: Project, sqs: Any, queue_name: str) -> None:
+    queue = Queue(sqs, queue_name, VisibilityTimeout="3")
+    queue.send_tasks("tasks.last", [[0.05, number] for number in range(60)])
+    worker = project.worker(queue.name)
+    project.wait_for_notes("ended", 5)
+    worker.kill()
+
+    project.worker(queue.name, "--concurrency", "2")
+
+    queue.wait_until_empty()
+    assert set(project.values("ended")) == set(range(60))
+
+
+def test_an_idle_worker_ends_when_its_supervisor_is_killed(project: Project, queue: Queue) -> None:
+    worker = project.worker(queue.name)
+    family = worker.children()
+
+    os.kill(worker.pid, signal.SIGKILL)
+
+    deadline_secs = 8 if project.endpoint.kind == "pyqs" else 30
+    eventually(lambda: not any(map(is_alive, family)), f"all of {family} have ended", deadline_secs)
