@@ -73,6 +73,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Import what ``--preload`` names, and fork the manager."""
+        # Where the caller has set up logging, its level counts; the manager need not send what nobody wants.
+        self._settings.log_level = _level_name(logger.getEffectiveLevel())
         for module in self._settings.preload:
             try:
                 importlib.import_module(module)
@@ -362,3 +364,9 @@ def _describe(status: int) -> str:
     if os.WIFSIGNALED(status):
         return f"was killed by {signal.Signals(os.WTERMSIG(status)).name}"
     return f"ended with code {os.WEXITSTATUS(status)}"
+
+
+def _level_name(level: int) -> str:
+    """The highest of the standard levels that lets through all that ``level`` does."""
+    standard = (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO)
+    return logging.getLevelName(next((known for known in standard if known <= level), logging.DEBUG))

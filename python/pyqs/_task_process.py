@@ -21,6 +21,10 @@ from .events import get_events
 
 logger = logging.getLogger("pyqs")
 
+UNRUNNABLE_LINES_MAX = 10
+UNRUNNABLE_PERIOD_SECS = 60.0
+"""Of the messages that can't be run, so many are named within this time; the others are counted."""
+
 
 def run(channel: TaskChannel, settings: WorkerSettings) -> None:
     """Run tasks until the manager lets this process go, or is gone."""
@@ -46,7 +50,7 @@ def _run_job(job: Job, channel: TaskChannel, resolver: Resolver) -> None:
         function = resolver.resolve(job.task)
     except (UndecodableMessage, UnknownTask, TaskRefused) as reason:
         channel.record("unrunnable")
-        logger.error("Message %s of %s can't be run: %s", job.message_id, job.queue_url, reason)
+        _unrunnable.log(job, reason)
         return
     before: dict[str, Any] = {
         "message_id": job.message_id,
@@ -96,3 +100,25 @@ def _run_post_hooks(context: dict[str, Any]) -> None:
             hook(context)
         except BaseException:
             logger.exception("A post_process hook raised after task %s", context["full_task_path"])
+
+
+class _UnrunnableLog:
+    """Names messages that can't be run, but does not let a queue full of them fill the log."""
+
+    def __init__(self) -> None:
+        self._since = float("-inf")
+        self._count = 0
+
+    def log(self, job: Job, reason: Exception) -> None:
+        now = time.monotonic()
+        if now - self._since > UNRUNNABLE_PERIOD_SECS:
+            if self._count > UNRUNNABLE_LINES_MAX:
+                logger.error("%s more messages can't be run", self._count - UNRUNNABLE_LINES_MAX)
+            self._since = now
+            self._count = 0
+        self._count += 1
+        if self._count <= UNRUNNABLE_LINES_MAX:
+            logger.error("Message %s of %s can't be run: %s", job.message_id, job.queue_url, reason)
+
+
+_unrunnable = _UnrunnableLog()

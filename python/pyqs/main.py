@@ -18,8 +18,6 @@ from . import _conflict, _pyqs
 from ._supervisor import Supervisor
 from .errors import PyqsError
 
-logger = logging.getLogger("pyqs")
-
 DEFAULT_BATCH_SIZE = 10
 SIMPLE_WORKER_DEFAULT_BATCH_SIZE = 1
 
@@ -79,9 +77,6 @@ def _main(
 def run_worker(settings: _pyqs.WorkerSettings) -> NoReturn:
     """Run a worker with these settings, and exit when it has stopped."""
     logging.basicConfig(format="[%(levelname)s]: %(message)s", level=settings.log_level)
-    # Where the program had set up logging before, its level counts.
-    settings.log_level = _level_name(logger.getEffectiveLevel())
-    logger.info("Starting PyQS version %s", _pyqs.__version__)
     _add_cwd_to_path()
     try:
         _conflict.check()
@@ -106,9 +101,3 @@ def _set_batchsize(args: Any) -> int:
     if args.batchsize:
         return int(args.batchsize)
     return SIMPLE_WORKER_DEFAULT_BATCH_SIZE if args.simple_worker else DEFAULT_BATCH_SIZE
-
-
-def _level_name(level: int) -> str:
-    """The highest of the standard levels that lets through all that ``level`` does."""
-    standard = (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO)
-    return logging.getLevelName(next((known for known in standard if known <= level), logging.DEBUG))

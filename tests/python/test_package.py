@@ -112,6 +112,7 @@ def test_a_manager_may_be_extended() -> None:
     [
         ({"queues": []}, "no queue is given"),
         ({"queues": ["q"], "concurrency": -1}, "concurrency is -1; give a whole number"),
+        ({"queues": ["q"], "concurrency": 0}, "concurrency is 0; give at least 1"),
         ({"queues": ["q"], "concurrency": "two"}, "concurrency is two"),
         ({"queues": ["q"], "interval": -0.5}, "interval is -0.5; give seconds"),
         ({"queues": ["q"], "shutdown_timeout": float("nan")}, "shutdown_timeout is nan"),

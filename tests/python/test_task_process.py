@@ -57,6 +57,7 @@ Run = Callable[..., list[str]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     monkeypatch.setattr(_producer, "_producer", None)  # put back when the test is over
+    monkeypatch.setattr(_task_process, "_unrunnable", _task_process._UnrunnableLog())
     monkeypatch.setattr(_registry, "_by_path", dict(_registry._by_path))
     clear_events()
 
@@ -116,6 +117,14 @@ def test_arguments_that_cannot_be_decoded(run: Run, caplog: pytest.LogCaptureFix
     assert caplog.messages == [
         "Message m-1 of http://127.0.0.1/000000000000/q can't be run: payload: broken",
     ]
+
+
+def test_a_queue_full_of_them_does_not_fill_the_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    assert run(*[Undecodable("t.note")] * 100).count("unrunnable") == 100
+    assert len(caplog.messages) == _task_process.UNRUNNABLE_LINES_MAX
+    _task_process._unrunnable._since = 0.0
+    run(Undecodable("t.note"))
+    assert "90 more messages can't be run" in caplog.messages
 
 
 def test_wrong_arguments_are_the_tasks_failure(run: Run) -> None:

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use pyo3::prelude::*;
+use pyqs::ClientError;
 use pyqs_formats::Undecodable;
 use pyqs_sqs::SqsError;
 
@@ -17,6 +18,7 @@ mod classes {
     import_exception!(pyqs.errors, EndpointTimeout);
     import_exception!(pyqs.errors, EndpointUnreachable);
     import_exception!(pyqs.errors, MessageTooLarge);
+    import_exception!(pyqs.errors, PyqsError);
     import_exception!(pyqs.errors, QueueMissing);
     import_exception!(pyqs.errors, QueueNameInvalid);
     import_exception!(pyqs.errors, RequestRejected);
@@ -32,7 +34,26 @@ pub(crate) fn undecodable(error: &Undecodable) -> PyErr {
     UndecodableMessage::new_err(error.to_string())
 }
 
-pub(crate) fn sqs(error: &SqsError) -> PyErr {
+pub(crate) fn client(error: &ClientError) -> PyErr {
+    let text = with_causes(error);
+    match error {
+        ClientError::Sqs(error) => sqs(error),
+        ClientError::TooLarge { .. } => classes::MessageTooLarge::new_err(text),
+        ClientError::BadName(_) => classes::QueueNameInvalid::new_err(text),
+        ClientError::QueueMissing { .. } => classes::QueueMissing::new_err(text),
+        ClientError::FifoDelay { .. } | ClientError::FifoGroup { .. } => {
+            classes::RequestRejected::new_err(text)
+        }
+        ClientError::DelayTooLong { .. }
+        | ClientError::BadMaxAttempts { .. }
+        | ClientError::Connect(_)
+        | ClientError::Argument(_) => SettingsInvalid::new_err(text),
+        // A runtime that can't be made or was shut down, and what clients may come to say later.
+        _ => classes::PyqsError::new_err(text),
+    }
+}
+
+fn sqs(error: &SqsError) -> PyErr {
     let text = with_causes(error);
     match error {
         SqsError::Throttled(_) => classes::Throttled::new_err(text),

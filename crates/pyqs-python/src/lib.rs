@@ -11,7 +11,7 @@
 //! Python's words, and a test compares the two.
 
 mod channel;
-mod cli;
+// mod cli;
 mod descriptor;
 mod errors;
 mod host;
@@ -28,7 +28,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _pyqs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    cli::register(module)?;
+    // cli::register(module)?;
     settings::register(module)?;
     manager::register(module)?;
     channel::register(module)?;

@@ -28,9 +28,8 @@ pub(crate) fn arguments<'py>(
     py: Python<'py>,
     message: &Message,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
-    build(py, message).map_err(|error| {
-        UndecodableMessage::new_err(format!("arguments: {}", error.value(py)))
-    })
+    build(py, message)
+        .map_err(|error| UndecodableMessage::new_err(format!("arguments: {}", error.value(py))))
 }
 
 fn build<'py>(

@@ -114,7 +114,7 @@ fn set(
 ) -> PyResult<()> {
     match name {
         "queues" => settings.queues = field(name, value)?,
-        "concurrency" => settings.concurrency = count(name, value)?.max(1),
+        "concurrency" => settings.concurrency = positive(name, value)?,
         "log_level" => settings.log_level = log_level(&field::<String>(name, value)?)?,
         "region" => settings.connection.region = field(name, value)?,
         "access_key_id" => settings.connection.access_key_id = field(name, value)?,
@@ -147,7 +147,7 @@ fn field<'py, T>(name: &str, value: &Bound<'py, PyAny>) -> PyResult<T>
 where
     T: FromPyObjectOwned<'py>,
 {
-    value.extract().map_err(|error| {
+    value.extract::<T>().map_err(|error| {
         let error: PyErr = error.into();
         SettingsInvalid::new_err(format!("{name}: {}", error.value(value.py())))
     })
@@ -157,6 +157,15 @@ fn count(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u32> {
     field(name, value).map_err(|_| {
         SettingsInvalid::new_err(format!("{name} is {value}; give a whole number from 0 up"))
     })
+}
+
+fn positive(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u32> {
+    match count(name, value)? {
+        0 => Err(SettingsInvalid::new_err(format!(
+            "{name} is 0; give at least 1"
+        ))),
+        count => Ok(count),
+    }
 }
 
 fn seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {

@@ -3,8 +3,11 @@
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyComplex, PyDict, PyFrozenSet, PyInt, PyList, PySet, PyTuple};
-use pyqs_formats::{Date, DateTime, Time, TimeDelta, UtcOffset, Value};
+use pyo3::types::{
+    PyByteArray, PyBytes, PyComplex, PyDict, PyFrozenSet, PyInt, PyList, PySet, PyTuple,
+};
+use pyqs_formats::Value;
+use pyqs_formats::calendar::{Date, DateTime, Time, TimeDelta, UtcOffset};
 
 /// The Python object that a value stands for. As deep as the formats' limits let a value be.
 pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
@@ -94,4 +97,3 @@ fn uuid(py: Python<'_>, bytes: [u8; 16]) -> PyResult<Bound<'_, PyAny>> {
     fields.set_item("bytes", PyBytes::new(py, &bytes))?;
     py.import("uuid")?.call_method("UUID", (), Some(&fields))
 }
-
