@@ -37,6 +37,8 @@ struct Process {
     began: Instant,
     rests_until: Option<Instant>,
     is_taking_back: bool,
+    /// Its present task has run for longer than was expected: nothing is given behind it.
+    is_stuck: bool,
     place: Place,
 }
 
@@ -80,6 +82,7 @@ impl Pool {
             began: now,
             rests_until: None,
             is_taking_back: false,
+            is_stuck: false,
             place: Place::Nowhere,
         });
         self.replace(id);
@@ -160,6 +163,7 @@ impl Pool {
         let expected = self.take_out(id, message)?;
         let process = self.processes.get_mut(&id)?;
         process.began = now;
+        process.is_stuck = false;
         if self.interval > Duration::ZERO {
             process.rests_until = Some(now + self.interval);
         }
@@ -229,6 +233,7 @@ impl Pool {
     fn set_taking_back(&mut self, id: ProcessId, is_taking_back: bool) {
         if let Some(process) = self.processes.get_mut(&id) {
             process.is_taking_back = is_taking_back;
+            process.is_stuck |= is_taking_back;
             self.replace(id);
         }
     }
@@ -290,6 +295,7 @@ impl Process {
             return Place::Free;
         };
         let is_open = first.is_short
+            && !self.is_stuck
             && interval.is_zero()
             && self.given.len() < PIPELINE_MAX
             && self.work < PIPELINE_WORK_MAX;

@@ -83,6 +83,13 @@ impl Queue {
         })
     }
 
+    /// As many of its tasks can run at once.
+    pub(crate) fn slots_at_most(&self, slots: usize) -> u32 {
+        u32::try_from(slots)
+            .unwrap_or(u32::MAX)
+            .min(self.share.tasks_max.unwrap_or(u32::MAX))
+    }
+
     pub(crate) fn is_active(&self, now: Instant) -> bool {
         self.had_messages_at
             .is_some_and(|at| now.saturating_since(at) < ACTIVE_FOR)

@@ -48,16 +48,22 @@ impl Consumer {
         let now = self.now;
         let free = self.pool.free();
         let is_reserved = free == 1 && self.pool.slots() > 1 && self.reserved_until(id).is_some();
+        let slots = self.pool.slots();
         let queue = self.queue_mut(id);
         let free = if is_reserved {
             0
         } else {
             free.min(queue.allowance())
         };
+        let rate = queue.starts.expected(now, PREFETCH);
         // Of tasks of unknown length one is fetched for each free slot: they may be long, and what
         // is taken ahead is kept from other workers and spends a receive.
-        let by_slots = free.saturating_mul(queue.task_mean().map_or(1, starts_within_prefetch));
-        by_slots.max(queue.starts.expected(now, PREFETCH))
+        let Some(task) = queue.task_mean() else {
+            return free;
+        };
+        let by_slots = free.saturating_mul(starts_within(PREFETCH, task).max(1));
+        let at_most = starts_within(PREFETCH.saturating_mul(queue.slots_at_most(slots)), task);
+        by_slots.max(rate.min(at_most))
     }
 
     fn receive(&mut self, id: QueueId, max: u8) {
@@ -106,9 +112,7 @@ impl Consumer {
     }
 }
 
-/// How many tasks of that length one slot starts within [`PREFETCH`], at least one.
-fn starts_within_prefetch(task: Duration) -> usize {
-    usize::try_from(nanos(PREFETCH) / nanos(task).max(1))
-        .unwrap_or(usize::MAX)
-        .max(1)
+/// How many tasks of that length one slot starts within a span.
+fn starts_within(span: Duration, task: Duration) -> usize {
+    usize::try_from(nanos(span) / nanos(task).max(1)).unwrap_or(usize::MAX)
 }

@@ -81,19 +81,6 @@ impl Faults {
         }
     }
 
-    pub(crate) fn is_none(&self) -> bool {
-        let permille = [
-            self.request_lost,
-            self.reply_lost,
-            self.throttled,
-            self.server_error,
-            self.entry_failed,
-        ];
-        permille.iter().all(|&chance| chance == 0)
-            && self.pauses.is_empty()
-            && self.kills.is_empty()
-    }
-
     fn random(rng: &mut Rng, heal_at: Duration) -> Self {
         if rng.permille(200) {
             return Self::none();
@@ -190,6 +177,12 @@ impl Job {
             0 => Poison::Unreadable,
             1 => Poison::Unrunnable,
             _ => Poison::No,
+        };
+        // What can't be run ends at once.
+        let length = if poison == Poison::No {
+            length
+        } else {
+            Duration::from_micros(100)
         };
         Self {
             queue,

@@ -28,7 +28,6 @@ pub(crate) struct Delivery {
     pub(crate) job: usize,
     pub(crate) queue: u32,
     pub(crate) receipt: String,
-    pub(crate) message: pyqs_broker::MessageKey,
     pub(crate) message_id: String,
     pub(crate) receives: u32,
     /// SQS shows the message to others from then on.
@@ -127,7 +126,6 @@ impl Sqs {
                 job: delivery.payload.0,
                 queue: ask.queue,
                 receipt: delivery.receipt,
-                message: delivery.key,
                 message_id: delivery.message_id.to_string(),
                 receives: delivery.receives,
                 visible_at: timestamp(now).plus_secs(secs),
