@@ -24,7 +24,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Sequence
 from types import ModuleType
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from . import _registry
 from .errors import TaskRefused, UnknownTask
@@ -80,7 +80,7 @@ class Resolver:
         for length in range(1, len(parts) + 1):
             name = ".".join(parts[:length])
             locations = _module_locations(name)
-            if not allowed and not _is_users_own(locations):
+            if locations is not None and not allowed and not _is_users_own(locations):
                 raise TaskRefused(
                     f"{path} may not run: {_belonging(name, locations)}; if it is a task of yours, "
                     f"start the worker with --import {module_name} (for @task functions) or --allow '{path}'"
@@ -108,8 +108,9 @@ class Resolver:
         return any(fnmatch.fnmatchcase(path, pattern) for pattern in self._allow)
 
 
-def _module_locations(name: str) -> list[str]:
-    """The files, or for a namespace package the folders, that a module comes from.
+def _module_locations(name: str) -> Optional[list[str]]:
+    """The file that a module comes from: none for one that is built in, ``None`` for a namespace package, which has
+    no code that could run.
 
     ``find_spec`` imports the module's parent, so the parent must have been judged before.
     """
@@ -124,7 +125,7 @@ def _module_locations(name: str) -> list[str]:
         raise UnknownTask(f"there is no module {name} on sys.path ({os.getcwd()} is the current directory)")
     if spec.has_location and spec.origin:
         return [spec.origin]
-    return list(spec.submodule_search_locations or ())
+    return None if spec.submodule_search_locations else []
 
 
 def _definition(found: Any) -> Any:
@@ -138,7 +139,7 @@ def _definition(found: Any) -> Any:
 
 def _definition_locations(definition: Any) -> list[str]:
     """The file of its module, and that of its code where there is one: both must be the user's."""
-    locations = _module_locations(definition.__module__) if definition.__module__ in sys.modules else []
+    locations = (_module_locations(definition.__module__) if definition.__module__ in sys.modules else None) or []
     code_file = getattr(getattr(definition, "__code__", None), "co_filename", None)
     # Generated code names no file, and compiled code may name one of the machine that compiled it.
     if code_file is not None and os.path.exists(code_file):

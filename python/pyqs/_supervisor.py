@@ -95,7 +95,6 @@ class Supervisor:
             while not self._is_over():
                 for key, _ in self._selector.select(self._timeout()):
                     key.data()
-                self._reap()
                 self._keep_time()
         finally:
             self._kill_all()
@@ -276,6 +275,7 @@ class Supervisor:
         for signum in self._signals.read():
             if signum in STOP_SIGNALS:
                 self.stop(signum)
+        self._reap()
 
     def _children(self) -> list[int]:
         return [*self._task_processes, *([self._manager.pid] if self._manager else [])]

@@ -83,6 +83,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (project / "pkg" / "__init__.py").write_text("")
     (project / "pkg" / "deep" / "__init__.py").write_text("")
     (project / "pkg" / "deep" / "tasks.py").write_text("def f(): return 'deep'")
+    (library / "namespace").mkdir()
+    (library / "namespace" / "installed.py").write_text("def f(): return 'never'")
     (project / "namespace" / "tasks.py").write_text("def f(): return 'namespace'")
     (project / "broken.py").write_text("1 / 0")
     (project / "leaving.py").write_text("import sys; sys.exit(3)")
@@ -146,6 +148,9 @@ def test_the_users_own_runs(folder: Path, path: str, result: str) -> None:
         "usertasks.helper",
         "usertasks.number",
         "fakelib.helper",
+        "namespace.installed.f",
+        "__phello__.main",
+        "this.s",
     ],
 )
 def test_what_was_installed_is_refused(folder: Path, path: str) -> None:
