@@ -10,7 +10,7 @@ use pyqs_sqs::{
     Pattern, QueueArgument, QueueArgumentError, QueueAttributes, QueueUrl, Sqs, SqsError, names,
 };
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::inbound::Inbound;
 use crate::observe::Log;
@@ -96,33 +96,43 @@ impl Discovery {
     /// The first look. An error is why the worker can't start.
     async fn start(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + START_MAX;
-        let given_up = || format!("no answer from SQS within {} s", START_MAX.as_secs());
         let mut last_failure = None;
         loop {
-            let failure = match timeout_at(deadline, self.look()).await {
+            match timeout_at(deadline, self.look()).await {
                 Ok(Ok(())) => break,
-                Ok(Err(error)) => error,
-                Err(_) if self.known.is_empty() => {
-                    return Err(match last_failure {
-                        Some(error) => format!("{}: {error}", given_up()),
-                        None => given_up() + "; check the endpoint URL, the region and the network",
-                    });
+                Ok(Err(failure)) if !failure.is_retryable() => {
+                    if failure.is_about_credentials() || self.known.is_empty() {
+                        return Err(failure.to_string());
+                    }
+                    self.tell_of_trouble(Some(&failure));
+                    break;
                 }
-                Err(_) => break,
-            };
-            let is_hopeless = failure.is_about_credentials()
-                || (!failure.is_retryable() && self.known.is_empty());
-            if is_hopeless {
-                return Err(failure.to_string());
+                Ok(Err(failure)) => last_failure = Some(failure),
+                Err(_) => {}
             }
-            if !failure.is_retryable() {
-                self.tell_of_trouble(Some(&failure));
+            if Instant::now() >= deadline {
+                self.give_up_unless_found(last_failure.as_ref())?;
                 break;
             }
-            last_failure = Some(failure);
-            sleep(START_RETRY).await;
+            sleep_until(deadline.min(Instant::now() + START_RETRY)).await;
         }
         self.tell_what_was_found()
+    }
+
+    /// The time is up. Where some queue was found, SQS is there, and the rest can wait.
+    fn give_up_unless_found(&mut self, failure: Option<&SqsError>) -> Result<(), String> {
+        if !self.known.is_empty() {
+            self.tell_of_trouble(failure);
+            return Ok(());
+        }
+        let within = START_MAX.as_secs();
+        Err(match failure {
+            Some(failure) => format!("no answer from SQS within {within} s: {failure}"),
+            None => format!(
+                "no answer from SQS within {within} s; check the endpoint URL, the region and the \
+                 network"
+            ),
+        })
     }
 
     /// Looks for everything once. Goes on where one queue is refused, not where SQS can't be asked.
@@ -302,4 +312,152 @@ fn advise_redrive(url: &QueueUrl, attributes: &QueueAttributes) -> String {
          --attributes '{{\"RedrivePolicy\": \"{{\\\"deadLetterTargetArn\\\": \
          \\\"{dead_letters}\\\", \\\"maxReceiveCount\\\": \\\"10\\\"}}\"}}'"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use pyqs_core::Share;
+    use pyqs_sqs::SqsError;
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+    use tokio::task::JoinHandle;
+    use tokio::time::Instant;
+
+    use super::{ATTRIBUTES_PERIOD, Discovery, LOOK_PERIOD, START_MAX};
+    use crate::fake_sqs::FakeSqs;
+    use crate::inbound::Inbound;
+    use crate::observe::Log;
+    use crate::process::control::{Supervisor, ToSupervisor};
+    use crate::settings::{LogLevel, WorkerSettings};
+
+    struct Running {
+        news: UnboundedReceiver<Inbound>,
+        lines: UnboundedReceiver<ToSupervisor>,
+        _task: JoinHandle<()>,
+    }
+
+    fn run(sqs: &Arc<FakeSqs>, queues: &[&str]) -> Running {
+        let settings = WorkerSettings {
+            queues: queues.iter().map(ToString::to_string).collect(),
+            ..WorkerSettings::default()
+        };
+        let (supervisor, lines) = Supervisor::in_a_test();
+        let (sender, news) = unbounded_channel();
+        let log = Log::new(supervisor, LogLevel::Info);
+        let discovery = Discovery::new(&settings, sqs.clone(), sender, log).unwrap();
+        Running {
+            news,
+            lines,
+            _task: tokio::spawn(discovery.run()),
+        }
+    }
+
+    impl Running {
+        /// The next queue that is found.
+        async fn found(&mut self) -> (String, Share) {
+            match self.news.recv().await.unwrap() {
+                Inbound::QueueFound { url, share, .. } => (url.name().to_owned(), share),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        /// How many of the lines so far have this in them.
+        fn logged(&mut self, part: &str) -> usize {
+            let lines = std::iter::from_fn(|| self.lines.try_recv().ok());
+            lines
+                .filter(|line| match line {
+                    ToSupervisor::Log { message, .. } => message.contains(part),
+                    _ => false,
+                })
+                .count()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_are_asked_for_and_never_listed() {
+        let sqs = Arc::new(FakeSqs::with(&["email", "m-f", "other"]));
+        let mut running = run(&sqs, &["email:3=5,m.f"]);
+        let share = Share {
+            weight: 3,
+            tasks_max: Some(5),
+        };
+        assert_eq!(running.found().await, ("email".to_owned(), share));
+        assert_eq!(running.found().await.0, "m-f");
+        tokio::time::sleep(LOOK_PERIOD * 3).await;
+        assert_eq!(sqs.calls("list_queues"), 0);
+        assert_eq!(
+            sqs.calls("queue_url"),
+            3,
+            "what was found is not asked again"
+        );
+        assert_eq!(running.logged("\"m.f\" is \"m-f\" on SQS"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn queues_made_later_are_found_within_a_period() {
+        let sqs = Arc::new(FakeSqs::with(&["email-a"]));
+        let mut running = run(&sqs, &["email*", "sms"]);
+        assert_eq!(running.found().await.0, "email-a");
+        tokio::time::sleep(LOOK_PERIOD * 2).await;
+        assert_eq!(running.logged("there is no queue \"sms\" yet"), 1);
+        let start = Instant::now();
+        sqs.create("sms");
+        sqs.create("email-b");
+        assert_eq!(running.found().await.0, "email-b");
+        assert_eq!(running.found().await.0, "sms");
+        assert!(start.elapsed() <= LOOK_PERIOD);
+        assert_eq!(running.logged("Found new queue\t"), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attributes_are_read_again() {
+        let sqs = Arc::new(FakeSqs::with(&["email"]));
+        let mut running = run(&sqs, &["email"]);
+        running.found().await;
+        let start = Instant::now();
+        let news = running.news.recv().await;
+        assert!(matches!(news, Some(Inbound::QueueRead { .. })));
+        assert!(start.elapsed() <= ATTRIBUTES_PERIOD + LOOK_PERIOD);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_does_not_answer_at_the_start_is_fatal() {
+        let sqs = Arc::new(FakeSqs::with(&["email"]));
+        sqs.fail(SqsError::Unreachable);
+        let start = Instant::now();
+        let mut running = run(&sqs, &["email"]);
+        let news = running.news.recv().await;
+        let Some(Inbound::Fatal(reason)) = news else {
+            panic!("{news:?}")
+        };
+        assert!(reason.contains("can't reach SQS"), "{reason}");
+        assert_eq!(start.elapsed(), START_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_comes_in_time_is_used() {
+        let sqs = Arc::new(FakeSqs::with(&["email"]));
+        sqs.fail(SqsError::Unreachable);
+        let mut running = run(&sqs, &["email"]);
+        tokio::time::sleep(START_MAX / 2).await;
+        sqs.recover();
+        assert_eq!(running.found().await.0, "email");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn later_trouble_is_told_once_and_survived() {
+        let sqs = Arc::new(FakeSqs::with(&["email-a"]));
+        let mut running = run(&sqs, &["email*"]);
+        running.found().await;
+        tokio::time::sleep(LOOK_PERIOD / 2).await;
+        sqs.fail(SqsError::BadCredentials);
+        tokio::time::sleep(LOOK_PERIOD * 3).await;
+        assert_eq!(running.logged("looking for queues fails"), 1);
+        sqs.recover();
+        sqs.create("email-b");
+        assert_eq!(running.found().await.0, "email-b");
+        tokio::task::yield_now().await;
+        assert_eq!(running.logged("looking for queues works again"), 1);
+    }
 }

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use pyqs_core::limits::TICK;
 use pyqs_core::{
     Action, Consumer, Event, Instant, MessageKey, PollId, ProcessId, QueueAttributes, QueueId,
     RequestId,
 };
-use pyqs_core::limits::TICK;
 use pyqs_sqs::{QueueUrl, ReceiveRequest};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -217,22 +217,13 @@ impl Driver {
                 let crash = self.pool.died(process, exit, now, &mut self.events);
                 self.tell_of(crash.as_ref());
             }
-            FromSupervisor::Stop { signal, now } => self.stop(signal.as_deref(), now),
+            FromSupervisor::Stop { now, .. } => self.stop(now),
         }
     }
 
-    fn stop(&mut self, signal: Option<&str>, now: bool) {
-        let signal = signal.unwrap_or("to stop");
-        self.log
-            .info(|| format!("Received shutdown signal {signal}"));
+    /// A second stop does not wait, whether it says so or not.
+    fn stop(&mut self, now: bool) {
         let now = now || self.is_stopping;
-        if now {
-            self.log
-                .warning(|| "Stopping now: tasks that still run are given up".to_owned());
-        } else {
-            self.log
-                .info(|| "Graceful shutdown. Sending shutdown signal to children.".to_owned());
-        }
         self.is_stopping = true;
         self.pool.stop();
         self.events.push(Event::Stop { now });

@@ -34,6 +34,11 @@ mod queues;
 mod requests;
 pub mod settings;
 
+#[cfg(test)]
+#[path = "../tests/world/fake_sqs.rs"]
+#[allow(dead_code, missing_docs, unreachable_pub)] // The whole is used by the tests in `tests/`.
+mod fake_sqs;
+
 pub use process::child::{Job, TaskChannel};
 pub use process::ledger::{Ledger, TaskOutcome};
 pub use settings::{LogLevel, WorkerSettings};

@@ -94,18 +94,23 @@ impl Observer {
                 hidden_for,
                 ..
             } => {
-                let reason = arrivals
+                let hidden_secs = hidden_for.as_secs();
+                let poison = arrivals
                     .held(message)
-                    .and_then(|held| held.poison.as_deref())
-                    .unwrap_or("it can't be run here");
-                self.poison(now, || {
-                    format!(
-                        "{} can't be run ({reason}); it is left for the dead-letter queue and \
-                         comes again in {} s",
-                        named(message),
-                        hidden_for.as_secs()
-                    )
-                });
+                    .and_then(|held| held.poison.as_deref());
+                match poison {
+                    Some(reason) => self.poison(now, || {
+                        format!(
+                            "{} can't be read: {reason}; it comes back in {hidden_secs} s, and is left \
+                             for the dead-letter queue",
+                            named(message)
+                        )
+                    }),
+                    // The task process has logged the reason.
+                    None => self.log.info(|| {
+                        format!("{} comes back in {hidden_secs} s", named(message))
+                    }),
+                }
             }
             Report::TaskCrashed { .. } => {
                 // `crash` has told of it, with the signal.

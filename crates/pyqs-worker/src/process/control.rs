@@ -81,7 +81,7 @@ pub enum FromSupervisor {
     },
     /// Stop.
     Stop {
-        /// The signal that asked for it, for the log.
+        /// The signal that asked for it; the supervisor logs it.
         #[serde(default)]
         signal: Option<String>,
         /// Do not wait for running tasks.
@@ -108,6 +108,18 @@ impl Supervisor {
             log_lines_waiting,
         };
         (supervisor, writer)
+    }
+
+    /// One whose lines a test reads.
+    #[cfg(test)]
+    pub(crate) fn in_a_test() -> (Self, mpsc::UnboundedReceiver<ToSupervisor>) {
+        let (lines, queue) = mpsc::unbounded_channel();
+        let log_lines_waiting = Arc::default();
+        let supervisor = Self {
+            lines,
+            log_lines_waiting,
+        };
+        (supervisor, queue)
     }
 
     /// Asks for a task process.

@@ -207,8 +207,6 @@ impl Pool {
         };
         match Link::open(id, socket, self.inbound.clone()) {
             Ok(link) => {
-                self.log
-                    .info(|| format!("Running ProcessWorker, pid: {pid}"));
                 process.up = Some(Up {
                     pid,
                     link,

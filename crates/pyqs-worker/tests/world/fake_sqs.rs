@@ -1,0 +1,306 @@
+//! SQS in memory, as little of it as the worker needs: no clock, no limits; what is hidden stays hidden
+//! until its visibility is set to zero.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pyqs_sqs::{
+    EntryError, Failure, Outgoing, QueueAttributes, QueueUrl, Receipt, ReceiveRequest, Received,
+    Sqs, SqsError,
+};
+use tokio::sync::Notify;
+
+/// A queue's URL.
+pub fn url(name: &str) -> QueueUrl {
+    QueueUrl::new(format!("http://127.0.0.1/000000000000/{name}"))
+}
+
+#[derive(Default)]
+pub struct FakeSqs {
+    state: Mutex<State>,
+    /// Something was sent or became visible, or polls are to end.
+    changed: Notify,
+    closes_polls: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    queues: BTreeMap<String, Queue>,
+    failure: Option<fn(Box<Failure>) -> SqsError>,
+    calls: BTreeMap<&'static str, usize>,
+    last_id: usize,
+    polls_ended: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    attributes: QueueAttributes,
+    visible: VecDeque<Message>,
+    hidden: BTreeMap<String, Message>,
+    deleted: Vec<String>,
+    visibilities: Vec<(String, Duration)>,
+}
+
+#[derive(Clone)]
+struct Message {
+    id: String,
+    body: String,
+    receives: u32,
+}
+
+impl FakeSqs {
+    /// With these queues.
+    pub fn with(names: &[&str]) -> Self {
+        let sqs = Self::default();
+        sqs.closes_polls.store(true, Ordering::Relaxed);
+        for name in names {
+            sqs.create(name);
+        }
+        sqs
+    }
+
+    pub fn create(&self, name: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.queues.entry(name.to_owned()).or_default();
+    }
+
+    /// Sends a body; its id.
+    pub fn put(&self, queue: &str, body: &str) -> String {
+        let mut state = self.state.lock().unwrap();
+        state.last_id += 1;
+        let id = format!("m{}", state.last_id);
+        let message = Message {
+            id: id.clone(),
+            body: body.to_owned(),
+            receives: 0,
+        };
+        let queue = state.queues.get_mut(queue).unwrap();
+        queue.visible.push_back(message);
+        drop(state);
+        self.changed.notify_waiters();
+        id
+    }
+
+    /// From now on every call fails so.
+    pub fn fail(&self, failure: fn(Box<Failure>) -> SqsError) {
+        self.state.lock().unwrap().failure = Some(failure);
+    }
+
+    pub fn recover(&self) {
+        self.state.lock().unwrap().failure = None;
+    }
+
+    /// As Amazon's: a poll must not be closed.
+    pub fn keeps_polls(&self) {
+        self.closes_polls.store(false, Ordering::Relaxed);
+    }
+
+    /// Open polls come back empty.
+    pub fn end_polls(&self) {
+        self.state.lock().unwrap().polls_ended += 1;
+        self.changed.notify_waiters();
+    }
+
+    /// Ids of what was deleted, in order.
+    pub fn deleted(&self, queue: &str) -> Vec<String> {
+        self.state.lock().unwrap().queues[queue].deleted.clone()
+    }
+
+    /// Ids of what is visible.
+    pub fn visible(&self, queue: &str) -> Vec<String> {
+        let state = self.state.lock().unwrap();
+        let visible = state.queues[queue].visible.iter();
+        visible.map(|message| message.id.clone()).collect()
+    }
+
+    /// What was set by changing visibility, in order.
+    pub fn visibilities(&self, queue: &str) -> Vec<(String, Duration)> {
+        self.state.lock().unwrap().queues[queue]
+            .visibilities
+            .clone()
+    }
+
+    /// How often an action was called.
+    pub fn calls(&self, action: &str) -> usize {
+        let state = self.state.lock().unwrap();
+        state.calls.get(action).copied().unwrap_or(0)
+    }
+
+    fn called<T>(
+        &self,
+        action: &'static str,
+        answer: impl FnOnce(&mut State) -> T,
+    ) -> Result<T, SqsError> {
+        let mut state = self.state.lock().unwrap();
+        *state.calls.entry(action).or_default() += 1;
+        match state.failure {
+            Some(failure) => Err(failure(Box::new(Failure {
+                action,
+                ..Failure::default()
+            }))),
+            None => Ok(answer(&mut state)),
+        }
+    }
+}
+
+fn missing() -> SqsError {
+    SqsError::QueueMissing(Box::default())
+}
+
+#[async_trait]
+impl Sqs for FakeSqs {
+    async fn queue_url(&self, name: &str) -> Result<QueueUrl, SqsError> {
+        let is_there = self.called("queue_url", |state| state.queues.contains_key(name))?;
+        is_there.then(|| url(name)).ok_or_else(missing)
+    }
+
+    async fn create_queue(
+        &self,
+        name: &str,
+        _: &BTreeMap<String, String>,
+    ) -> Result<QueueUrl, SqsError> {
+        self.create(name);
+        Ok(url(name))
+    }
+
+    async fn delete_queue(&self, _: &QueueUrl) -> Result<(), SqsError> {
+        unimplemented!("the worker deletes no queue")
+    }
+
+    async fn purge_queue(&self, _: &QueueUrl) -> Result<(), SqsError> {
+        unimplemented!("the worker purges no queue")
+    }
+
+    async fn list_queues(&self, prefix: Option<&str>) -> Result<Vec<QueueUrl>, SqsError> {
+        self.called("list_queues", |state| {
+            let names = state.queues.keys();
+            let prefix = prefix.unwrap_or_default();
+            let names = names.filter(|name| name.starts_with(prefix));
+            names.map(|name| url(name)).collect()
+        })
+    }
+
+    async fn queue_attributes(&self, queue: &QueueUrl) -> Result<QueueAttributes, SqsError> {
+        self.called("queue_attributes", |state| {
+            let queue = state.queues.get(queue.name());
+            queue.map(|queue| queue.attributes.clone())
+        })?
+        .ok_or_else(missing)
+    }
+
+    async fn set_queue_attributes(
+        &self,
+        _: &QueueUrl,
+        _: &BTreeMap<String, String>,
+    ) -> Result<(), SqsError> {
+        unimplemented!("the worker changes no queue")
+    }
+
+    async fn send(&self, _: &QueueUrl, _: Outgoing) -> Result<String, SqsError> {
+        unimplemented!("the worker sends nothing")
+    }
+
+    async fn send_batch(
+        &self,
+        _: &QueueUrl,
+        _: Vec<Outgoing>,
+    ) -> Result<Vec<Result<String, EntryError>>, SqsError> {
+        unimplemented!("the worker sends nothing")
+    }
+
+    async fn receive(
+        &self,
+        queue: &QueueUrl,
+        request: ReceiveRequest,
+    ) -> Result<Vec<Received>, SqsError> {
+        let polls_ended = self.called("receive", |state| state.polls_ended)?;
+        let waited = tokio::time::timeout(request.wait, async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                {
+                    let mut state = self.state.lock().unwrap();
+                    let is_ended = state.polls_ended > polls_ended;
+                    let queue = state.queues.get_mut(queue.name()).ok_or_else(missing)?;
+                    let received = queue.take(request.max.into());
+                    if !received.is_empty() || is_ended {
+                        return Ok(received);
+                    }
+                }
+                changed.await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| Ok(Vec::new()))
+    }
+
+    async fn delete_batch(
+        &self,
+        queue: &QueueUrl,
+        receipts: &[Receipt],
+    ) -> Result<Vec<Result<(), EntryError>>, SqsError> {
+        assert!((1..=10).contains(&receipts.len()));
+        self.called("delete_batch", |state| {
+            let queue = state.queues.get_mut(queue.name()).unwrap();
+            let entries = receipts.iter().map(|receipt| {
+                let message = queue.hidden.remove(receipt.as_str()).ok_or_else(expired)?;
+                queue.deleted.push(message.id);
+                Ok(())
+            });
+            entries.collect()
+        })
+    }
+
+    async fn change_visibility_batch(
+        &self,
+        queue: &QueueUrl,
+        entries: &[(Receipt, Duration)],
+    ) -> Result<Vec<Result<(), EntryError>>, SqsError> {
+        assert!((1..=10).contains(&entries.len()));
+        let answers = self.called("change_visibility_batch", |state| {
+            let queue = state.queues.get_mut(queue.name()).unwrap();
+            let answers = entries.iter().map(|(receipt, hidden_for)| {
+                let message = queue.hidden.get(receipt.as_str()).ok_or_else(expired)?;
+                queue.visibilities.push((message.id.clone(), *hidden_for));
+                if hidden_for.is_zero() {
+                    let message = queue.hidden.remove(receipt.as_str());
+                    queue.visible.extend(message);
+                }
+                Ok(())
+            });
+            answers.collect()
+        });
+        self.changed.notify_waiters();
+        answers
+    }
+
+    fn closes_polls_cleanly(&self) -> bool {
+        self.closes_polls.load(Ordering::Relaxed)
+    }
+}
+
+impl Queue {
+    fn take(&mut self, max: usize) -> Vec<Received> {
+        let count = self.visible.len().min(max);
+        let taken: Vec<_> = self.visible.drain(..count).collect();
+        let received = taken.into_iter().map(|mut message| {
+            message.receives += 1;
+            let receipt = format!("{}-{}", message.id, message.receives);
+            let mut received = Received::new(&*message.id, receipt.as_str(), message.body.as_str());
+            received.receive_count = message.receives;
+            self.hidden.insert(receipt, message);
+            received
+        });
+        received.collect()
+    }
+}
+
+fn expired() -> EntryError {
+    EntryError::ReceiptExpired {
+        code: "ReceiptHandleIsInvalid".to_owned(),
+        message: "it was deleted, or received again".to_owned(),
+    }
+}
