@@ -155,7 +155,7 @@ impl QueueAttributes {
     }
 
     /// Takes in one attribute, or says what is wrong with it.
-    pub(crate) fn set(&mut self, attribute: &Attribute) -> Result<(), Error> {
+    pub fn set(&mut self, attribute: &Attribute) -> Result<(), Error> {
         attribute.check_range()?;
         if !self.is_fifo {
             attribute.check_standard()?;

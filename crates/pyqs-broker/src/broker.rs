@@ -201,6 +201,11 @@ impl<P: Payload> Broker<P> {
         Ok(())
     }
 
+    /// Whether a queue could have that name.
+    pub fn check_name(&self, name: &str) -> Result<(), Error> {
+        name::check(name, self.settings.lenient_names)
+    }
+
     /// `GetQueueUrl`: the queue of that name.
     pub fn queue(&self, name: &str) -> Result<QueueId, Error> {
         self.names
@@ -302,6 +307,12 @@ impl<P: Payload> Broker<P> {
             let id = self.signer.message_id(message.first_key(key));
             (key, id, message)
         }))
+    }
+
+    /// What a message carries, without receiving it.
+    pub fn payload(&self, id: QueueId, key: MessageKey) -> Option<&P> {
+        let message = self.queues.get(&id)?.message(key)?;
+        Some(&message.payload)
     }
 
     /// Swaps what a message carries for another form of the same, where it is still there: a

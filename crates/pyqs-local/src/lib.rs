@@ -1,1 +1,44 @@
 //! An SQS-compatible endpoint for laptops, tests and single servers.
+//!
+//! It speaks AWS JSON 1.0 over HTTP around [`pyqs_broker`], which decides everything that is SQS;
+//! this crate brings the clock, the wire, and a store on SQLite. It prints nothing and reads no
+//! environment: whoever starts it gives a [`Config`] and says when to stop.
+//!
+//! ```no_run
+//! use pyqs_local::{Config, Server};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), pyqs_local::ServeError> {
+//! let server = Server::bind(Config { data: None, ..Config::default() })?;
+//! println!("export AWS_ENDPOINT_URL=http://{}", server.local_addr());
+//! server.run(std::future::pending()).await
+//! # }
+//! ```
+//!
+//! What it guarantees:
+//!
+//! - What was answered with 200 is there after `kill -9` ([`Sync`] says how much else it
+//!   survives): an answer waits for its transaction, which it shares with all that came meanwhile.
+//! - A client that goes away during a receive strands no message: what could not be handed over
+//!   is visible again. Every answer says so in the header `x-pyqs-closed-polls: released`.
+//! - Whatever a client sends gets a 4xx answer, never a panic or a dropped connection.
+//!
+//! Modules in reading order: `config`, `server`, `connection` (who got what), `http` (the way of
+//! a request), `actions` (one file each), `engine` (the broker, its long polls and its commits),
+//! `content` (what a message carries), `attributes`, `address` (URLs and ARNs), `error`, `store`.
+
+mod actions;
+mod address;
+mod attributes;
+mod config;
+mod connection;
+mod content;
+mod engine;
+mod error;
+mod http;
+mod metrics;
+mod server;
+mod store;
+
+pub use config::{Config, DeadLetter, QueueDeclaration, Sync};
+pub use server::{ServeError, Server};

@@ -1,0 +1,220 @@
+//! The actions: one file each, with its input, its reply and what it does.
+//!
+//! Inputs and replies are plain serde types in the service model's words, so that a protocol only
+//! brings them in and out. To add an action: its file, a line in [`Action`], a line in
+//! [`Action::handle`].
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use pyqs_broker::QueueId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::address::{Address, queue_of_url};
+use crate::engine::{Engine, Unconfirmed};
+use crate::error::ApiError;
+
+mod batch;
+mod change_message_visibility;
+mod change_message_visibility_batch;
+mod create_queue;
+mod delete_message;
+mod delete_message_batch;
+mod delete_queue;
+mod get_queue_attributes;
+mod get_queue_url;
+mod list_dead_letter_source_queues;
+mod list_queue_tags;
+mod list_queues;
+mod page;
+mod purge_queue;
+mod receive_message;
+mod send_message;
+mod send_message_batch;
+mod set_queue_attributes;
+mod tag_queue;
+mod untag_queue;
+
+/// Actions that AWS has and this endpoint has not.
+const UNSUPPORTED: [&str; 5] = [
+    "AddPermission",
+    "CancelMessageMoveTask",
+    "ListMessageMoveTasks",
+    "RemovePermission",
+    "StartMessageMoveTask",
+];
+
+/// What a request can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    ChangeMessageVisibility,
+    ChangeMessageVisibilityBatch,
+    CreateQueue,
+    DeleteMessage,
+    DeleteMessageBatch,
+    DeleteQueue,
+    GetQueueAttributes,
+    GetQueueUrl,
+    ListDeadLetterSourceQueues,
+    ListQueueTags,
+    ListQueues,
+    PurgeQueue,
+    ReceiveMessage,
+    SendMessage,
+    SendMessageBatch,
+    SetQueueAttributes,
+    TagQueue,
+    UntagQueue,
+}
+
+/// What an action works with.
+pub(crate) struct Call {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) address: Address,
+}
+
+/// An answer ready to be written.
+pub(crate) struct Reply {
+    pub(crate) body: Vec<u8>,
+    /// Messages in it, which come back if it doesn't reach the client.
+    pub(crate) unconfirmed: Option<Unconfirmed>,
+}
+
+impl Action {
+    pub(crate) const ALL: [Self; 18] = [
+        Self::ChangeMessageVisibility,
+        Self::ChangeMessageVisibilityBatch,
+        Self::CreateQueue,
+        Self::DeleteMessage,
+        Self::DeleteMessageBatch,
+        Self::DeleteQueue,
+        Self::GetQueueAttributes,
+        Self::GetQueueUrl,
+        Self::ListDeadLetterSourceQueues,
+        Self::ListQueueTags,
+        Self::ListQueues,
+        Self::PurgeQueue,
+        Self::ReceiveMessage,
+        Self::SendMessage,
+        Self::SendMessageBatch,
+        Self::SetQueueAttributes,
+        Self::TagQueue,
+        Self::UntagQueue,
+    ];
+
+    pub(crate) fn of_name(name: &str) -> Result<Self, ApiError> {
+        let found = Self::ALL.into_iter().find(|action| action.name() == name);
+        found.ok_or_else(|| {
+            let name = name.to_owned();
+            if UNSUPPORTED.contains(&name.as_str()) {
+                ApiError::UnsupportedOperation { name }
+            } else {
+                ApiError::UnknownOperation { name }
+            }
+        })
+    }
+
+    /// The name on the wire.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ChangeMessageVisibility => "ChangeMessageVisibility",
+            Self::ChangeMessageVisibilityBatch => "ChangeMessageVisibilityBatch",
+            Self::CreateQueue => "CreateQueue",
+            Self::DeleteMessage => "DeleteMessage",
+            Self::DeleteMessageBatch => "DeleteMessageBatch",
+            Self::DeleteQueue => "DeleteQueue",
+            Self::GetQueueAttributes => "GetQueueAttributes",
+            Self::GetQueueUrl => "GetQueueUrl",
+            Self::ListDeadLetterSourceQueues => "ListDeadLetterSourceQueues",
+            Self::ListQueueTags => "ListQueueTags",
+            Self::ListQueues => "ListQueues",
+            Self::PurgeQueue => "PurgeQueue",
+            Self::ReceiveMessage => "ReceiveMessage",
+            Self::SendMessage => "SendMessage",
+            Self::SendMessageBatch => "SendMessageBatch",
+            Self::SetQueueAttributes => "SetQueueAttributes",
+            Self::TagQueue => "TagQueue",
+            Self::UntagQueue => "UntagQueue",
+        }
+    }
+
+    pub(crate) async fn handle(self, call: &Call, body: &[u8]) -> Result<Reply, ApiError> {
+        let cx = call;
+        match self {
+            Self::ChangeMessageVisibility => {
+                reply(change_message_visibility::handle(cx, input(body)?).await)
+            }
+            Self::ChangeMessageVisibilityBatch => {
+                reply(change_message_visibility_batch::handle(cx, input(body)?).await)
+            }
+            Self::CreateQueue => reply(create_queue::handle(cx, input(body)?).await),
+            Self::DeleteMessage => reply(delete_message::handle(cx, input(body)?).await),
+            Self::DeleteMessageBatch => reply(delete_message_batch::handle(cx, input(body)?).await),
+            Self::DeleteQueue => reply(delete_queue::handle(cx, input(body)?).await),
+            Self::GetQueueAttributes => reply(get_queue_attributes::handle(cx, &input(body)?)),
+            Self::GetQueueUrl => reply(get_queue_url::handle(cx, &input(body)?)),
+            Self::ListDeadLetterSourceQueues => {
+                reply(list_dead_letter_source_queues::handle(cx, &input(body)?))
+            }
+            Self::ListQueueTags => reply(list_queue_tags::handle(cx, &input(body)?)),
+            Self::ListQueues => reply(list_queues::handle(cx, &input(body)?)),
+            Self::PurgeQueue => reply(purge_queue::handle(cx, input(body)?).await),
+            Self::ReceiveMessage => {
+                let (output, unconfirmed) = receive_message::handle(cx, input(body)?).await?;
+                let mut reply = reply(Ok(output))?;
+                reply.unconfirmed = Some(unconfirmed);
+                Ok(reply)
+            }
+            Self::SendMessage => reply(send_message::handle(cx, input(body)?).await),
+            Self::SendMessageBatch => reply(send_message_batch::handle(cx, input(body)?).await),
+            Self::SetQueueAttributes => reply(set_queue_attributes::handle(cx, input(body)?).await),
+            Self::TagQueue => reply(tag_queue::handle(cx, input(body)?).await),
+            Self::UntagQueue => reply(untag_queue::handle(cx, input(body)?).await),
+        }
+    }
+}
+
+impl Call {
+    /// The queue that a `QueueUrl` parameter names.
+    fn queue(&self, url: Option<&str>) -> Result<QueueId, ApiError> {
+        let name = queue_of_url(url.ok_or(ApiError::missing("QueueUrl"))?)?;
+        self.engine.look(|broker| Ok(broker.queue(name)?))
+    }
+}
+
+/// The reply of actions that have none.
+#[derive(Serialize)]
+struct Nothing {}
+
+fn input<I: DeserializeOwned>(body: &[u8]) -> Result<I, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::Serialization {
+        reason: error.to_string(),
+    })
+}
+
+fn reply<O: Serialize>(output: Result<O, ApiError>) -> Result<Reply, ApiError> {
+    let body = serde_json::to_vec(&output?).expect("replies have texts and numbers, keyed by text");
+    Ok(Reply {
+        body,
+        unconfirmed: None,
+    })
+}
+
+/// A number within its range, or AWS's sentence about it.
+fn ranged(
+    parameter: &str,
+    value: Option<i64>,
+    range: RangeInclusive<u32>,
+    reason: &str,
+) -> Result<Option<u32>, ApiError> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    match u32::try_from(value) {
+        Ok(number) if range.contains(&number) => Ok(Some(number)),
+        _ => Err(ApiError::invalid(format!(
+            "Value {value} for parameter {parameter} is invalid. Reason: {reason}"
+        ))),
+    }
+}

@@ -1,0 +1,31 @@
+//! `GetQueueUrl`.
+
+use serde::{Deserialize, Serialize};
+
+use super::Call;
+use crate::error::ApiError;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Input {
+    queue_name: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Output {
+    queue_url: String,
+}
+
+/// The owner's account is not looked at: there is only one here.
+pub(super) fn handle(call: &Call, input: &Input) -> Result<Output, ApiError> {
+    let name = input.queue_name.as_deref();
+    let name = name.ok_or(ApiError::missing("QueueName"))?;
+    call.engine.look(|broker| {
+        broker.check_name(name)?;
+        Ok(broker.queue(name)?)
+    })?;
+    Ok(Output {
+        queue_url: call.address.url(name),
+    })
+}

@@ -1,0 +1,72 @@
+//! `SendMessageBatch`.
+
+use pyqs_broker::limits::MESSAGE_BYTES_MAX;
+use serde::{Deserialize, Serialize};
+
+use super::send_message::{MessageInput, Output};
+use super::{Call, batch};
+use crate::error::{ApiError, BatchError};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Input {
+    queue_url: Option<String>,
+    entries: Option<Vec<Entry>>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(rename = "Id", default)]
+    id: String,
+    #[serde(flatten)]
+    message: MessageInput,
+}
+
+impl batch::Entry for Entry {
+    const NAME: &'static str = "SendMessageBatchRequestEntry";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Success {
+    #[serde(rename = "Id")]
+    id: String,
+    #[serde(flatten)]
+    output: Output,
+}
+
+pub(super) async fn handle(call: &Call, input: Input) -> Result<batch::Output<Success>, ApiError> {
+    let queue = call.queue(input.queue_url.as_deref())?;
+    let entries = batch::checked(input.entries)?;
+    let messages: Vec<_> = entries
+        .into_iter()
+        .map(|entry| (entry.id, entry.message.check()))
+        .collect();
+    let contents = messages
+        .iter()
+        .filter_map(|(_, message)| message.as_ref().ok());
+    let bytes = contents.map(|(_, content)| content.size()).sum();
+    let bytes_max = MESSAGE_BYTES_MAX as usize;
+    if bytes > bytes_max {
+        return Err(ApiError::Batch(BatchError::TooLong { bytes, bytes_max }));
+    }
+    let send = call.engine.act(|broker, now| {
+        let sent = messages.into_iter().map(|(id, message)| {
+            let sent = message
+                .and_then(|(message, content)| Ok((content, broker.send(now, queue, message)?)));
+            (id, sent)
+        });
+        Ok(sent.collect::<Vec<_>>())
+    });
+    let results = send.await?.into_iter().map(|(id, sent)| {
+        let success = sent.map(|(content, sent)| Success {
+            id: id.clone(),
+            output: Output::of(&content, sent),
+        });
+        (id, success)
+    });
+    Ok(batch::Output::of(results))
+}

@@ -1,0 +1,191 @@
+//! Group commit: one thread writes all changes that have gathered, in one transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pyqs_broker::Change;
+use tokio::sync::oneshot;
+
+use crate::content::Body;
+use crate::error::ApiError;
+use crate::store::Store;
+
+/// Changes after which a transaction is closed even if more are there, so that the first to come
+/// doesn't wait for a flood.
+const GROUP_CHANGES_MAX: usize = 10_000;
+/// How often a store that failed is tried again.
+const RETRY_EVERY: Duration = Duration::from_millis(200);
+
+/// The engine's end of the commit thread.
+pub(super) struct Committer {
+    /// `None` where nothing is stored.
+    thread: Option<(Sender<Entry>, JoinHandle<()>)>,
+    progress: Arc<Progress>,
+    submitted: u64,
+}
+
+/// What an action changed, and who waits for it to be kept.
+struct Entry {
+    changes: Vec<Change<Body>>,
+    waiter: Option<oneshot::Sender<bool>>,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// Entries that are kept for good.
+    durable: AtomicU64,
+    /// Whether the last try failed. The changes stay, and are tried again; meanwhile the engine
+    /// takes no new ones, so that what waits stays small.
+    is_failing: AtomicBool,
+}
+
+/// The promise that a change is being kept.
+pub(super) enum Ticket {
+    Kept,
+    Waiting(oneshot::Receiver<bool>),
+}
+
+impl Ticket {
+    /// Waits for the transaction. An error means: not known to be kept.
+    pub(super) async fn kept(self) -> Result<(), ApiError> {
+        match self {
+            Self::Kept => Ok(()),
+            Self::Waiting(answer) => match answer.await {
+                Ok(true) => Ok(()),
+                Ok(false) | Err(_) => Err(ApiError::StoreUnavailable),
+            },
+        }
+    }
+}
+
+impl Committer {
+    /// For an engine that stores nothing.
+    pub(super) fn none() -> Self {
+        Self {
+            thread: None,
+            progress: Arc::default(),
+            submitted: 0,
+        }
+    }
+
+    pub(super) fn start(store: Box<dyn Store>) -> Self {
+        let (sender, entries) = channel();
+        let progress = Arc::<Progress>::default();
+        let writer = Writer {
+            store,
+            entries,
+            progress: Arc::clone(&progress),
+            unkept: Vec::new(),
+            unkept_entries: 0,
+        };
+        let thread = std::thread::spawn(|| writer.run());
+        Self {
+            thread: Some((sender, thread)),
+            progress,
+            submitted: 0,
+        }
+    }
+
+    /// Sends changes on their way. Without changes it still waits for those that came before,
+    /// since an answer may rest on them.
+    pub(super) fn submit(&mut self, changes: Vec<Change<Body>>, is_awaited: bool) -> Ticket {
+        let Some((sender, _)) = &self.thread else {
+            return Ticket::Kept;
+        };
+        if changes.is_empty() && (!is_awaited || self.submitted == self.durable()) {
+            return Ticket::Kept;
+        }
+        self.submitted += 1;
+        let (waiter, answer) = is_awaited.then(oneshot::channel).unzip();
+        // If the thread is gone, the waiter goes with the entry and its ticket says so.
+        let _ = sender.send(Entry { changes, waiter });
+        answer.map_or(Ticket::Kept, Ticket::Waiting)
+    }
+
+    /// How many entries have been submitted.
+    pub(super) fn submitted(&self) -> u64 {
+        self.submitted
+    }
+
+    /// How many of them are kept for good.
+    pub(super) fn durable(&self) -> u64 {
+        self.progress.durable.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.progress.is_failing.load(Ordering::Acquire)
+    }
+
+    /// Waits until everything submitted is written, or has failed once more.
+    pub(super) fn close(self) {
+        if let Some((sender, thread)) = self.thread {
+            drop(sender);
+            // A panic of the thread has been seen by every ticket it left behind.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Writer {
+    store: Box<dyn Store>,
+    entries: Receiver<Entry>,
+    progress: Arc<Progress>,
+    /// Changes of entries whose transaction failed, oldest first.
+    unkept: Vec<Change<Body>>,
+    unkept_entries: u64,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let mut is_open = true;
+        while is_open {
+            let mut waiters = Vec::new();
+            is_open = self.gather(&mut waiters);
+            let is_kept = self.commit();
+            for waiter in waiters {
+                // A client that has gone doesn't wait any more.
+                let _ = waiter.send(is_kept);
+            }
+        }
+    }
+
+    /// Waits for the first entry, then takes what is there. False when no more will come.
+    fn gather(&mut self, waiters: &mut Vec<oneshot::Sender<bool>>) -> bool {
+        let first = if self.unkept.is_empty() {
+            self.entries
+                .recv()
+                .map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            self.entries.recv_timeout(RETRY_EVERY)
+        };
+        let mut next = match first {
+            Ok(entry) => Some(entry),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return false,
+        };
+        while let Some(entry) = next {
+            self.unkept.extend(entry.changes);
+            self.unkept_entries += 1;
+            waiters.extend(entry.waiter);
+            if self.unkept.len() >= GROUP_CHANGES_MAX {
+                break;
+            }
+            next = self.entries.try_recv().ok();
+        }
+        true
+    }
+
+    fn commit(&mut self) -> bool {
+        let is_kept = self.unkept.is_empty() || self.store.commit(&self.unkept).is_ok();
+        if is_kept {
+            self.unkept.clear();
+            let entries = std::mem::take(&mut self.unkept_entries);
+            self.progress.durable.fetch_add(entries, Ordering::AcqRel);
+        }
+        self.progress.is_failing.store(!is_kept, Ordering::Release);
+        is_kept
+    }
+}

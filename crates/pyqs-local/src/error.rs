@@ -1,0 +1,189 @@
+//! Refusals as they go over the wire: code, status, message.
+
+use axum::http::StatusCode;
+use pyqs_broker::{Error as BrokerError, Fault};
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ApiError {
+    /// SQS's own refusals.
+    Broker(BrokerError),
+    /// The body is not what the protocol says.
+    Serialization { reason: String },
+    /// There is no such action.
+    UnknownOperation { name: String },
+    /// The action exists on AWS and not here.
+    UnsupportedOperation { name: String },
+    /// A queue URL that can't be one.
+    InvalidAddress { address: String },
+    /// The message has characters that SQS does not carry.
+    InvalidMessageContents,
+    /// Something about a batch as a whole.
+    Batch(BatchError),
+    /// The request comes from another site's web page.
+    CrossSite,
+    /// The request is larger than any that SQS takes.
+    TooLarge { bytes_max: usize },
+    /// Neither an action nor one of the endpoint's own pages.
+    NotFound,
+    /// The store can't be written: nothing is taken in until it can.
+    StoreUnavailable,
+    /// The endpoint is going down.
+    Stopping,
+}
+
+/// What can be wrong with a batch as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BatchError {
+    Empty { entry: &'static str },
+    TooMany { count: usize },
+    IdInvalid,
+    IdRepeated { id: String },
+    TooLong { bytes: usize, bytes_max: usize },
+}
+
+impl From<BrokerError> for ApiError {
+    fn from(error: BrokerError) -> Self {
+        Self::Broker(error)
+    }
+}
+
+impl ApiError {
+    pub(crate) fn missing(parameter: &'static str) -> Self {
+        Self::Broker(BrokerError::MissingParameter { parameter })
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self::Broker(BrokerError::InvalidParameterValue { message })
+    }
+
+    /// The error's shape, with the namespace in which AWS has it: the service's model, or the
+    /// framework below it for errors that all of its services share.
+    pub(crate) fn shape(&self) -> String {
+        let shared = |name| format!("com.amazon.coral.service#{name}");
+        match self {
+            Self::Broker(BrokerError::MissingParameter { .. }) => {
+                shared("MissingRequiredParameterException")
+            }
+            Self::Broker(
+                BrokerError::InvalidParameterValue { .. } | BrokerError::InvalidQueueName,
+            ) => shared("InvalidParameterValueException"),
+            Self::Serialization { .. } => shared("SerializationException"),
+            Self::UnknownOperation { .. } | Self::NotFound => shared("UnknownOperationException"),
+            Self::CrossSite => shared("AccessDeniedException"),
+            Self::TooLarge { .. } => shared("RequestEntityTooLargeException"),
+            Self::StoreUnavailable => shared("InternalFailure"),
+            Self::Stopping => shared("ServiceUnavailableException"),
+            _ => format!("com.amazonaws.sqs#{}", self.code()),
+        }
+    }
+
+    /// The shape's name in the service's model.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Broker(error) => error.code(),
+            Self::UnsupportedOperation { .. } => "UnsupportedOperation",
+            Self::InvalidAddress { .. } => "InvalidAddress",
+            Self::InvalidMessageContents => "InvalidMessageContents",
+            Self::Batch(error) => error.code(),
+            Self::Serialization { .. } => "MalformedInput",
+            Self::UnknownOperation { .. } | Self::NotFound => "InvalidAction",
+            Self::CrossSite => "AccessDenied",
+            Self::TooLarge { .. } => "RequestEntityTooLarge",
+            Self::StoreUnavailable => "InternalFailure",
+            Self::Stopping => "ServiceUnavailable",
+        }
+    }
+
+    /// The code of the Query protocol, which typed clients still see beside the new one.
+    pub(crate) fn query_code(&self) -> String {
+        match self {
+            Self::Broker(error) => error.query_code().to_owned(),
+            Self::UnsupportedOperation { .. } | Self::Batch(_) => {
+                format!("AWS.SimpleQueueService.{}", self.code())
+            }
+            _ => self.code().to_owned(),
+        }
+    }
+
+    pub(crate) fn fault(&self) -> Fault {
+        if self.status().is_server_error() {
+            Fault::Receiver
+        } else {
+            Fault::Sender
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::CrossSite | Self::Broker(BrokerError::OverLimit) => StatusCode::FORBIDDEN,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnknownOperation { .. } | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::StoreUnavailable => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Broker(error) => error.to_string(),
+            Self::Serialization { reason } => reason.clone(),
+            Self::UnknownOperation { name } => format!("The action {name} is not valid."),
+            Self::UnsupportedOperation { name } => {
+                format!("The action {name} is not supported by this endpoint.")
+            }
+            Self::InvalidAddress { address } => {
+                format!("The address {address} is not valid for this endpoint.")
+            }
+            Self::InvalidMessageContents => "Invalid characters found. Valid unicode characters \
+                                             are #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to \
+                                             #xFFFD | #x10000 to #x10FFFF"
+                .to_owned(),
+            Self::Batch(error) => error.message(),
+            Self::CrossSite => "Requests from other sites' web pages are refused.".to_owned(),
+            Self::TooLarge { bytes_max } => {
+                format!("The request is larger than {bytes_max} bytes.")
+            }
+            Self::NotFound => {
+                "There is nothing here: send AWS JSON 1.0 requests by POST to /.".to_owned()
+            }
+            Self::StoreUnavailable => {
+                "The data folder can't be written; is its disk full?".to_owned()
+            }
+            Self::Stopping => "The endpoint is stopping.".to_owned(),
+        }
+    }
+}
+
+impl BatchError {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Empty { .. } => "EmptyBatchRequest",
+            Self::TooMany { .. } => "TooManyEntriesInBatchRequest",
+            Self::IdInvalid => "InvalidBatchEntryId",
+            Self::IdRepeated { .. } => "BatchEntryIdsNotDistinct",
+            Self::TooLong { .. } => "BatchRequestTooLong",
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Empty { entry } => {
+                format!("There should be at least one {entry} in the request.")
+            }
+            Self::TooMany { count } => {
+                format!("Maximum number of entries per request are 10. You have sent {count}.")
+            }
+            Self::IdInvalid => "A batch entry id can only contain alphanumeric characters, \
+                                hyphens and underscores. It can be at most 80 letters long."
+                .to_owned(),
+            Self::IdRepeated { id } => format!("Id {id} repeated."),
+            Self::TooLong { bytes, bytes_max } => format!(
+                "Batch requests cannot be longer than {bytes_max} bytes. You have sent {bytes} \
+                 bytes."
+            ),
+        }
+    }
+}

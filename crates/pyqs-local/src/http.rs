@@ -1,0 +1,145 @@
+//! The way of a request: who may ask, what is asked, how it is answered.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::Response;
+use axum::routing::get;
+
+use crate::actions::{Action, Call, Reply};
+use crate::address::Address;
+use crate::connection::Handovers;
+use crate::engine::Engine;
+use crate::error::ApiError;
+use crate::metrics::Metrics;
+
+mod json;
+
+/// The largest request that is read: SQS's 1 MiB of messages, with room for what JSON's escapes
+/// and base64 make of it. Escapes for plain letters, which no client writes, may exceed it.
+const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Tells clients that a connection may be closed during a receive: what wasn't handed over is
+/// visible again.
+const CLOSED_POLLS: HeaderName = HeaderName::from_static("x-pyqs-closed-polls");
+
+/// What all requests share.
+struct Shared {
+    engine: Arc<Engine>,
+    metrics: Metrics,
+    listening_on: String,
+    account: String,
+}
+
+/// Everything that is served: SQS on every path, as SDKs post to `/` and to queue URLs.
+pub(crate) fn routes(engine: Arc<Engine>, address: SocketAddr, account: &str) -> Router {
+    let shared = Arc::new(Shared {
+        engine,
+        metrics: Metrics::default(),
+        listening_on: address.to_string(),
+        account: account.to_owned(),
+    });
+    Router::new()
+        .route("/health", get(health).fallback(sqs))
+        .route("/metrics", get(metrics).fallback(sqs))
+        .fallback(sqs)
+        .with_state(shared)
+}
+
+async fn health() -> Response {
+    page("application/json", "{\"status\":\"ok\"}".to_owned())
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    page("text/plain; version=0.0.4", shared.metrics.render())
+}
+
+async fn sqs(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(handovers): ConnectInfo<Handovers>,
+    request: Request,
+) -> Response {
+    match answer(&shared, request).await {
+        Ok(reply) => {
+            if let Some(unconfirmed) = reply.unconfirmed {
+                handovers.expect(unconfirmed);
+            }
+            json::response(StatusCode::OK, reply.body)
+        }
+        Err(error) => json::refusal(&error),
+    }
+}
+
+async fn answer(shared: &Shared, request: Request) -> Result<Reply, ApiError> {
+    let (head, body) = request.into_parts();
+    refuse_cross_site(&head.headers)?;
+    if head.method != Method::POST {
+        return Err(ApiError::NotFound);
+    }
+    let action = Action::of_name(json::action_name(&head.headers)?)?;
+    shared.metrics.count(action);
+    let body = read(&head.headers, body).await?;
+    let call = Call {
+        engine: Arc::clone(&shared.engine),
+        address: Address::of_request(&head.headers, &shared.listening_on, &shared.account),
+    };
+    action.handle(&call, &body).await
+}
+
+/// A web page anywhere can make a browser post here: browsers say so, and are refused
+/// (`Sec-Fetch-Site`, and `Origin` for those that don't send it).
+fn refuse_cross_site(headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+        return Err(ApiError::CrossSite);
+    }
+    let host = text(HOST.as_str()).unwrap_or_default();
+    let is_own = |origin: &str| {
+        origin
+            .split_once("://")
+            .is_some_and(|(_, rest)| rest == host)
+    };
+    match text(ORIGIN.as_str()) {
+        Some(origin) if !is_own(origin) => Err(ApiError::CrossSite),
+        _ => Ok(()),
+    }
+}
+
+/// The body, unless it is too large; one that says so is not read at all.
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let too_large = ApiError::TooLarge {
+        bytes_max: REQUEST_BYTES_MAX,
+    };
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    let length = length.and_then(|text| text.parse::<usize>().ok());
+    if length.is_some_and(|length| length > REQUEST_BYTES_MAX) {
+        return Err(too_large);
+    }
+    axum::body::to_bytes(body, REQUEST_BYTES_MAX)
+        .await
+        .map_err(|_| too_large)
+}
+
+fn page(content_type: &'static str, text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    add_common(headers);
+    response
+}
+
+/// Headers of every answer.
+fn add_common(headers: &mut HeaderMap) {
+    headers.insert(CLOSED_POLLS, HeaderValue::from_static("released"));
+    headers.insert(
+        "x-content-type-options",
+        HeaderValue::from_static("nosniff"),
+    );
+}

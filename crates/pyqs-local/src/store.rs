@@ -1,0 +1,68 @@
+//! Where the broker's changes are kept.
+
+use std::sync::Arc;
+
+use pyqs_broker::{Change, MessageKey};
+
+use crate::content::{Body, Content};
+
+mod schema;
+pub(crate) mod sqlite;
+
+/// What a store does. One thread calls `commit`; `Contents` may be asked from any.
+pub(crate) trait Store: Send + 'static {
+    /// Makes all of these changes durable, or none.
+    fn commit(&mut self, changes: &[Change<Body>]) -> Result<(), StoreError>;
+}
+
+/// Reads what messages carry, beside the thread that writes.
+pub(crate) trait Contents: Send + std::marker::Sync + 'static {
+    /// Each message's content; `None` where it has been deleted meanwhile.
+    fn read(&self, keys: &[MessageKey]) -> Result<Vec<Option<Arc<Content>>>, StoreError>;
+}
+
+/// Why a store failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// SQLite's own error: a full disk, a broken file.
+    #[error("the data file can't be used")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The folder or a file in it can't be made or opened.
+    #[error("can't use {path}")]
+    Folder {
+        /// Which path.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another server has the folder.
+    #[error("another server uses {path}: stop it, or choose another data folder")]
+    InUse {
+        /// The folder.
+        path: String,
+    },
+    /// The file was written by a later version.
+    #[error("{path} has schema {found}, this version knows {known}: use a newer version of pyqs")]
+    TooNew {
+        /// The file.
+        path: String,
+        /// The file's schema version.
+        found: i64,
+        /// The latest version that this program knows.
+        known: i64,
+    },
+    /// The file is a database of something else.
+    #[error("{path} is a database of another program")]
+    Foreign {
+        /// The file.
+        path: String,
+    },
+    /// A row has what no version writes.
+    #[error("the data file is damaged: {what}")]
+    Damaged {
+        /// What is wrong.
+        what: String,
+    },
+}

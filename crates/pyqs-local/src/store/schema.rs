@@ -1,0 +1,66 @@
+//! The data file's schema: one SQLite database, `pyqs.sqlite3` in the data folder.
+//!
+//! People may read it with any SQLite tool while the server runs; writing is the server's alone.
+//! All times are milliseconds since the Unix epoch. `PRAGMA application_id` marks the file as
+//! ours, `PRAGMA user_version` is the schema's version; a change of the schema raises it and adds
+//! a step to [`MIGRATIONS`].
+//!
+//! Index and contents are two tables, because receiving a message rewrites its row in the index,
+//! and because a start reads the whole index and no content.
+
+/// "PyQS" in ASCII.
+pub(super) const APPLICATION_ID: i64 = 0x5079_5153;
+
+/// Step `n` brings a file from version `n` to `n + 1`; the latest version is their number.
+pub(super) const MIGRATIONS: [&str; 1] = ["
+    -- seed: 16 bytes from which receipt handles and message ids are derived.
+    -- keys_below: every key that was ever used, of a queue or a message, is smaller.
+    CREATE TABLE meta (
+        name  TEXT PRIMARY KEY,
+        value BLOB NOT NULL
+    ) WITHOUT ROWID;
+
+    CREATE TABLE queues (
+        id         INTEGER PRIMARY KEY,
+        name       TEXT NOT NULL UNIQUE,
+        attributes TEXT NOT NULL,  -- a JSON object: SQS's attribute names and texts
+        tags       TEXT NOT NULL,  -- a JSON object
+        created    INTEGER NOT NULL,
+        modified   INTEGER NOT NULL
+    );
+
+    -- What the server keeps in memory too. A message is in flight where received_at is set,
+    -- delayed where only hidden_until is, else it can be received. hidden_until may be in the past.
+    CREATE TABLE messages (
+        key                INTEGER PRIMARY KEY,  -- grows with every message: the order of arrival
+        queue              INTEGER NOT NULL,
+        sent               INTEGER NOT NULL,
+        hidden_until       INTEGER,
+        received_at        INTEGER,
+        first_received     INTEGER,
+        receives           INTEGER NOT NULL DEFAULT 0,
+        generation         INTEGER NOT NULL DEFAULT 0,  -- receipt handles given out
+        message_group      TEXT,
+        deduplication_id   TEXT,
+        first_key          INTEGER,  -- the key from which the message id is derived, if another
+        dead_letter_source TEXT,     -- the queue from which the redrive policy moved it
+        receives_elsewhere INTEGER NOT NULL DEFAULT 0
+    );
+
+    CREATE TABLE contents (
+        key          INTEGER PRIMARY KEY,  -- of the message
+        attributes   TEXT,                 -- a JSON object: message attributes as on the wire
+        trace_header TEXT,
+        body         TEXT NOT NULL
+    );
+
+    -- Deduplication ids of FIFO queues, for five minutes.
+    CREATE TABLE deduplications (
+        queue         INTEGER NOT NULL,
+        message_group TEXT NOT NULL,  -- '' where the id counts in the whole queue
+        id            TEXT NOT NULL,
+        message       INTEGER NOT NULL,
+        until         INTEGER NOT NULL,
+        PRIMARY KEY (queue, message_group, id)
+    ) WITHOUT ROWID;
+"];

@@ -1,0 +1,470 @@
+//! The store on SQLite: one file in the data folder, one transaction a commit.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyqs_broker::{
+    Broker, Change, Message, MessageKey, MessageRecord, Phase, QueueAttributes, QueueId,
+    QueueRecord, Settings, Timestamp, Traits,
+};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, named_params, params};
+
+use super::schema::{APPLICATION_ID, MIGRATIONS};
+use super::{Contents, Store, StoreError};
+use crate::attributes;
+use crate::config::Sync;
+use crate::content::{Body, Content};
+
+/// The data file's name in the data folder; SQLite puts `-wal` and `-shm` beside it.
+const FILE_NAME: &str = "pyqs.sqlite3";
+/// Locked as long as a server uses the folder. The system takes the lock off when the process
+/// ends, however it ends.
+const LOCK_NAME: &str = "pyqs.lock";
+
+/// The writing side.
+pub(crate) struct SqliteStore {
+    connection: Connection,
+    /// Held, never read: see [`LOCK_NAME`].
+    _lock: File,
+}
+
+/// The reading side.
+pub(crate) struct SqliteContents {
+    connection: Mutex<Connection>,
+}
+
+impl SqliteStore {
+    /// Opens the folder's data file, making both if missing.
+    pub(crate) fn open(folder: &Path, sync: Sync) -> Result<(Self, SqliteContents), StoreError> {
+        fs::create_dir_all(folder).map_err(|source| unusable(folder, source))?;
+        let lock = lock(folder)?;
+        let path = folder.join(FILE_NAME);
+        let mut connection = Connection::open(&path)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(
+            None,
+            "synchronous",
+            match sync {
+                Sync::Normal => "NORMAL",
+                Sync::Full => "FULL",
+            },
+        )?;
+        // What a burst made of the log is given back to the disk.
+        connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+        migrate(&mut connection, &path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let reader = Connection::open_with_flags(&path, flags)?;
+        let contents = SqliteContents {
+            connection: Mutex::new(reader),
+        };
+        let store = Self {
+            connection,
+            _lock: lock,
+        };
+        Ok((store, contents))
+    }
+
+    /// The broker as it was; `seed` is for a new file only.
+    pub(crate) fn restore(
+        &mut self,
+        mut settings: Settings,
+        seed: u128,
+    ) -> Result<Broker<Body>, StoreError> {
+        settings.seed = self.seed(seed)?;
+        let connection = &self.connection;
+        let mut queues = connection.prepare("SELECT * FROM queues")?;
+        let mut messages = connection.prepare("SELECT * FROM messages ORDER BY key")?;
+        let mut deduplications =
+            connection.prepare("SELECT * FROM deduplications ORDER BY until")?;
+        let facts = std::iter::once(
+            self.keys_below()
+                .map(|below| Change::KeysReserved { below }),
+        )
+        .chain(queues.query_and_then([], read_queue)?)
+        .chain(messages.query_and_then([], read_message)?)
+        .chain(deduplications.query_and_then([], read_deduplication)?);
+        let mut failure = None;
+        let facts = facts.map_while(|fact| fact.map_err(|error| failure = Some(error)).ok());
+        let broker = Broker::restore(settings, facts);
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        broker.map_err(|error| damaged(error.to_string()))
+    }
+
+    fn seed(&self, seed: u128) -> Result<u128, StoreError> {
+        self.connection.execute(
+            "INSERT OR IGNORE INTO meta (name, value) VALUES ('seed', ?)",
+            [seed.to_be_bytes()],
+        )?;
+        let query = "SELECT value FROM meta WHERE name = 'seed'";
+        let bytes: [u8; 16] = self.connection.query_row(query, [], |row| row.get(0))?;
+        Ok(u128::from_be_bytes(bytes))
+    }
+
+    fn keys_below(&self) -> Result<u64, StoreError> {
+        let query = "SELECT value FROM meta WHERE name = 'keys_below'";
+        let below = self.connection.query_row(query, [], |row| row.get(0));
+        let below: Option<i64> = below.optional()?;
+        below.map_or(Ok(1), unsigned)
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&mut self, changes: &[Change<Body>]) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction()?;
+        for change in changes {
+            apply(&transaction, change)?;
+        }
+        Ok(transaction.commit()?)
+    }
+}
+
+impl Contents for SqliteContents {
+    fn read(&self, keys: &[MessageKey]) -> Result<Vec<Option<Arc<Content>>>, StoreError> {
+        // A reader that panicked has changed nothing.
+        let connection = self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let query = "SELECT body, attributes, trace_header FROM contents WHERE key = ?";
+        let mut statement = connection.prepare_cached(query)?;
+        let mut read = |key: &MessageKey| {
+            let found = statement.query_row([signed(key.0)], |row| {
+                let attributes: Option<String> = row.get(1)?;
+                Ok((row.get(0)?, attributes, row.get(2)?))
+            });
+            let Some((body, attributes, trace_header)) = found.optional()? else {
+                return Ok(None);
+            };
+            let attributes = attributes.map_or(Ok(BTreeMap::new()), |text| {
+                serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))
+            })?;
+            Ok(Some(Arc::new(Content {
+                body,
+                attributes,
+                trace_header,
+            })))
+        };
+        keys.iter().map(&mut read).collect()
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join(LOCK_NAME);
+    let file = File::create(&path).map_err(|source| unusable(&path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse {
+            path: folder.display().to_string(),
+        }),
+        Err(TryLockError::Error(source)) => Err(unusable(&path, source)),
+    }
+}
+
+/// Brings the file to the latest schema, or says why that can't be.
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let pragma = |connection: &Connection, name| -> Result<i64, StoreError> {
+        Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
+    };
+    let version = pragma(connection, "user_version")?;
+    let application = pragma(connection, "application_id")?;
+    let is_empty = version == 0 && pragma(connection, "schema_version")? == 0;
+    let path = || path.display().to_string();
+    if application != APPLICATION_ID && !is_empty {
+        return Err(StoreError::Foreign { path: path() });
+    }
+    let latest = signed(MIGRATIONS.len() as u64);
+    let done = usize::try_from(version).ok();
+    let Some(steps) = done.and_then(|done| MIGRATIONS.get(done..)) else {
+        return Err(StoreError::TooNew {
+            path: path(),
+            found: version,
+            known: latest,
+        });
+    };
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    for step in steps {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", latest)?;
+    Ok(transaction.commit()?)
+}
+
+fn apply(transaction: &Transaction<'_>, change: &Change<Body>) -> Result<(), StoreError> {
+    match change {
+        Change::KeysReserved { below } => {
+            let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES ('keys_below', ?)";
+            transaction.prepare_cached(sql)?.execute([signed(*below)])?;
+        }
+        Change::QueueStored(record) => store_queue(transaction, record)?,
+        Change::QueueDeleted(id) => {
+            delete_messages(transaction, *id)?;
+            let id = [signed(id.0)];
+            transaction.execute("DELETE FROM deduplications WHERE queue = ?", id)?;
+            transaction.execute("DELETE FROM queues WHERE id = ?", id)?;
+        }
+        Change::QueuePurged(id) => delete_messages(transaction, *id)?,
+        Change::MessageStored(record) => store_message(transaction, record)?,
+        Change::MessageUpdated {
+            key,
+            phase,
+            receives,
+            generation,
+            first_received,
+        } => {
+            let sql = "UPDATE messages SET hidden_until = ?, received_at = ?, receives = ?, \
+                       generation = ?, first_received = ? WHERE key = ?";
+            let (hidden_until, received_at) = phase_columns(*phase);
+            transaction.prepare_cached(sql)?.execute(params![
+                hidden_until,
+                received_at,
+                receives,
+                generation,
+                first_received.map(millis),
+                signed(key.0)
+            ])?;
+        }
+        Change::MessageMoved {
+            from,
+            key,
+            queue,
+            sent,
+            traits,
+        } => move_message(transaction, [*from, *key], *queue, *sent, traits)?,
+        Change::MessageDeleted(key) => {
+            for sql in [
+                "DELETE FROM messages WHERE key = ?",
+                "DELETE FROM contents WHERE key = ?",
+            ] {
+                transaction.prepare_cached(sql)?.execute([signed(key.0)])?;
+            }
+        }
+        Change::Deduplicated {
+            queue,
+            scope,
+            id,
+            message,
+            until,
+        } => {
+            let sql = "DELETE FROM deduplications WHERE queue = ? AND until <= ?";
+            // Five minutes before this one is forgotten it is now: earlier ones are over.
+            let now = millis(*until) - 1000 * i64::from(pyqs_broker::limits::DEDUPLICATION_SECS);
+            transaction
+                .prepare_cached(sql)?
+                .execute([signed(queue.0), now])?;
+            let sql = "INSERT OR REPLACE INTO deduplications VALUES (?, ?, ?, ?, ?)";
+            let scope = scope.as_deref().unwrap_or("");
+            let (queue, message) = (signed(queue.0), signed(message.0));
+            let row = params![queue, scope, &**id, message, millis(*until)];
+            transaction.prepare_cached(sql)?.execute(row)?;
+        }
+    }
+    Ok(())
+}
+
+fn store_queue(transaction: &Transaction<'_>, record: &QueueRecord) -> Result<(), StoreError> {
+    let attributes: BTreeMap<_, _> = attributes::render(&record.attributes).into_iter().collect();
+    let json = |map| serde_json::to_string(map).expect("a map of texts is always JSON");
+    let tags = serde_json::to_string(&record.tags).expect("a map of texts is always JSON");
+    transaction.execute(
+        "INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?)",
+        params![
+            signed(record.id.0),
+            &*record.name,
+            json(&attributes),
+            tags,
+            millis(record.created),
+            millis(record.modified)
+        ],
+    )?;
+    Ok(())
+}
+
+fn store_message(
+    transaction: &Transaction<'_>,
+    record: &MessageRecord<Body>,
+) -> Result<(), StoreError> {
+    let message = &record.message;
+    let traits = message.traits.as_deref().cloned().unwrap_or_default();
+    let (hidden_until, received_at) = phase_columns(message.phase);
+    let sql = "INSERT INTO messages VALUES (:key, :queue, :sent, :hidden_until, :received_at, \
+               :first_received, :receives, :generation, :message_group, :deduplication_id, \
+               :first_key, :dead_letter_source, :receives_elsewhere)";
+    transaction.prepare_cached(sql)?.execute(named_params! {
+        ":key": signed(record.key.0),
+        ":queue": signed(record.queue.0),
+        ":sent": millis(message.sent),
+        ":hidden_until": hidden_until,
+        ":received_at": received_at,
+        ":first_received": message.first_received.map(millis),
+        ":receives": message.receives,
+        ":generation": message.generation,
+        ":message_group": traits.group.as_deref(),
+        ":deduplication_id": traits.deduplication.as_deref(),
+        ":first_key": traits.first_key.map(|key| signed(key.0)),
+        ":dead_letter_source": traits.dead_letter_source.as_deref(),
+        ":receives_elsewhere": traits.receives_elsewhere,
+    })?;
+    if let Body::Held(content) = &message.payload {
+        let attributes = (!content.attributes.is_empty()).then(|| {
+            serde_json::to_string(&content.attributes).expect("texts and base64 are always JSON")
+        });
+        let sql = "INSERT INTO contents VALUES (?, ?, ?, ?)";
+        let row = params![
+            signed(record.key.0),
+            attributes,
+            content.trace_header,
+            content.body
+        ];
+        transaction.prepare_cached(sql)?.execute(row)?;
+    }
+    Ok(())
+}
+
+fn move_message(
+    transaction: &Transaction<'_>,
+    [from, to]: [MessageKey; 2],
+    queue: QueueId,
+    sent: Timestamp,
+    traits: &Traits,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE messages SET key = :key, queue = :queue, sent = :sent, hidden_until = NULL, \
+               received_at = NULL, deduplication_id = :deduplication_id, first_key = :first_key, \
+               dead_letter_source = :dead_letter_source, receives_elsewhere = :receives_elsewhere \
+               WHERE key = :from";
+    transaction.prepare_cached(sql)?.execute(named_params! {
+        ":key": signed(to.0),
+        ":queue": signed(queue.0),
+        ":sent": millis(sent),
+        ":deduplication_id": traits.deduplication.as_deref(),
+        ":first_key": traits.first_key.map(|key| signed(key.0)),
+        ":dead_letter_source": traits.dead_letter_source.as_deref(),
+        ":receives_elsewhere": traits.receives_elsewhere,
+        ":from": signed(from.0),
+    })?;
+    if from != to {
+        let sql = "UPDATE contents SET key = ? WHERE key = ?";
+        transaction
+            .prepare_cached(sql)?
+            .execute([signed(to.0), signed(from.0)])?;
+    }
+    Ok(())
+}
+
+/// Reads the whole index, which has no contents in it: cheaper than one more index on every send.
+fn delete_messages(transaction: &Transaction<'_>, queue: QueueId) -> Result<(), StoreError> {
+    let queue = [signed(queue.0)];
+    let sql = "DELETE FROM contents WHERE key IN (SELECT key FROM messages WHERE queue = ?)";
+    transaction.execute(sql, queue)?;
+    transaction.execute("DELETE FROM messages WHERE queue = ?", queue)?;
+    Ok(())
+}
+
+fn read_queue(row: &Row<'_>) -> Result<Change<Body>, StoreError> {
+    let name: String = row.get("name")?;
+    let bad = |error: &dyn std::fmt::Display| damaged(format!("queue {name}: {error}"));
+    let text: String = row.get("attributes")?;
+    let texts: BTreeMap<String, String> = serde_json::from_str(&text).map_err(|e| bad(&e))?;
+    let mut chosen = QueueAttributes::defaults(texts.contains_key("FifoQueue"));
+    for (name, text) in &texts {
+        let attribute = attributes::parse(name, text).map_err(|e| bad(&e))?;
+        chosen.set(&attribute).map_err(|e| bad(&e))?;
+    }
+    let tags: String = row.get("tags")?;
+    Ok(Change::QueueStored(QueueRecord {
+        id: QueueId(unsigned(row.get("id")?)?),
+        tags: serde_json::from_str(&tags).map_err(|e| bad(&e))?,
+        attributes: chosen,
+        created: timestamp(row.get("created")?)?,
+        modified: timestamp(row.get("modified")?)?,
+        name: name.into(),
+    }))
+}
+
+fn read_message(row: &Row<'_>) -> Result<Change<Body>, StoreError> {
+    let optional = |column| row.get::<_, Option<i64>>(column);
+    let text = |column| row.get::<_, Option<Arc<str>>>(column);
+    let hidden_until = optional("hidden_until")?.map(timestamp).transpose()?;
+    let received_at = optional("received_at")?.map(timestamp).transpose()?;
+    let first_key = optional("first_key")?.map(unsigned).transpose()?;
+    let traits = Traits {
+        group: text("message_group")?,
+        deduplication: text("deduplication_id")?,
+        first_key: first_key.map(MessageKey),
+        dead_letter_source: text("dead_letter_source")?,
+        receives_elsewhere: row.get("receives_elsewhere")?,
+    };
+    Ok(Change::MessageStored(MessageRecord {
+        queue: QueueId(unsigned(row.get("queue")?)?),
+        key: MessageKey(unsigned(row.get("key")?)?),
+        message: Message {
+            payload: Body::Stored,
+            sent: timestamp(row.get("sent")?)?,
+            phase: match (hidden_until, received_at) {
+                (Some(until), Some(since)) => Phase::InFlight { until, since },
+                (Some(until), None) => Phase::Delayed { until },
+                (None, _) => Phase::Ready,
+            },
+            receives: row.get("receives")?,
+            generation: row.get("generation")?,
+            first_received: optional("first_received")?.map(timestamp).transpose()?,
+            traits: (traits != Traits::default()).then(|| Box::new(traits)),
+        },
+    }))
+}
+
+fn read_deduplication(row: &Row<'_>) -> Result<Change<Body>, StoreError> {
+    let scope: Arc<str> = row.get("message_group")?;
+    Ok(Change::Deduplicated {
+        queue: QueueId(unsigned(row.get("queue")?)?),
+        scope: (!scope.is_empty()).then_some(scope),
+        id: row.get("id")?,
+        message: MessageKey(unsigned(row.get("message")?)?),
+        until: timestamp(row.get("until")?)?,
+    })
+}
+
+/// The columns `hidden_until` and `received_at`.
+fn phase_columns(phase: Phase) -> (Option<i64>, Option<i64>) {
+    match phase {
+        Phase::Ready => (None, None),
+        Phase::Delayed { until } => (Some(millis(until)), None),
+        Phase::InFlight { until, since } => (Some(millis(until)), Some(millis(since))),
+    }
+}
+
+fn millis(timestamp: Timestamp) -> i64 {
+    signed(timestamp.as_millis())
+}
+
+fn timestamp(millis: i64) -> Result<Timestamp, StoreError> {
+    unsigned(millis).map(Timestamp::from_millis)
+}
+
+/// SQLite's integers are signed; ours count up from small numbers and never come near the limit.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> Result<u64, StoreError> {
+    u64::try_from(number).map_err(|_| damaged(format!("{number} where no negative number can be")))
+}
+
+fn damaged(what: String) -> StoreError {
+    StoreError::Damaged { what }
+}
+
+fn unusable(path: &Path, source: std::io::Error) -> StoreError {
+    StoreError::Folder {
+        path: path.display().to_string(),
+        source,
+    }
+}
