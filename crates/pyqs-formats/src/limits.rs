@@ -22,5 +22,12 @@ pub const BODY_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a payload once it is decompressed.
 pub const EXPANDED_BYTES_MAX: usize = 16 << 20;
 
+/// Up to this size a payload may be compressed however well.
+pub const EXPANDED_FREE_BYTES: usize = 4 << 20;
+
+/// Beyond [`EXPANDED_FREE_BYTES`]: how many times larger than its input the output may be. Text compresses
+/// to a tenth; what is made to fill memory, to a thousandth and less.
+pub const EXPANSION_MAX: usize = 200;
+
 /// Bytes of a task's name. The longest dotted path that Python users write is far below it.
 pub const TASK_NAME_BYTES_MAX: usize = 1024;

@@ -33,17 +33,17 @@ impl Serializer {
         })
     }
 
-    /// Whether this version reads it.
-    pub(crate) fn check_readable(self) -> Result<(), Flaw> {
+    /// Why this version does not read it.
+    pub(crate) fn unread(self) -> Flaw {
         let name = match self {
-            Self::Json => return Ok(()),
+            Self::Json => "JSON",
             Self::Pickle => "written by pickle",
             Self::Yaml => "YAML",
             Self::Msgpack => "msgpack",
             Self::Data => "signed by Celery's \"auth\" serializer, or plain bytes",
         };
-        Err(Flaw::unsupported(format!(
-            "it is {name}, and only JSON is read; set task_serializer = \"json\" where it is sent"
-        )))
+        Flaw::unsupported(format!(
+            "it is {name}, which is not read; set task_serializer = \"json\" where it is sent"
+        ))
     }
 }

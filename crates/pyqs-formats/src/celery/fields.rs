@@ -117,7 +117,11 @@ impl Fields {
             if let Value::Str(name) = key
                 && let Some(field) = Field::named(&name)
             {
-                fields.0[field as usize] = Some(value);
+                fields.0[field as usize] = Some(if field.is_content() {
+                    value
+                } else {
+                    field_text(value)
+                });
             }
         }
         fields
@@ -162,6 +166,17 @@ impl Fields {
         stamps
             .filter_map(|(name, value)| Some((text(name)?, value)))
             .collect()
+    }
+}
+
+/// Python 2 wrote its texts as bytes in msgpack; in a field they are text.
+fn field_text(value: Value) -> Value {
+    match value {
+        Value::Bytes(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Value::Str(text),
+            Err(error) => Value::Bytes(error.into_bytes()),
+        },
+        other => other,
     }
 }
 

@@ -6,7 +6,9 @@ use super::Part;
 use super::fields::Fields;
 use super::properties::{BodyEncoding, Properties};
 use crate::body::decode_base64;
+use crate::compress::Codec;
 use crate::json::{Dialect, Scanner};
+use crate::msgpack;
 use crate::outline::Body;
 use crate::serializer::Serializer;
 use crate::undecodable::{Flaw, Layer, Undecodable};
@@ -16,6 +18,7 @@ use crate::value::Value;
 pub(super) struct Sealed<'a> {
     content: Content<'a>,
     serializer: Serializer,
+    codec: Option<Codec>,
     content_type: String,
     compression: Option<String>,
 }
@@ -65,18 +68,12 @@ impl<'a> Sealed<'a> {
         };
         let serializer =
             Serializer::named(&content_type).map_err(|flaw| flaw.within(Layer::Payload))?;
-        if let Some(name) = &compression {
-            let flaw = Flaw::unsupported(format!(
-                "compressed with {name:?}, which is not read; turn off task_compression where it is sent"
-            ));
-            return Err(flaw.within(Layer::Compression));
-        }
-        serializer
-            .check_readable()
-            .map_err(|flaw| flaw.within(Layer::Payload))?;
+        let codec = compression.as_deref().map(Codec::named).transpose();
+        let codec = codec.map_err(|flaw| flaw.within(Layer::Compression))?;
         Ok(Self {
             content,
             serializer,
+            codec,
             content_type,
             compression,
         })
@@ -92,6 +89,9 @@ impl<'a> Sealed<'a> {
         /// Enough for any white space that a writer puts first, and whole groups of base64.
         const LOOK: usize = 64;
         let first = |bytes: &[u8]| bytes.trim_ascii_start().first().copied();
+        if self.serializer != Serializer::Json || self.codec.is_some() {
+            return true;
+        }
         match &self.content {
             Content::Base64(text) => {
                 let start = text.as_bytes().get(..LOOK).unwrap_or(text.as_bytes());
@@ -105,9 +105,29 @@ impl<'a> Sealed<'a> {
     pub(super) fn open(&self, part: Part) -> Result<Payload, Undecodable> {
         let in_payload = |flaw: Flaw| flaw.within(Layer::Payload);
         let bytes = self.content.bytes().map_err(in_payload)?;
+        let bytes = match self.codec {
+            Some(codec) => Cow::Owned(
+                codec
+                    .expand(&bytes)
+                    .map_err(|flaw| flaw.within(Layer::Compression))?,
+            ),
+            None => bytes,
+        };
         match self.serializer {
-            Serializer::Json => read_json(&bytes, part).map_err(in_payload),
-            _ => Err(Flaw::unsupported("only JSON is read").within(Layer::Payload)),
+            Serializer::Json => read_json(&bytes, part),
+            Serializer::Msgpack => msgpack::read(&bytes).map(Payload::from),
+            other => Err(other.unread()),
+        }
+        .map_err(in_payload)
+    }
+}
+
+impl From<Value> for Payload {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::List(parts) | Value::Tuple(parts) => Self::Sequence(parts),
+            Value::Map(members) => Self::Map(Box::new(Fields::from_members(members))),
+            other => Self::Other(other.type_name()),
         }
     }
 }

@@ -70,7 +70,7 @@ impl Scanner<'_> {
             self.budget.chunk(key.len())?;
             members.push((key.into_value(), self.value()?));
         }
-        let members = unique_members(tight(members));
+        let members = unique_members(tight(members))?;
         match self.dialect {
             Dialect::Python => Ok(Value::Map(members)),
             Dialect::Kombu => typed::resolve(members),
