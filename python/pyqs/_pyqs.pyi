@@ -4,6 +4,20 @@ from collections.abc import Iterator
 from typing import Any, Literal, Optional, Union, final
 
 __version__: str
+__all__ = [
+    "Job",
+    "Ledger",
+    "Producer",
+    "TaskChannel",
+    "WorkerSettings",
+    "__version__",
+    "cli",
+    "decode_message",
+    "find_queues",
+    "is_subreaper",
+    "region_name",
+    "run_manager",
+]
 
 def cli(argv: list[str]) -> Union[int, WorkerSettings]:
     """Carry out a command line without the program's name: an exit code, or a worker to be started."""

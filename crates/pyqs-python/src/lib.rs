@@ -6,13 +6,14 @@
 //!
 //! Modules in reading order: `cli`, the command line; `settings`, a worker's settings as one object; `manager`, the
 //! manager's process and the ledger; `channel` and `job`, a task process's work; `message` and `values`, bodies as
-//! Python objects; `producer`, sending; `errors`, Rust's errors as Python's; `descriptor`, files passed as numbers;
+//! Python objects; `producer`, sending; `discovery`, queues and the region; `errors`, Rust's errors as Python's; `descriptor`, files passed as numbers;
 //! `host`, what the operating system knows of this process. `_pyqs.pyi` beside the Python package says the same in
 //! Python's words, and a test compares the two.
 
 mod channel;
-// mod cli;
+mod cli;
 mod descriptor;
+mod discovery;
 mod errors;
 mod host;
 mod job;
@@ -28,12 +29,13 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _pyqs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    // cli::register(module)?;
+    cli::register(module)?;
     settings::register(module)?;
     manager::register(module)?;
     channel::register(module)?;
     job::register(module)?;
     message::register(module)?;
     producer::register(module)?;
+    discovery::register(module)?;
     host::register(module)
 }

@@ -1,14 +1,19 @@
 //! Sending.
 
-use pyo3::exceptions::PyNotImplementedError;
-use pyo3::prelude::*;
+use std::time::Duration;
 
-/// See [`pyqs::client::blocking::Producer`].
+use pyo3::prelude::*;
+use pyqs::{ClientError, ConnectOptions, Outgoing, blocking};
+
+use crate::errors;
+
+/// See [`pyqs::blocking::Producer`].
 #[pyclass(frozen, module = "pyqs._pyqs")]
-struct Producer;
+struct Producer(blocking::Producer);
 
 #[pymethods]
 impl Producer {
+    /// Starts nothing. What is not given is taken from the environment and the profile files.
     #[new]
     #[pyo3(signature = (*, region=None, access_key_id=None, secret_access_key=None, endpoint_url=None))]
     fn new(
@@ -17,21 +22,57 @@ impl Producer {
         secret_access_key: Option<String>,
         endpoint_url: Option<String>,
     ) -> Self {
-        let _ = (region, access_key_id, secret_access_key, endpoint_url);
-        Self
+        Self(blocking::Producer::new(ConnectOptions {
+            region,
+            access_key_id,
+            secret_access_key,
+            endpoint_url,
+        }))
     }
 
-    fn send(&self, queue: &str, body: String, delay_seconds: u64) -> PyResult<String> {
-        let _ = (queue, body, delay_seconds);
-        Err(PyNotImplementedError::new_err("soon"))
+    /// Sends a message; its id comes back when SQS has it.
+    fn send(
+        &self,
+        py: Python<'_>,
+        queue: &str,
+        body: String,
+        delay_seconds: u64,
+    ) -> PyResult<String> {
+        let mut message = Outgoing::new(body);
+        message.delay = Some(Duration::from_secs(delay_seconds));
+        waiting(py, |keep_waiting| self.0.send(queue, message, keep_waiting))
     }
 
-    fn queue_url(&self, queue: &str) -> PyResult<String> {
-        let _ = queue;
-        Err(PyNotImplementedError::new_err("soon"))
+    /// The URL of a queue, which is created where it is missing.
+    fn queue_url(&self, py: Python<'_>, queue: &str) -> PyResult<String> {
+        waiting(py, |keep_waiting| self.0.queue_url(queue, keep_waiting))
     }
 
-    fn shutdown(&self) {}
+    /// Ends and joins the threads.
+    fn shutdown(&self, py: Python<'_>) {
+        py.detach(|| self.0.shutdown());
+    }
+}
+
+/// Makes a call that waits, without the interpreter lock; a signal whose handler raises (Ctrl-C) ends the wait.
+pub(crate) fn waiting<T: Send>(
+    py: Python<'_>,
+    call: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<T, ClientError> + Send,
+) -> PyResult<T> {
+    let mut raised = None;
+    let outcome = py.detach(|| {
+        call(&mut || match Python::attach(|py| py.check_signals()) {
+            Ok(()) => true,
+            Err(error) => {
+                raised = Some(error);
+                false
+            }
+        })
+    });
+    match raised {
+        Some(error) => Err(error),
+        None => outcome.map_err(|error| errors::client(&error)),
+    }
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
