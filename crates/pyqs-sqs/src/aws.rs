@@ -34,7 +34,7 @@ use self::failure::{Call, entry_error, sqs_error};
 use self::observe::Observed;
 use crate::{
     EntryError, Outgoing, QueueAttributes, QueueUrl, Receipt, ReceiveRequest, Received, Sqs,
-    SqsError,
+    SqsError, names,
 };
 
 /// How long any call but a receive may take.
@@ -55,7 +55,7 @@ impl fmt::Debug for AwsSqs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AwsSqs")
             .field("endpoint", &self.observed.endpoint())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,7 +74,8 @@ impl AwsSqs {
     where
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        let answer = tokio::time::timeout(limit, answer).await;
+        // The SDK's futures are large: on the heap, they are not copied on their way.
+        let answer = tokio::time::timeout(limit, Box::pin(answer)).await;
         let call = Call {
             action,
             queue,
@@ -85,7 +86,7 @@ impl AwsSqs {
             Ok(Err(error)) => Err(sqs_error(call, error)),
             Err(_) => {
                 let reason = format!("no answer within {} s", limit.as_secs());
-                Err(SqsError::TimedOut(call.failure(reason)))
+                Err(SqsError::TimedOut(Box::new(call.failure(reason))))
             }
         }
     }
@@ -117,7 +118,7 @@ impl Sqs for AwsSqs {
         attributes: &BTreeMap<String, String>,
     ) -> Result<QueueUrl, SqsError> {
         let mut request = self.client.create_queue().queue_name(name);
-        if name.ends_with(".fifo") {
+        if names::is_fifo(name) {
             request = request.attributes(QueueAttributeName::FifoQueue, "true");
         }
         for (attribute, value) in attributes {
@@ -331,7 +332,7 @@ impl AwsSqs {
                 queue: Some(name),
                 endpoint: self.observed.endpoint(),
             };
-            SqsError::ServerError(call.failure("the answer holds no URL"))
+            SqsError::ServerError(Box::new(call.failure("the answer holds no URL")))
         })
     }
 }

@@ -99,6 +99,11 @@ pub async fn resolve(sqs: &(impl Sqs + ?Sized), name: &str) -> Result<QueueUrl, 
     }
 }
 
+/// Whether this is the name of a FIFO queue.
+pub fn is_fifo(name: &str) -> bool {
+    name.strip_suffix(FIFO).is_some()
+}
+
 /// With `-` for every `.`, but for a `.fifo` at the end.
 fn dashed(name: &str) -> Cow<'_, str> {
     let (stem, end) = match name.strip_suffix(FIFO) {

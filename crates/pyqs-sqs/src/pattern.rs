@@ -180,16 +180,16 @@ fn dashed(tokens: &[Token]) -> Vec<Token> {
 /// Goes back to the last `*` only, which is enough: an earlier one could but take what the later
 /// can. So the time is at most the product of both lengths.
 fn matches(tokens: &[Token], name: &[char]) -> bool {
-    let (mut token, mut at) = (0, 0);
+    let (mut next, mut at) = (0, 0);
     let mut last_many: Option<(usize, usize)> = None;
     while at < name.len() {
-        match tokens.get(token) {
+        match tokens.get(next) {
             Some(Token::Many) => {
-                last_many = Some((token + 1, at));
-                token += 1;
+                last_many = Some((next + 1, at));
+                next += 1;
             }
             Some(one) if one.takes(name[at]) => {
-                token += 1;
+                next += 1;
                 at += 1;
             }
             _ => {
@@ -197,11 +197,11 @@ fn matches(tokens: &[Token], name: &[char]) -> bool {
                     return false;
                 };
                 last_many = Some((after_many, taken + 1));
-                (token, at) = (after_many, taken + 1);
+                (next, at) = (after_many, taken + 1);
             }
         }
     }
-    tokens[token..].iter().all(|token| *token == Token::Many)
+    tokens[next..].iter().all(|token| *token == Token::Many)
 }
 
 #[cfg(test)]

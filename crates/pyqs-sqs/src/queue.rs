@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::names;
+
 /// The address of a queue, as SQS gave it. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueUrl(Arc<str>);
@@ -30,7 +32,7 @@ impl QueueUrl {
 
     /// Whether the name says that the queue is FIFO.
     pub fn is_fifo(&self) -> bool {
-        self.name().ends_with(".fifo")
+        names::is_fifo(self.name())
     }
 }
 
@@ -77,7 +79,7 @@ impl QueueAttributes {
     /// `MaximumMessageSize` of a queue that sets none, and the most that SQS takes in one request.
     pub const MESSAGE_SIZE_MAX_DEFAULT: usize = 1024 * 1024;
     /// `MessageRetentionPeriod` of a queue that sets none.
-    pub const RETENTION_DEFAULT: Duration = Duration::from_secs(4 * 24 * 60 * 60);
+    pub const RETENTION_DEFAULT: Duration = Duration::from_hours(4 * 24);
 }
 
 impl Default for QueueAttributes {

@@ -99,7 +99,7 @@ async fn an_empty_answer_is_no_messages() {
 /// The clock is paused: it jumps to the next limit as soon as nothing else can happen.
 #[tokio::test(start_paused = true)]
 async fn calls_without_an_answer_time_out() {
-    let server = Server::start(|_| Answer::ok("").after(Duration::from_secs(3600))).await;
+    let server = Server::start(|_| Answer::ok("").after(Duration::from_hours(1))).await;
     let client = server.client().await;
     let started = tokio::time::Instant::now();
     let error = client.send(&email(), Outgoing::new("x")).await.unwrap_err();
@@ -121,7 +121,7 @@ async fn a_dropped_receive_closes_its_connection() {
     let (seen, mut requests) = tokio::sync::mpsc::unbounded_channel();
     let mut server = Server::start(move |request| {
         seen.send(request).unwrap();
-        Answer::ok("{}").after(Duration::from_secs(3600))
+        Answer::ok("{}").after(Duration::from_hours(1))
     })
     .await;
     let client = server.client().await;

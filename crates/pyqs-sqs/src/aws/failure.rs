@@ -19,15 +19,15 @@ pub(super) struct Call<'a> {
 }
 
 impl Call<'_> {
-    pub(super) fn failure(&self, reason: impl Into<String>) -> Box<Failure> {
-        Box::new(Failure {
+    pub(super) fn failure(&self, reason: impl Into<String>) -> Failure {
+        Failure {
             action: self.action,
             queue: self.queue.map(str::to_owned),
             endpoint: self.endpoint.map(str::to_owned),
             code: None,
             reason: one_line(&reason.into()),
             source: None,
-        })
+        }
     }
 }
 
@@ -39,7 +39,7 @@ where
     if let Some(cause) = find::<CredentialsError>(&error) {
         let make = credentials_variant(cause);
         let failure = call.failure(root(cause).to_string());
-        return make(with_source(failure, error));
+        return make(Box::new(with_source(failure, error)));
     }
     match &error {
         SdkError::ServiceError(answer) => {
@@ -48,12 +48,12 @@ where
             let mut failure = call.failure(service_reason(answer.err(), status));
             let make = service_variant(call.action, code.as_deref(), status);
             failure.code = code;
-            make(with_source(failure, error))
+            make(Box::new(with_source(failure, error)))
         }
         SdkError::ResponseError(answer) => {
             let reason = format!("the answer is not one of SQS's: {}", root(&error));
             let is_broken_off = answer.raw().status().is_success();
-            let failure = with_source(call.failure(reason), error);
+            let failure = Box::new(with_source(call.failure(reason), error));
             if is_broken_off {
                 SqsError::Unreachable(failure)
             } else {
@@ -62,15 +62,15 @@ where
         }
         SdkError::TimeoutError(_) => {
             let failure = call.failure(root(&error).to_string());
-            SqsError::TimedOut(with_source(failure, error))
+            SqsError::TimedOut(Box::new(with_source(failure, error)))
         }
         SdkError::DispatchFailure(cause) if !cause.is_user() => {
             let failure = call.failure(root(&error).to_string());
-            SqsError::Unreachable(with_source(failure, error))
+            SqsError::Unreachable(Box::new(with_source(failure, error)))
         }
         _ => {
             let failure = call.failure(root(&error).to_string());
-            SqsError::Rejected(with_source(failure, error))
+            SqsError::Rejected(Box::new(with_source(failure, error)))
         }
     }
 }
@@ -145,13 +145,15 @@ fn short_code(code: &str) -> &str {
     code.rsplit(['.', '#']).next().unwrap_or(code)
 }
 
-fn with_source<E>(mut failure: Box<Failure>, error: SdkError<E, HttpResponse>) -> Box<Failure>
+/// Keeps what is in the SDK's wrapper; the wrapper itself holds the whole response.
+fn with_source<E>(failure: Failure, error: SdkError<E, HttpResponse>) -> Failure
 where
     E: Error + Send + Sync + 'static,
 {
-    // The SDK's own wrapper holds the whole response: only what is in it is kept.
-    failure.source = error.into_source().ok().map(Arc::from);
-    failure
+    Failure {
+        source: error.into_source().ok().map(Arc::from),
+        ..failure
+    }
 }
 
 /// The first error of this type in the chain.

@@ -161,16 +161,14 @@ pub(crate) async fn serve(
 }
 
 fn response(answer: &Answer) -> Vec<u8> {
-    let mut text = format!("HTTP/1.1 {} Said\r\n", answer.status);
-    for (name, value) in &answer.headers {
-        text += &format!("{name}: {value}\r\n");
-    }
-    text += &format!(
-        "content-length: {}\r\n\r\n{}",
-        answer.body.len(),
-        answer.body
-    );
-    text.into_bytes()
+    let headers = answer
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"));
+    let (headers, length) = (headers.collect::<String>(), answer.body.len());
+    let Answer { status, body, .. } = answer;
+    format!("HTTP/1.1 {status} Said\r\n{headers}content-length: {length}\r\n\r\n{body}")
+        .into_bytes()
 }
 
 pub(crate) async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {

@@ -13,7 +13,7 @@ use crate::ConnectOptions;
 use crate::client::{Client, ClientError};
 
 /// How long a close waits for what was sent, which gives up by itself before that.
-const CLOSE_MAX: Duration = Duration::from_secs(60);
+const CLOSE_MAX: Duration = Duration::from_mins(1);
 
 /// How long a close then waits for threads that look up names.
 const JOIN_MAX: Duration = Duration::from_secs(10);

@@ -93,7 +93,7 @@ mod tests {
             attempts_max: 20,
             ..ClientSettings::default()
         };
-        let mut backoff = Backoff::new(&settings, Instant::now() + Duration::from_secs(600));
+        let mut backoff = Backoff::new(&settings, Instant::now() + Duration::from_mins(10));
         let mut waits = Vec::new();
         loop {
             let before = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pyqs_sqs::{EntryError, Failure, Outgoing, SqsError};
+use pyqs_sqs::{EntryError, Failure, Outgoing, QueueUrl, Sqs, SqsError};
 use tokio::time::Instant;
 
 use super::backoff::{Backoff, is_throttled};
@@ -42,11 +42,12 @@ async fn deliver(shared: &Shared, queue: &Queue, entries: Vec<Entry>) {
         match attempt(shared, queue, batch).await {
             Outcome::Answered => {}
             Outcome::Split(first, second) => batches.extend([second, first]),
-            Outcome::Again { entries, error } => {
-                if backoff.wait(is_throttled(&error)).await {
-                    batches.push(entries);
-                } else {
-                    answer_all(entries, &ClientError::Sqs(error));
+            Outcome::Again { mut entries, error } => {
+                let wait = backoff.wait(is_throttled(&error));
+                match while_awaited(&mut entries, wait).await {
+                    Some(true) => batches.push(entries),
+                    Some(false) => answer_all(entries, &ClientError::Sqs(error)),
+                    None => {}
                 }
             }
         }
@@ -55,7 +56,7 @@ async fn deliver(shared: &Shared, queue: &Queue, entries: Vec<Entry>) {
 
 /// What came of one request.
 enum Outcome {
-    /// All its messages are answered.
+    /// All its messages are answered, or nobody waits for an answer.
     Answered,
     /// These remain, and may yet succeed.
     Again {
@@ -67,22 +68,21 @@ enum Outcome {
 }
 
 async fn attempt(shared: &Shared, queue: &Queue, mut entries: Vec<Entry>) -> Outcome {
-    let url = match queue.url(shared).await {
-        Ok(url) => url,
-        Err(ClientError::Sqs(error)) if error.is_retryable() => {
+    let url = match while_awaited(&mut entries, queue.url(shared)).await {
+        None => return Outcome::Answered,
+        Some(Ok(url)) => url,
+        Some(Err(ClientError::Sqs(error))) if error.is_retryable() => {
             return Outcome::Again { entries, error };
         }
-        Err(error) => {
+        Some(Err(error)) => {
             answer_all(entries, &error);
             return Outcome::Answered;
         }
     };
-    let sent = match &*entries {
-        [single] => {
-            let message = single.message.clone();
-            shared.sqs.send(&url, message).await.map(|id| vec![Ok(id)])
-        }
-        _ => shared.sqs.send_batch(&url, messages(&entries)).await,
+    let messages = entries.iter().map(|entry| entry.message.clone()).collect();
+    let sending = send(&*shared.sqs, &url, messages);
+    let Some(sent) = while_awaited(&mut entries, sending).await else {
+        return Outcome::Answered;
     };
     match sent {
         Ok(answers) => answer_each(entries, answers, queue),
@@ -107,8 +107,31 @@ async fn attempt(shared: &Shared, queue: &Queue, mut entries: Vec<Entry>) -> Out
     }
 }
 
-fn messages(entries: &[Entry]) -> Vec<Outgoing> {
-    entries.iter().map(|entry| entry.message.clone()).collect()
+async fn send(
+    sqs: &dyn Sqs,
+    url: &QueueUrl,
+    mut messages: Vec<Outgoing>,
+) -> Result<Vec<Result<String, EntryError>>, SqsError> {
+    if messages.len() > 1 {
+        return sqs.send_batch(url, messages).await;
+    }
+    let message = messages.pop().expect("no batch is empty");
+    Ok(vec![Ok(sqs.send(url, message).await?)])
+}
+
+/// Works on for as long as someone waits for one of these messages' answers. Nobody does after
+/// Ctrl-C: then neither a slow request nor a wait keeps a program from ending.
+async fn while_awaited<T>(entries: &mut [Entry], work: impl Future<Output = T>) -> Option<T> {
+    let nobody_waits = async {
+        for entry in entries {
+            entry.reply.closed().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = nobody_waits => None,
+    }
 }
 
 /// Passes the answers on; what failed on SQS's side remains.
@@ -123,11 +146,11 @@ fn answer_each(
         match answer {
             Ok(id) => entry.answer(Ok(id)),
             Err(failed @ EntryError::Failed { .. }) => {
-                last_error = Some(SqsError::ServerError(failure(queue, failed)));
+                last_error = Some(SqsError::ServerError(Box::new(failure(queue, failed))));
                 remaining.push(entry);
             }
             Err(refused) => {
-                let error = SqsError::Rejected(failure(queue, refused));
+                let error = SqsError::Rejected(Box::new(failure(queue, refused)));
                 let size = entry.message.size();
                 let error = queue
                     .learn_size_max(&error, size)
@@ -162,13 +185,13 @@ fn too_late(queue: &Queue) -> ClientError {
     ClientError::Sqs(SqsError::TimedOut(Box::new(failure)))
 }
 
-fn failure(queue: &Queue, error: EntryError) -> Box<Failure> {
+fn failure(queue: &Queue, error: EntryError) -> Failure {
     let (code, reason) = error.into_code_and_message();
-    Box::new(Failure {
+    Failure {
         action: "SendMessageBatch",
         queue: Some(queue.name().to_owned()),
         code: Some(code),
         reason,
         ..Failure::default()
-    })
+    }
 }

@@ -124,9 +124,8 @@ impl State {
     fn leave(&mut self, phase: Phase) {
         match phase {
             Phase::Starting => self.starting -= 1,
-            Phase::Prompt => {}
             Phase::Slow => self.slow -= 1,
-            Phase::Over => {}
+            Phase::Prompt | Phase::Over => {}
         }
     }
 }

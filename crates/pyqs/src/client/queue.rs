@@ -11,7 +11,7 @@ use super::outbox::Outbox;
 use super::{ClientError, Shared};
 
 /// The longest delay of a message (SQS API: `SendMessage`).
-const DELAY_MAX: Duration = Duration::from_secs(900);
+const DELAY_MAX: Duration = Duration::from_mins(15);
 
 /// A queue: its URL once that is known, and what waits to be sent to it.
 pub(super) struct Queue {
@@ -25,7 +25,7 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(name: &str) -> Self {
-        let is_fifo = name.ends_with(".fifo");
+        let is_fifo = names::is_fifo(name);
         Self {
             name: name.to_owned(),
             is_fifo,
