@@ -56,11 +56,13 @@ class TaskProcess(NamedTuple):
 class Supervisor:
     """Runs a worker with these settings: ``start``, then ``run``, which returns when a signal has stopped it.
 
-    Only the main thread may, since signals go there.
+    Only the main thread may, since signals go there. With ``orders``, signals come as bytes from that socket instead,
+    and its end is a ``SIGTERM``: so a program has its supervisor in a process beside it.
     """
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, orders: Optional[socket.socket] = None) -> None:
         self._settings = settings
+        self._orders = orders
         self._signals: Optional[Signals] = None
         self._selector = selectors.DefaultSelector()
         self._manager: Optional[Manager] = None
@@ -87,6 +89,8 @@ class Supervisor:
         _producer.shutdown()
         self._signals = Signals()
         self._selector.register(self._signals.socket, selectors.EVENT_READ, self._take_signals)
+        if self._orders:
+            self._selector.register(self._orders, selectors.EVENT_READ, self._take_orders)
         self._start_manager()
 
     def run(self) -> None:
@@ -265,7 +269,9 @@ class Supervisor:
             if pid == 0:
                 self._signals.forget()
                 self._selector.close()
-                _end_child(body)
+                if self._orders:
+                    self._orders.close()
+                end_child(body)
             return pid
         finally:
             self._signals.release()
@@ -273,9 +279,19 @@ class Supervisor:
     def _take_signals(self) -> None:
         assert self._signals is not None, "registered by start()"
         for signum in self._signals.read():
-            if signum in STOP_SIGNALS:
+            if signum in STOP_SIGNALS and not self._orders:
                 self.stop(signum)
         self._reap()
+
+    def _take_orders(self) -> None:
+        assert self._orders is not None, "registered by start()"
+        orders = self._orders.recv(1)
+        if orders:
+            self.stop(orders[0])
+            return
+        self._selector.unregister(self._orders)
+        if not self._stops:
+            self.stop()
 
     def _children(self) -> list[int]:
         return [*self._task_processes, *([self._manager.pid] if self._manager else [])]
@@ -328,7 +344,7 @@ class Supervisor:
             _kill(pid)
 
 
-def _end_child(body: Callable[[], int]) -> NoReturn:
+def end_child(body: Callable[[], int]) -> NoReturn:
     """Run a child's body and end the child without running what the caller registered for its own end."""
     code = 1
     try:

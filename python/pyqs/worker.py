@@ -9,12 +9,17 @@ What PyQS had here that this engine can't have raises :class:`pyqs.errors.NotCar
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import socket
 import sys
 from typing import Any, NoReturn, Optional
 
-from . import _pyqs
-from ._supervisor import Supervisor
-from .errors import NotCarriedOver
+from . import _producer, _pyqs
+from ._signals import STOP_SIGNALS
+from ._supervisor import Supervisor, end_child
+from .errors import NotCarriedOver, PyqsError
 from .main import PYQS_PREFETCH_MULTIPLIER
 
 MESSAGE_DOWNLOAD_BATCH_SIZE = 10
@@ -22,11 +27,15 @@ LONG_POLLING_INTERVAL = 20
 
 
 class BaseManager:
-    """What both managers have. A process runs one of them at a time."""
+    """What both managers have.
+
+    The supervisor runs in a process forked from this one, so that the worker works while the program does other
+    things between ``start`` and ``stop``.
+    """
 
     def __init__(self, settings: _pyqs.WorkerSettings) -> None:
         self._settings = settings
-        self._supervisor = Supervisor(settings)
+        self._supervisor: Optional[tuple[int, socket.socket]] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -43,17 +52,57 @@ class BaseManager:
 
     def start(self) -> None:
         """Start the worker and return."""
-        self._supervisor.start()
+        if self._supervisor:
+            raise PyqsError("this worker has been started already; make another one, or call stop() before")
+        _producer.shutdown()  # its threads would not survive the fork
+        ours, orders = socket.socketpair()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            end_child(lambda: _supervise(self._settings, orders))
+        orders.close()
+        self._supervisor = (pid, ours)
 
     def stop(self) -> None:
         """Stop gracefully, and return when the running tasks have ended."""
-        self._supervisor.stop()
-        self._supervisor.run()
+        self._order(signal.SIGTERM)
+        if self._wait() != 0:
+            raise PyqsError("the worker failed; it has said why on standard error")
 
     def sleep(self) -> NoReturn:
         """Wait until a signal has stopped the worker, then exit the process."""
-        self._supervisor.run()
-        sys.exit(0)
+        for signum in STOP_SIGNALS:
+            signal.signal(signum, lambda signum, _frame: self._order(signum))
+        sys.exit(self._wait())
+
+    def _order(self, signum: int) -> None:
+        if self._supervisor:
+            # One that has ended needs no orders.
+            with contextlib.suppress(OSError):
+                self._supervisor[1].send(bytes([signum]))
+
+    def _wait(self) -> int:
+        """Wait for the supervisor's end: 0, or 1 when it failed."""
+        if not self._supervisor:
+            return 0
+        pid, ours = self._supervisor
+        _, status = os.waitpid(pid, 0)
+        ours.close()
+        self._supervisor = None
+        return 0 if status == 0 else 1
+
+
+def _supervise(settings: _pyqs.WorkerSettings, orders: socket.socket) -> int:
+    try:
+        supervisor = Supervisor(settings, orders)
+        supervisor.start()
+        supervisor.run()
+    except PyqsError as error:
+        print(f"pyqs: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 class ManagerWorker(BaseManager):

@@ -368,9 +368,13 @@ run(manager, log_level="ERROR")
 
 def test_manager_worker_starts_and_stops(start: Start) -> None:
     process = start("""
+import socket
 from pyqs import worker
+go, going = socket.socketpair()
 def manager(control):
+    control.fork(1)
     say("up")
+    going.send(b"go")
     control.receive()
     say("told")
     return 0
@@ -378,6 +382,7 @@ def use(*_):
     before = signal.getsignal(signal.SIGTERM)
     manager_worker = worker.ManagerWorker(["q"], 1, 0, 10)
     manager_worker.start()
+    go.recv(100)  # the worker works while this waits
     manager_worker.stop()
     assert signal.getsignal(signal.SIGTERM) is before
     say("stopped")
@@ -392,6 +397,26 @@ run(manager)
     process.wait_for("started again")
     process.wait_for("up", count=2)
     assert process.stop() == 0
+
+
+def test_a_manager_worker_ends_with_its_program(start: Start) -> None:
+    process = start("""
+from pyqs import worker
+def manager(control):
+    say("pids", os.getppid(), os.getpid(), control.fork(1)[0])
+    say("told", control.receive())
+    return 0
+def use(*_):
+    worker.ManagerWorker(["q"], 1, 0, 10).start()
+    wait_for_ever()
+import scripted
+scripted.run_worker = use
+run(manager)
+""")
+    pids = process.wait_for(r"pids (\d+) (\d+) (\d+)").groups()
+    os.kill(process.pid, signal.SIGKILL)
+    eventually(lambda: not any(is_alive(int(pid)) for pid in pids), "all have ended")
+    assert "'signal': 'SIGTERM', 'now': False" in process.output
 
 
 def test_no_files_are_left_open(start: Start) -> None:
