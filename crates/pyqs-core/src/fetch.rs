@@ -74,6 +74,16 @@ pub(crate) struct Attempt {
     pub(crate) visibility: Duration,
 }
 
+/// What a receive brought.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counts {
+    pub(crate) count: usize,
+    /// So many of them could be used.
+    pub(crate) usable: usize,
+    /// As many would have been a full batch.
+    pub(crate) batch_max: u8,
+}
+
 /// What a failed or empty receive changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
@@ -159,17 +169,16 @@ impl Poller {
             .filter(|attempt| now.saturating_since(attempt.since) < ATTEMPT_MAX)
     }
 
-    /// A receive came back with that many messages, of which so many could be used.
+    /// A receive came back with messages or without.
     pub(crate) fn completed(
         &mut self,
         poll: PollId,
         now: Instant,
-        count: usize,
-        usable: usize,
+        counts: Counts,
         jitter: &mut Jitter,
-    ) -> (Option<Open>, Health) {
+    ) -> Health {
         let Some(open) = self.close(poll) else {
-            return (None, Health::Same);
+            return Health::Same;
         };
         self.completed_at = Some(now);
         let health = if self.trouble.take().is_some() {
@@ -177,7 +186,12 @@ impl Poller {
         } else {
             Health::Same
         };
-        if count >= usize::from(open.max) {
+        let Counts {
+            count,
+            usable,
+            batch_max,
+        } = counts;
+        if count >= usize::from(batch_max) {
             self.allowed = (self.allowed * 2).min(POLLS_MAX);
         } else if count == 0 {
             self.allowed = 1;
@@ -194,7 +208,7 @@ impl Poller {
             self.failures = 0;
             self.resume_at = None;
         }
-        (Some(open), health)
+        health
     }
 
     /// A receive failed.

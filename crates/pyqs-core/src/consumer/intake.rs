@@ -3,7 +3,7 @@
 use super::Consumer;
 use crate::action::Report;
 use crate::event::Trouble;
-use crate::fetch::{Health, Open};
+use crate::fetch::{Counts, Health, Open};
 use crate::lease::Lease;
 use crate::message::{Arrival, Held, MessageKey, Phase, PollId, QueueId, Work};
 use crate::stop::Stop;
@@ -26,12 +26,15 @@ impl Consumer {
         let usable = messages
             .into_iter()
             .map(|arrival| self.arrived(id, arrival, lease))
-            .filter(|&is_usable| is_usable);
-        let usable = usable.count();
+            .filter(|&is_usable| is_usable)
+            .count();
+        let counts = Counts {
+            count,
+            usable,
+            batch_max: self.settings.batch_max,
+        };
         let queue = self.queues.get_mut(&id).expect("it was there above");
-        let (_, health) = queue
-            .poller
-            .completed(poll, now, count, usable, &mut self.jitter);
+        let health = queue.poller.completed(poll, now, counts, &mut self.jitter);
         if health == Health::Recovered {
             self.report(Report::PollRecovered { queue: id });
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pyqs_core::limits::{BATCH_MAX, PIPELINE_MAX, POLLS_MAX};
+use pyqs_core::limits::{BATCH_MAX, HEARTBEAT_NEEDS_MIN, PIPELINE_MAX, POLLS_MAX};
 use pyqs_core::{Action, MessageKey, ProcessId, Report, RequestId, Snapshot};
 use pyqs_core::{Event, Instant};
 
@@ -132,7 +132,7 @@ impl Checkers {
                 self.processes.insert(*process, record);
             }
             Event::Received { messages, .. } => {
-                self.held.extend(messages.iter().map(|arrival| arrival.key))
+                self.held.extend(messages.iter().map(|arrival| arrival.key));
             }
             Event::TaskEnded { message, .. } => drop(self.came_back(sqs, *message)),
             Event::TakenBack { process, messages } => {
@@ -259,6 +259,11 @@ impl Checkers {
         assert!(
             lease_until > now,
             "{message:?} is dispatched on a lapsed lease"
+        );
+        let is_enough = lease_until.saturating_since(now) >= HEARTBEAT_NEEDS_MIN;
+        assert!(
+            is_enough || !plan.settings.extend_visibility,
+            "{message:?} starts too late for a heartbeat"
         );
         let visible_at = delivery.visible_at.as_millis() + 1;
         let claimed = timestamp(lease_until).as_millis();

@@ -199,7 +199,7 @@ impl Job {
             } else {
                 0
             },
-            crashes: if rng.permille(20) { 1 } else { 0 },
+            crashes: u32::from(rng.permille(20)),
             poison,
         }
     }

@@ -4,6 +4,7 @@
 
 mod checkers;
 mod faults;
+mod network;
 mod processes;
 mod rng;
 mod sqs;
@@ -96,7 +97,7 @@ fn run(seed: u64) {
 
 /// With nothing to do, each queue costs three polls a minute, and the driver only ticks.
 fn check_idle(world: &mut World) {
-    world.run(world.now + Duration::from_secs(60), |_| false);
+    world.run(world.now + Duration::from_mins(1), |_| false);
     assert!(
         world.checkers.held.is_empty(),
         "deliveries are kept for ever: {:?}",

@@ -35,7 +35,8 @@ impl Rng {
     }
 
     pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.range(0, choices.len() as u64 - 1) as usize]
+        let place = self.range(0, choices.len() as u64 - 1);
+        choices[usize::try_from(place).expect("within the choices")]
     }
 
     pub(crate) fn micros(&mut self, low: u64, high: u64) -> Duration {

@@ -1,23 +1,23 @@
 //! The simulated world: a clock, an agenda, and the driver's loop.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use pyqs_core::limits::TICK;
 use pyqs_core::{
-    Action, Arrival, BatchReply, Consumer, EntryReply, Event, GroupId, Instant, MessageKey, PollId,
-    ProcessId, QueueAttributes, QueueId, RequestId, TaskKind, Trouble, Work,
+    Action, Consumer, Event, Instant, MessageKey, PollId, ProcessId, QueueAttributes, QueueId,
 };
 
 use crate::checkers::Checkers;
-use crate::faults::{Faults, Plan, Poison};
+use crate::faults::{Faults, Plan};
+use crate::network::Request;
 use crate::processes::{Processes, Step};
 use crate::rng::Rng;
 use crate::sqs::{Sqs, Waiting};
 
 /// What lies ahead.
 #[derive(Debug)]
-enum Happening {
+pub(crate) enum Happening {
     Send(usize),
     Ask(Request),
     WaitEnds(PollId),
@@ -35,18 +35,10 @@ enum Happening {
     Pause(Duration),
 }
 
-/// A request under way to SQS.
-#[derive(Debug)]
-enum Request {
-    Receive(Waiting, Duration),
-    Delete(RequestId, Vec<MessageKey>),
-    Change(RequestId, Vec<(MessageKey, Duration)>),
-}
-
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) now: Instant,
-    rng: Rng,
+    pub(crate) rng: Rng,
     agenda: BTreeMap<(Instant, u64), Happening>,
     agenda_length: u64,
     pub(crate) sqs: Sqs,
@@ -57,9 +49,9 @@ pub(crate) struct World {
     inbox: VecDeque<Event>,
     polls: BTreeMap<PollId, u32>,
     wake_at: Instant,
-    paused_until: Instant,
+    pub(crate) paused_until: Instant,
     is_healed: bool,
-    lost_replies: BTreeMap<PollId, ()>,
+    pub(crate) lost_replies: BTreeSet<PollId>,
     pub(crate) steps: u64,
     steps_here: u32,
 }
@@ -81,7 +73,7 @@ impl World {
             wake_at: Instant::ORIGIN,
             paused_until: Instant::ORIGIN,
             is_healed: false,
-            lost_replies: BTreeMap::new(),
+            lost_replies: BTreeSet::new(),
             steps: 0,
             steps_here: 0,
             plan,
@@ -125,7 +117,7 @@ impl World {
     }
 
     /// Puts something on the agenda, so long from now.
-    fn plan(&mut self, delay: Duration, happening: Happening) {
+    pub(crate) fn plan(&mut self, delay: Duration, happening: Happening) {
         self.agenda_length += 1;
         self.agenda
             .insert((self.now + delay, self.agenda_length), happening);
@@ -249,71 +241,14 @@ impl World {
                 );
             }
             Action::TakeBack { process } => {
-                self.plan(Duration::from_micros(50), Happening::TakeBack(process))
+                self.plan(Duration::from_micros(50), Happening::TakeBack(process));
             }
             Action::Kill { process } => {
-                self.plan(Duration::from_micros(50), Happening::Kill(process))
+                self.plan(Duration::from_micros(50), Happening::Kill(process));
             }
             Action::AbandonReceive { poll } => self.abandon(poll),
             Action::Forget { .. } | Action::Report(_) | Action::Done => {}
         }
-    }
-
-    /// Half of the endpoints handle a closed connection.
-    fn abandon(&mut self, poll: PollId) {
-        let is_waiting = self.sqs.waiting.iter().any(|ask| ask.poll == poll);
-        if self.plan.seed.is_multiple_of(2) && is_waiting {
-            self.sqs.waiting.retain(|ask| ask.poll != poll);
-            self.lost_replies.remove(&poll);
-            self.plan(
-                Duration::ZERO,
-                Happening::Inbox(Event::ReceiveFailed {
-                    poll,
-                    trouble: Trouble::Unreachable,
-                }),
-            );
-        }
-    }
-
-    fn ask(&mut self, request: Request) {
-        let faults = self.plan.faults.clone();
-        let there = self.latency();
-        let refusal = if self.rng.permille(faults.throttled) {
-            Some((Trouble::Throttled, there))
-        } else if self.rng.permille(faults.server_error) {
-            Some((Trouble::ServerError, there))
-        } else if self.rng.permille(faults.request_lost) {
-            Some((Trouble::Unreachable, self.rng.micros(1_000, 3_000_000)))
-        } else {
-            None
-        };
-        match refusal {
-            Some((trouble, after)) => self.fail(&request, trouble, after),
-            None => self.plan(there, Happening::Ask(request)),
-        }
-    }
-
-    fn fail(&mut self, request: &Request, trouble: Trouble, after: Duration) {
-        let event = match *request {
-            Request::Receive(ask, _) => Event::ReceiveFailed {
-                poll: ask.poll,
-                trouble,
-            },
-            Request::Delete(request, _) => Event::Deleted {
-                request,
-                reply: Err(trouble),
-            },
-            Request::Change(request, _) => Event::VisibilityChanged {
-                request,
-                reply: Err(trouble),
-            },
-        };
-        self.plan(after, Happening::Inbox(event));
-    }
-
-    fn latency(&mut self) -> Duration {
-        let most = u64::try_from(self.plan.faults.latency_max.as_micros()).expect("below a second");
-        self.rng.micros(200, most.max(200))
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -392,7 +327,7 @@ impl World {
     }
 
     /// Tells the driver after so long, or when it has gone on and read it.
-    fn tell(&mut self, after: Duration, event: Event) {
+    pub(crate) fn tell(&mut self, after: Duration, event: Event) {
         let at = self.now + after;
         if at < self.paused_until {
             let late = self.paused_until.saturating_since(self.now) + self.rng.micros(0, 50_000);
@@ -438,105 +373,6 @@ impl World {
                 let start = self.rng.micros(1_000, 200_000);
                 self.plan(start, Happening::StartProcess);
             }
-        }
-    }
-
-    /// A request reaches SQS.
-    fn answer(&mut self, request: Request) {
-        let is_reply_lost = self.rng.permille(self.plan.faults.reply_lost);
-        let (request, event) = match request {
-            Request::Receive(ask, wait) => {
-                self.sqs.receives += 1;
-                if is_reply_lost {
-                    self.lost_replies.insert(ask.poll, ());
-                }
-                let keys = self.sqs.receive(self.now, ask);
-                if keys.is_empty() && !wait.is_zero() {
-                    self.sqs.waiting.push(ask);
-                    return self.plan(wait, Happening::WaitEnds(ask.poll));
-                }
-                return self.answer_receive(ask, keys);
-            }
-            Request::Delete(request, messages) => {
-                let reply =
-                    self.answer_batch(&messages, |sqs, now, message| sqs.delete(now, message));
-                (
-                    Request::Delete(request, Vec::new()),
-                    Event::Deleted { request, reply },
-                )
-            }
-            Request::Change(request, messages) => {
-                let lengths: BTreeMap<_, _> = messages.iter().copied().collect();
-                let keys: Vec<_> = messages.iter().map(|&(message, _)| message).collect();
-                let reply = self.answer_batch(&keys, |sqs, now, key| {
-                    sqs.change_visibility(now, key, lengths[&key])
-                });
-                (
-                    Request::Change(request, Vec::new()),
-                    Event::VisibilityChanged { request, reply },
-                )
-            }
-        };
-        if is_reply_lost {
-            let after = self.rng.micros(1_000, 10_000_000);
-            self.fail(&request, Trouble::TimedOut, after);
-        } else {
-            let back = self.latency();
-            self.tell(back, event);
-        }
-    }
-
-    fn answer_batch(
-        &mut self,
-        messages: &[MessageKey],
-        each: impl Fn(&mut Sqs, Instant, MessageKey) -> EntryReply,
-    ) -> BatchReply {
-        let chance = self.plan.faults.entry_failed;
-        let replies = messages.iter().map(|&message| {
-            let is_failed = self.rng.permille(chance);
-            let reply = if is_failed {
-                EntryReply::Failed
-            } else {
-                each(&mut self.sqs, self.now, message)
-            };
-            (message, reply)
-        });
-        Ok(replies.collect())
-    }
-
-    fn answer_receive(&mut self, ask: Waiting, keys: Vec<MessageKey>) {
-        if self.lost_replies.remove(&ask.poll).is_some() {
-            let after = self.rng.micros(1_000, 5_000_000);
-            let event = Event::ReceiveFailed {
-                poll: ask.poll,
-                trouble: Trouble::TimedOut,
-            };
-            return self.plan(after, Happening::Inbox(event));
-        }
-        let messages = keys.into_iter().map(|key| self.arrival(key)).collect();
-        let back = self.latency();
-        self.tell(
-            back,
-            Event::Received {
-                poll: ask.poll,
-                messages,
-            },
-        );
-    }
-
-    fn arrival(&self, key: MessageKey) -> Arrival {
-        let delivery = &self.sqs.deliveries[&key];
-        let job = &self.plan.jobs[delivery.job];
-        let work = match job.poison {
-            Poison::Unreadable => Work::Poison,
-            Poison::No | Poison::Unrunnable => Work::Task(TaskKind(job.queue * 10 + job.kind)),
-        };
-        Arrival {
-            key,
-            id: delivery.message_id.as_str().into(),
-            receive_count: delivery.receives,
-            group: job.group.map(|group| GroupId::from(group.to_string())),
-            work,
         }
     }
 }

@@ -1,0 +1,181 @@
+//! Rule 4: messages are fetched by need, and idling costs next to nothing.
+
+mod scene;
+
+use pyqs_core::limits::{BUFFER_MESSAGES_MAX, POLLS_MAX};
+use pyqs_core::{Action, Event, MessageKey, QueueId, Settings, Share, TaskKind, Work};
+use scene::{Q, Scene, ms, secs};
+
+/// What the next poll asks for, with so many processes free, once tasks of that length are known.
+fn max_asked(processes: u32, task: Option<std::time::Duration>) -> Option<u8> {
+    let mut scene = Scene::with(600, processes);
+    if let Some(task) = task {
+        let keys = scene.receive(Q, 1);
+        scene.end(keys[0], pyqs_core::Outcome::Succeeded, task);
+        scene.wait(secs(60));
+    }
+    scene.polls[&Q].back().map(|&(_, max, _)| max)
+}
+
+#[test]
+fn a_poll_asks_for_what_will_start_within_a_second() {
+    // One for a free slot while the length of tasks is unknown: they may be long.
+    assert_eq!(max_asked(1, None), Some(1));
+    assert_eq!(max_asked(4, None), Some(4));
+    assert_eq!(max_asked(1, Some(secs(60))), Some(1));
+    assert_eq!(max_asked(4, Some(secs(2))), Some(4));
+    assert_eq!(max_asked(1, Some(ms(500))), Some(2));
+    assert_eq!(max_asked(1, Some(ms(100))), Some(10));
+    assert_eq!(max_asked(2, Some(ms(1))), Some(10));
+}
+
+#[test]
+fn an_idle_queue_costs_three_polls_a_minute_and_no_calls_but_ticks() {
+    for queues in [1, 20] {
+        let mut scene = Scene::new(Settings::default());
+        for queue in 0..queues {
+            scene.queue(QueueId(queue), 30, false, Share::default());
+        }
+        scene.processes(4, None);
+        scene.wait(secs(100));
+        assert_eq!(
+            scene.consumer.next_wakeup(),
+            None,
+            "polls wake it, and ticks"
+        );
+        let count = |scene: &Scene| scene.count(|action| matches!(action, Action::Receive { .. }));
+        let before = count(&scene);
+        scene.wait(secs(600));
+        assert_eq!(count(&scene) - before, 30 * queues as usize);
+        assert!(scene.polls.values().all(|polls| polls.len() == 1));
+    }
+}
+
+#[test]
+fn nothing_is_polled_without_a_process() {
+    let mut scene = Scene::with(30, 0);
+    scene.wait(secs(60));
+    assert!(scene.log.is_empty());
+}
+
+#[test]
+fn long_tasks_are_not_hoarded() {
+    let mut scene = Scene::with(600, 4);
+    let mut running = scene.receive(Q, 4);
+    for _ in 0..20 {
+        scene.wait(secs(30));
+        let polls = scene.polls[&Q].len();
+        assert_eq!(polls, 0, "all slots are busy for half a minute");
+        for key in std::mem::take(&mut running) {
+            scene.end(key, pyqs_core::Outcome::Succeeded, secs(30));
+        }
+        running = scene.receive(Q, 4);
+    }
+    assert_eq!(scene.consumer.snapshot().queues[&Q].buffered, 0);
+}
+
+/// Answers every poll with a full batch, and lets each task end after a millisecond, for so long.
+fn flood(scene: &mut Scene, steps: u32) {
+    let mut running: Vec<MessageKey> = Vec::new();
+    for _ in 0..steps {
+        let polls: Vec<_> = scene
+            .polls
+            .iter_mut()
+            .flat_map(|(&queue, polls)| polls.drain(..).map(move |poll| (queue, poll)))
+            .collect();
+        let mut events = Vec::new();
+        for (queue, (poll, max, _)) in polls {
+            let work = Work::Task(TaskKind(queue.0));
+            let messages = (0..max)
+                .map(|_| pyqs_core::Arrival {
+                    work,
+                    ..scene.arrival()
+                })
+                .collect();
+            events.push(Event::Received { poll, messages });
+        }
+        for message in std::mem::take(&mut running) {
+            let (outcome, took) = (pyqs_core::Outcome::Succeeded, ms(1));
+            events.push(Event::TaskEnded {
+                message,
+                outcome,
+                took,
+            });
+        }
+        for action in scene.tell_all(events) {
+            if let Action::Dispatch { message, .. } = action {
+                running.push(message);
+            }
+        }
+        let snapshot = scene.consumer.snapshot();
+        let buffered: usize = snapshot.queues.values().map(|queue| queue.buffered).sum();
+        let polls: usize = snapshot.queues.values().map(|queue| queue.polls).sum();
+        assert!(buffered <= BUFFER_MESSAGES_MAX, "{buffered} are buffered");
+        assert!(polls <= POLLS_MAX * snapshot.queues.len());
+        scene.wait(ms(1));
+    }
+}
+
+#[test]
+fn more_polls_are_opened_while_full_batches_come_and_few_requests_are_spent() {
+    let mut scene = Scene::with(30, 2);
+    flood(&mut scene, 2000);
+    let counters = scene.consumer.snapshot().counters;
+    let requests = scene.count(|action| {
+        matches!(
+            action,
+            Action::Receive { .. } | Action::Delete { .. } | Action::ChangeVisibility { .. }
+        )
+    });
+    assert!(counters.succeeded > 10_000, "{counters:?}");
+    let tasks = usize::try_from(counters.succeeded).expect("a few thousand");
+    assert!(
+        requests * 4 <= tasks,
+        "{requests} requests for {tasks} tasks"
+    );
+}
+
+#[test]
+fn several_busy_queues_share_the_buffer() {
+    let mut scene = Scene::new(Settings::default());
+    for queue in 0..3 {
+        scene.queue(QueueId(queue), 30, false, Share::default());
+    }
+    scene.processes(2, None);
+    flood(&mut scene, 1000);
+    let snapshot = scene.consumer.snapshot();
+    for (queue, state) in snapshot.queues {
+        assert!(state.buffered > 0, "{queue:?} has nothing to run");
+    }
+}
+
+#[test]
+fn a_small_buffer_is_never_exceeded_by_one_queue() {
+    for buffer_max in [1, 2, 7] {
+        let mut scene = Scene::new(Settings {
+            buffer_max,
+            ..Settings::default()
+        });
+        scene.queue(Q, 30, false, Share::default());
+        scene.processes(1, None);
+        let mut running = Vec::new();
+        for _ in 0..200 {
+            while let Some((_, max, _)) =
+                scene.polls.get(&Q).and_then(|polls| polls.front().copied())
+            {
+                scene.receive(Q, max.into());
+                let buffered = scene.consumer.snapshot().queues[&Q].buffered;
+                assert!(
+                    buffered <= buffer_max,
+                    "{buffered} are buffered of {buffer_max}"
+                );
+            }
+            running.extend(scene.dispatched().into_iter().skip(running.len()));
+            for key in running.clone() {
+                scene.succeed(key);
+            }
+            scene.wait(ms(2));
+        }
+        assert!(running.len() > 100);
+    }
+}

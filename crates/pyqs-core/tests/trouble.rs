@@ -1,0 +1,126 @@
+//! Rule 10: trouble backs off per queue, for ever, and nothing polls in a hot loop.
+
+mod scene;
+
+use pyqs_core::{Action, Event, QueueId, Report, Settings, Share, Trouble};
+use scene::{Q, Scene, ms, secs};
+
+/// How many polls are sent within a minute if each of them ends as `answer` says, at once.
+fn polls_in_a_minute(
+    scene: &mut Scene,
+    answer: impl Fn(&mut Scene, pyqs_core::PollId) -> Event,
+) -> usize {
+    let count = |scene: &Scene| scene.count(|action| matches!(action, Action::Receive { .. }));
+    let before = count(scene);
+    let end = scene.now + secs(60);
+    while scene.now < end {
+        if scene.polls.get(&Q).is_some_and(|polls| !polls.is_empty()) {
+            let poll = scene.take_poll(Q);
+            let event = answer(scene, poll);
+            scene.tell(event);
+        }
+        scene.wait(ms(1));
+    }
+    count(scene) - before
+}
+
+#[test]
+fn no_answer_whatever_makes_a_hot_loop() {
+    for trouble in [
+        Trouble::Throttled,
+        Trouble::Unreachable,
+        Trouble::TimedOut,
+        Trouble::Denied,
+        Trouble::QueueMissing,
+        Trouble::ServerError,
+        Trouble::Rejected,
+    ] {
+        let mut scene = Scene::with(30, 1);
+        let polls = polls_in_a_minute(&mut scene, |_, poll| Event::ReceiveFailed { poll, trouble });
+        assert!((5..=15).contains(&polls), "{trouble:?}: {polls} polls");
+        // And on it goes, for ever.
+        let polls = polls_in_a_minute(&mut scene, |_, poll| Event::ReceiveFailed { poll, trouble });
+        assert!(
+            (3..=7).contains(&polls),
+            "{trouble:?}: {polls} polls in the second minute"
+        );
+        assert_eq!(scene.reports(), [Report::PollTrouble { queue: Q, trouble }]);
+    }
+}
+
+#[test]
+fn an_endpoint_that_does_not_wait_is_not_asked_all_the_time() {
+    let mut scene = Scene::with(30, 1);
+    let polls = polls_in_a_minute(&mut scene, |_, poll| Event::Received {
+        poll,
+        messages: Vec::new(),
+    });
+    assert!((10..=40).contains(&polls), "{polls} polls");
+}
+
+#[test]
+fn recovery_is_told_and_the_pace_is_back() {
+    let mut scene = Scene::with(30, 1);
+    let trouble = Trouble::Unreachable;
+    for _ in 0..5 {
+        let poll = scene.take_poll(Q);
+        scene.tell(Event::ReceiveFailed { poll, trouble });
+        scene.wait(secs(20));
+    }
+    assert!(scene.consumer.snapshot().queues[&Q].is_troubled);
+    let keys = scene.receive(Q, 1);
+    let told = [
+        Report::PollTrouble { queue: Q, trouble },
+        Report::PollRecovered { queue: Q },
+    ];
+    assert_eq!(scene.reports(), told);
+    assert_eq!(
+        scene.consumer.snapshot().queues[&Q].polled_at,
+        Some(scene.now)
+    );
+    scene.succeed(keys[0]);
+    assert_eq!(scene.polls[&Q].len(), 1);
+}
+
+#[test]
+fn another_kind_of_trouble_is_told_again() {
+    let mut scene = Scene::with(30, 1);
+    for trouble in [Trouble::Throttled, Trouble::Throttled, Trouble::Denied] {
+        let poll = scene.take_poll(Q);
+        scene.tell(Event::ReceiveFailed { poll, trouble });
+        scene.wait(secs(5));
+    }
+    assert_eq!(scene.reports().len(), 2);
+}
+
+#[test]
+fn one_queues_trouble_is_not_anothers() {
+    let mut scene = Scene::new(Settings::default());
+    let other = QueueId(1);
+    scene.queue(Q, 30, false, Share::default());
+    scene.queue(other, 30, false, Share::default());
+    scene.processes(2, None);
+    let poll = scene.take_poll(Q);
+    scene.tell(Event::ReceiveFailed {
+        poll,
+        trouble: Trouble::Throttled,
+    });
+    let keys = scene.receive(other, 1);
+    scene.succeed(keys[0]);
+    assert!(scene.polls[&Q].is_empty() && !scene.polls[&other].is_empty());
+}
+
+#[test]
+fn messages_that_are_stale_when_they_come_do_not_make_a_hot_loop() {
+    let mut scene = Scene::with(5, 1);
+    let polls = polls_in_a_minute(&mut scene, |scene, poll| {
+        // Each reply comes after the process was stopped for a while.
+        scene.sleep(secs(6));
+        Event::Received {
+            poll,
+            messages: vec![scene.arrival()],
+        }
+    });
+    assert!(polls <= 12, "{polls} polls");
+    assert!(scene.dispatched().is_empty());
+}
