@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pyqs_core::limits::{BATCH_MAX, HEARTBEAT_NEEDS_MIN, PIPELINE_MAX, POLLS_MAX};
-use pyqs_core::{Action, MessageKey, ProcessId, Report, RequestId, Snapshot};
+use pyqs_core::{Action, MessageKey, ProcessId, RequestId, Snapshot};
 use pyqs_core::{Event, Instant};
 
 use crate::faults::{Plan, Poison};
@@ -24,13 +24,14 @@ pub(crate) struct Checkers {
     pub(crate) polls: BTreeMap<u32, usize>,
     pub(crate) is_done: bool,
     pub(crate) duplicates: u32,
-    pub(crate) duplicates_deleted: u32,
-    pub(crate) lapsed: u32,
 }
 
 #[derive(Clone, Debug, Default)]
 struct JobRecord {
     is_sent: bool,
+    /// When it first began and when it last ended.
+    began: Option<Instant>,
+    ended: Option<Instant>,
     is_running: bool,
     runs: u32,
     successes: u32,
@@ -57,8 +58,6 @@ impl Checkers {
             polls: BTreeMap::new(),
             is_done: false,
             duplicates: 0,
-            duplicates_deleted: 0,
-            lapsed: 0,
         }
     }
 
@@ -75,6 +74,16 @@ impl Checkers {
 
     pub(crate) fn runs(&self, job: usize) -> u32 {
         self.jobs[job].runs
+    }
+
+    /// When a job first began.
+    pub(crate) fn began(&self, job: usize) -> Instant {
+        self.jobs[job].began.expect("it has begun")
+    }
+
+    /// When a job last ended.
+    pub(crate) fn ended_at(&self, job: usize) -> Instant {
+        self.jobs[job].ended.expect("it has ended")
     }
 
     /// A process begins a task.
@@ -94,6 +103,7 @@ impl Checkers {
         assert!(!record.is_running, "job {number} runs twice at once");
         record.is_running = true;
         record.runs += 1;
+        record.began.get_or_insert(now);
         self.check_order(number);
     }
 
@@ -112,8 +122,15 @@ impl Checkers {
     }
 
     /// A process ended a task, or died of it.
-    pub(crate) fn ended(&mut self, sqs: &Sqs, message: MessageKey, has_succeeded: bool) {
+    pub(crate) fn ended(
+        &mut self,
+        now: Instant,
+        sqs: &Sqs,
+        message: MessageKey,
+        has_succeeded: bool,
+    ) {
         let record = &mut self.jobs[sqs.deliveries[&message].job];
+        record.ended = Some(now);
         record.is_running = false;
         if has_succeeded {
             record.successes += 1;
@@ -231,8 +248,6 @@ impl Checkers {
                     "{message:?} is forgotten while it runs"
                 );
             }
-            Action::Report(Report::DuplicateDeleted { .. }) => self.duplicates_deleted += 1,
-            Action::Report(Report::LeaseLapsedBeforeStart { .. }) => self.lapsed += 1,
             Action::Done => self.is_done = true,
             _ => {}
         }

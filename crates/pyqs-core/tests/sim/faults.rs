@@ -74,11 +74,25 @@ pub(crate) struct StopPlan {
 }
 
 impl Faults {
+    /// Nothing goes wrong, and SQS answers within milliseconds.
     pub(crate) fn none() -> Self {
         Self {
             latency_max: Duration::from_millis(5),
             ..Self::default()
         }
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        let permille = [
+            self.request_lost,
+            self.reply_lost,
+            self.throttled,
+            self.server_error,
+            self.entry_failed,
+        ];
+        permille.iter().all(|&chance| chance == 0)
+            && self.pauses.is_empty()
+            && self.kills.is_empty()
     }
 
     fn random(rng: &mut Rng, heal_at: Duration) -> Self {

@@ -7,13 +7,14 @@ mod faults;
 mod network;
 mod processes;
 mod rng;
+mod scenarios;
 mod sqs;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use pyqs_core::Instant;
+use pyqs_core::{Instant, MessageKey};
 
 use faults::{Plan, Poison};
 use world::World;
@@ -54,6 +55,7 @@ fn run(seed: u64) {
     let finish_within = FINISH_WITHIN + work.sum::<Duration>();
     let heal_at = Instant::ORIGIN + plan.heal_at;
     let has_stop = plan.stop.is_some();
+    let is_calm = plan.faults.is_none() && plan.settings.extend_visibility;
     let mut world = World::new(plan);
     world.run(heal_at, |_| false);
     world.heal();
@@ -65,6 +67,13 @@ fn run(seed: u64) {
             world.now
         );
         world.checkers.nothing_is_lost(&mut world.sqs, world.now);
+        let hidden = world.sqs.hidden_unbegun(world.now);
+        let is_poison =
+            |key: &MessageKey| world.plan.jobs[world.sqs.deliveries[key].job].poison != Poison::No;
+        assert!(
+            !is_calm || hidden.iter().all(is_poison),
+            "{hidden:?} are hidden after the stop"
+        );
         return;
     }
     let deadline = heal_at + finish_within;
@@ -90,6 +99,10 @@ fn run(seed: u64) {
         world.now
     );
     world.checkers.nothing_is_lost(&mut world.sqs, world.now);
+    assert!(
+        !is_calm || world.checkers.duplicates == 0,
+        "a task ran twice without a fault"
+    );
     if poison == 0 {
         check_idle(&mut world);
     }

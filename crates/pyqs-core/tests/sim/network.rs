@@ -80,6 +80,7 @@ impl World {
 
     /// A request reaches SQS.
     pub(crate) fn answer(&mut self, request: Request) {
+        self.sqs.requests += 1;
         let is_reply_lost = self.rng.permille(self.plan.faults.reply_lost);
         let (request, event) = match request {
             Request::Receive(ask, wait) => {

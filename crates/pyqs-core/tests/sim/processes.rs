@@ -68,13 +68,14 @@ impl Processes {
     pub(crate) fn kill(
         &mut self,
         id: ProcessId,
+        now: Instant,
         checkers: &mut Checkers,
         sqs: &Sqs,
     ) -> Option<Step> {
         let process = self.alive.remove(&id)?;
         let culprit = process.running.map(|running| running.message);
         if let Some(message) = culprit {
-            checkers.ended(sqs, message, false);
+            checkers.ended(now, sqs, message, false);
         }
         Some(Step::Gone { culprit })
     }
@@ -109,7 +110,12 @@ impl Processes {
             }
             process.running = None;
             let outcome = outcome(job, checkers.runs(number));
-            checkers.ended(sqs, running.message, outcome == Some(Outcome::Succeeded));
+            checkers.ended(
+                now,
+                sqs,
+                running.message,
+                outcome == Some(Outcome::Succeeded),
+            );
             let Some(outcome) = outcome else {
                 self.alive.remove(&id);
                 steps.push(Step::Gone {

@@ -56,6 +56,7 @@ pub(crate) struct Sqs {
     current: BTreeMap<pyqs_broker::MessageKey, MessageKey>,
     keys: u64,
     pub(crate) receives: u64,
+    pub(crate) requests: u64,
 }
 
 impl Sqs {
@@ -84,6 +85,7 @@ impl Sqs {
             current: BTreeMap::new(),
             keys: 0,
             receives: 0,
+            requests: 0,
         }
     }
 
@@ -212,6 +214,20 @@ impl Sqs {
             )
         });
         messages.collect()
+    }
+
+    /// Deliveries that never began and that SQS still hides.
+    pub(crate) fn hidden_unbegun(&mut self, now: Instant) -> Vec<MessageKey> {
+        self.broker.advance(timestamp(now));
+        let mut hidden = Vec::new();
+        for &id in &self.queues {
+            for (message, _, state) in self.broker.messages(id).expect("it exists") {
+                let is_hidden = matches!(state.phase, pyqs_broker::Phase::InFlight { .. });
+                let key = self.current.get(&message).filter(|_| is_hidden);
+                hidden.extend(key.filter(|key| !self.deliveries[key].was_begun));
+            }
+        }
+        hidden
     }
 
     pub(crate) fn left(&self) -> usize {

@@ -338,7 +338,10 @@ impl World {
     }
 
     fn kill(&mut self, id: ProcessId) {
-        if let Some(step) = self.processes.kill(id, &mut self.checkers, &self.sqs) {
+        if let Some(step) = self
+            .processes
+            .kill(id, self.now, &mut self.checkers, &self.sqs)
+        {
             self.take_step(id, step);
         }
     }

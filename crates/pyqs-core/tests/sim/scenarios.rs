@@ -1,0 +1,112 @@
+//! Named scenes in the simulated world: what users would measure.
+
+use std::time::Duration;
+
+use pyqs_core::{Instant, Settings, Share};
+
+use crate::faults::{Faults, Job, Plan, Poison, QueuePlan};
+use crate::world::World;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn queue(visibility_secs: u32) -> QueuePlan {
+    QueuePlan {
+        visibility_secs,
+        is_fifo: false,
+        share: Share::default(),
+    }
+}
+
+fn job(queue: u32, length: Duration, sent_at: Duration) -> Job {
+    let (kind, poison) = (queue, Poison::No);
+    Job {
+        queue,
+        group: None,
+        kind,
+        length,
+        sent_at,
+        fails: 0,
+        crashes: 0,
+        poison,
+    }
+}
+
+/// Runs these jobs without any fault; returns the world when all is done.
+fn run(processes: u32, queues: Vec<QueuePlan>, jobs: Vec<Job>) -> World {
+    let plan = Plan {
+        seed: 1,
+        settings: Settings::default(),
+        queues,
+        jobs,
+        processes,
+        tasks_max: None,
+        faults: Faults::none(),
+        heal_at: Duration::ZERO,
+        stop: None,
+    };
+    let mut world = World::new(plan);
+    let is_over = |world: &World| world.checkers.is_finished(&world.plan) && world.sqs.left() == 0;
+    world.run(Instant::ORIGIN + Duration::from_hours(1), is_over);
+    assert!(is_over(&world), "not done within an hour");
+    assert_eq!(world.checkers.duplicates, 0);
+    world
+}
+
+#[test]
+fn quick_tasks_do_not_wait_behind_slow_ones() {
+    let slow = (0..200).map(|_| job(0, MS * 200, Duration::ZERO));
+    let quick = (0..2000).map(|number| job(1, MS / 20, MS * (1000 + number * 5)));
+    let world = run(4, vec![queue(30), queue(30)], slow.chain(quick).collect());
+    let mut waits: Vec<Duration> = (200..2200)
+        .map(|number| {
+            world
+                .checkers
+                .began(number)
+                .saturating_since(Instant::ORIGIN + world.plan.jobs[number].sent_at)
+        })
+        .collect();
+    waits.sort();
+    assert!(
+        waits[1979] < MS * 50,
+        "p99 of the quick tasks' waits: {:?}",
+        waits[1979]
+    );
+    // Three slots for the slow ones would need 13.4 s.
+    let done = (0..200).map(|number| world.checkers.ended_at(number)).max();
+    let done = done
+        .expect("there are some")
+        .saturating_since(Instant::ORIGIN);
+    assert!(done < MS * 14_740, "the slow queue was done after {done:?}");
+}
+
+#[test]
+fn a_task_much_longer_than_its_lease_runs_once_while_others_wait() {
+    let long = job(0, Duration::from_mins(1), Duration::ZERO);
+    let others = (0..500).map(|_| job(0, MS * 10, Duration::ZERO));
+    run(
+        1,
+        vec![queue(5)],
+        std::iter::once(long).chain(others).collect(),
+    );
+}
+
+#[test]
+fn tiny_tasks_cost_at_most_a_quarter_of_a_request_each() {
+    let jobs = (0..5000).map(|_| job(0, MS / 50, Duration::ZERO)).collect();
+    let world = run(2, vec![queue(30)], jobs);
+    let requests = world.sqs.requests;
+    assert!(requests * 4 <= 5000, "{requests} requests for 5000 tasks");
+    let took = world.now.saturating_since(Instant::ORIGIN);
+    assert!(took < Duration::from_secs(2), "took {took:?}");
+}
+
+#[test]
+fn a_hundred_queues_are_served_by_one_worker() {
+    let queues = (0..100).map(|_| queue(30)).collect();
+    let jobs = (0..2000)
+        .map(|number| job(number % 100, MS, Duration::ZERO))
+        .collect();
+    let world = run(4, queues, jobs);
+    let took = world.now.saturating_since(Instant::ORIGIN);
+    assert!(took < Duration::from_secs(20), "took {took:?}");
+}
