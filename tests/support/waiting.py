@@ -8,7 +8,7 @@ from typing import Callable, TypeVar
 
 T = TypeVar("T")
 
-DEADLINE_SECS = 60.0
+DEADLINE_SECS = 30.0
 """How long a condition may take on a slow machine; what works takes far less."""
 
 LOOK_AGAIN_SECS = 0.02

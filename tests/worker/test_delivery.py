@@ -9,13 +9,13 @@ from support.queues import Queue, with_dead_letters
 from support.waiting import eventually
 
 HOLDS_THE_GIL = """
-import re
+import ctypes
 from journal import note
 
 def hold(value):
     note("began", value=value)
-    # A regular expression that backtracks never lets go of the interpreter lock.
-    re.match(r"(a+)+$", "a" * 29 + "b")
+    # Unlike CDLL, PyDLL keeps the interpreter lock while it is in a C function.
+    ctypes.PyDLL(None).sleep(5)
     note("ended", value=value)
 """
 
@@ -74,7 +74,7 @@ def test_a_long_task_that_holds_the_interpreter_lock_runs_once(project: Project,
     queue.wait_until_empty()
 
     began, ended = project.notes()
-    assert ended["at"] - began["at"] > 2, "too short to show anything"
+    assert ended["at"] - began["at"] > 4, "too short to show anything"
     assert len(project.notes("began")) == 1
 
 
@@ -108,12 +108,12 @@ def test_what_fails_too_often_goes_to_the_dead_letter_queue(project: Project, sq
     assert project.values("work") == ["once"]
 
 
-def test_a_thousand_tasks_each_run_once(project: Project, queue: Queue) -> None:
-    queue.send_tasks("tasks.work", [[number] for number in range(1000)])
+def test_hundreds_of_tasks_each_run_once(project: Project, queue: Queue) -> None:
+    queue.send_tasks("tasks.work", [[number] for number in range(400)])
     project.worker(queue.name, "--concurrency", "2", loglevel="WARN")
     queue.wait_until_empty()
 
-    assert sorted(project.values("work")) == list(range(1000))
+    assert sorted(project.values("work")) == list(range(400))
 
 
 def test_two_workers_share_a_queue(project: Project, queue: Queue) -> None:
