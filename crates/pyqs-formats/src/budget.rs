@@ -27,18 +27,19 @@ impl Budget {
         self.take(bytes.saturating_add(CHUNK_BYTES))
     }
 
-    fn take(&mut self, bytes: usize) -> Result<(), Flaw> {
-        match self.left.checked_sub(bytes) {
-            Some(left) => {
-                self.left = left;
-                Ok(())
-            }
-            None => {
-                let mebibytes = BUILT_BYTES_MAX >> 20;
-                Err(Flaw::over_limit(format!(
-                    "the values need more than {mebibytes} MiB of memory"
-                )))
-            }
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
+    pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Flaw> {
+        if let Some(left) = self.left.checked_sub(bytes) {
+            self.left = left;
+            Ok(())
+        } else {
+            let mebibytes = BUILT_BYTES_MAX >> 20;
+            Err(Flaw::over_limit(format!(
+                "the values need more than {mebibytes} MiB of memory"
+            )))
         }
     }
 }

@@ -118,6 +118,30 @@ impl DateTime {
     }
 }
 
+impl TimeDelta {
+    /// The sum of the parts, normalised; `None` beyond Python's range.
+    pub fn new(days: i64, seconds: i64, micros: i64) -> Option<Self> {
+        const DAYS_MAX: i64 = 999_999_999;
+        let seconds = seconds.checked_add(micros.div_euclid(1_000_000))?;
+        let days = days.checked_add(seconds.div_euclid(86_400))?;
+        Some(Self {
+            days: i32::try_from(days)
+                .ok()
+                .filter(|_| days.abs() <= DAYS_MAX)?,
+            seconds: u32::try_from(seconds.rem_euclid(86_400)).ok()?,
+            micros: u32::try_from(micros.rem_euclid(1_000_000)).ok()?,
+        })
+    }
+
+    pub(crate) fn total_micros(self) -> i64 {
+        let seconds = i64::from(self.days) * 86_400 + i64::from(self.seconds);
+        // 10^9 days of microseconds are beyond 64 bits.
+        seconds
+            .saturating_mul(1_000_000)
+            .saturating_add(self.micros.into())
+    }
+}
+
 impl UtcOffset {
     /// UTC itself.
     pub const UTC: Self = Self {
@@ -127,7 +151,7 @@ impl UtcOffset {
 
     /// The offset, if it is less than a day.
     pub fn from_micros(total: i64) -> Option<Self> {
-        let is_within_day = total.abs() < 86_400_000_000;
+        let is_within_day = total.unsigned_abs() < 86_400_000_000;
         let seconds = i32::try_from(total.div_euclid(1_000_000)).ok()?;
         let micros = u32::try_from(total.rem_euclid(1_000_000)).ok()?;
         is_within_day.then_some(Self { seconds, micros })

@@ -18,6 +18,7 @@ use payload::{Payload, Sealed};
 use crate::head::{Format, Head};
 use crate::message::{Canvas, Message};
 use crate::outline::{Body, Headers, Outline};
+use crate::read::Reader;
 use crate::undecodable::{Flaw, Layer, Undecodable};
 use crate::value::Value;
 
@@ -38,7 +39,11 @@ pub(crate) struct Celery<'a> {
 }
 
 impl<'a> Celery<'a> {
-    pub(crate) fn open(properties: Properties, outline: Outline<'a>) -> Result<Self, Undecodable> {
+    pub(crate) fn open(
+        properties: Properties,
+        outline: Outline<'a>,
+        reader: Reader<'a>,
+    ) -> Result<Self, Undecodable> {
         let mut headers = match outline.headers {
             Headers::Map(fields) => *fields,
             Headers::Missing => Fields::default(),
@@ -65,7 +70,7 @@ impl<'a> Celery<'a> {
             _ => return Err(Flaw::malformed("body is no text").within(Layer::Envelope)),
         };
         let compression = headers.take(Field::Compression);
-        let sealed = Sealed::new(body, &properties, content_type, compression)?;
+        let sealed = Sealed::new(body, &properties, content_type, compression, reader)?;
         Ok(Self {
             properties,
             headers,

@@ -23,7 +23,7 @@ pub const BODY_BYTES_MAX: usize = 4 << 20;
 pub const EXPANDED_BYTES_MAX: usize = 16 << 20;
 
 /// Up to this size a payload may be compressed however well.
-pub const EXPANDED_FREE_BYTES: usize = 4 << 20;
+pub const EXPANDED_FREE_BYTES: usize = 2 << 20;
 
 /// Beyond [`EXPANDED_FREE_BYTES`]: how many times larger than its input the output may be. Text compresses
 /// to a tenth; what is made to fill memory, to a thousandth and less.

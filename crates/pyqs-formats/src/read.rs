@@ -6,6 +6,7 @@ use crate::head::Head;
 use crate::message::Message;
 use crate::native::Native;
 use crate::outline::Outline;
+use crate::signed::Certificates;
 use crate::undecodable::{Layer, Undecodable};
 
 /// Reads what a worker must know before it runs the task.
@@ -13,20 +14,46 @@ use crate::undecodable::{Layer, Undecodable};
 /// Cheap: arguments are passed over, not built and not checked beyond finding their end, so that
 /// [`read`] may still refuse a body whose head was readable.
 pub fn read_head(body: &str) -> Result<Head, Undecodable> {
-    let text = body::text(body).map_err(|flaw| flaw.within(Layer::Body))?;
-    let mut outline = Outline::read(&text, Part::Head)?;
-    match outline.properties.take() {
-        Some(properties) => Celery::open(properties, outline)?.head(),
-        None => Ok(Native::read(outline)?.into_head()),
-    }
+    Reader::default().read_head(body)
 }
 
 /// Reads the whole message.
 pub fn read(body: &str) -> Result<Message, Undecodable> {
-    let text = body::text(body).map_err(|flaw| flaw.within(Layer::Body))?;
-    let mut outline = Outline::read(&text, Part::All)?;
-    match outline.properties.take() {
-        Some(properties) => Celery::open(properties, outline)?.message(),
-        None => Native::read(outline)?.into_message(),
+    Reader::default().read(body)
+}
+
+/// Reads messages, with what not every reader has.
+#[derive(Clone, Copy, Default)]
+pub struct Reader<'c> {
+    pub(crate) certificates: Option<&'c dyn Certificates>,
+}
+
+impl<'c> Reader<'c> {
+    /// Signed messages are read if their signature holds. Without certificates they are refused.
+    #[must_use]
+    pub fn with_certificates(self, certificates: &'c dyn Certificates) -> Self {
+        Self {
+            certificates: Some(certificates),
+        }
+    }
+
+    /// As the function [`read_head`].
+    pub fn read_head(&self, body: &str) -> Result<Head, Undecodable> {
+        let text = body::text(body).map_err(|flaw| flaw.within(Layer::Body))?;
+        let mut outline = Outline::read(&text, Part::Head)?;
+        match outline.properties.take() {
+            Some(properties) => Celery::open(properties, outline, *self)?.head(),
+            None => Ok(Native::read(outline)?.into_head()),
+        }
+    }
+
+    /// As the function [`read`].
+    pub fn read(&self, body: &str) -> Result<Message, Undecodable> {
+        let text = body::text(body).map_err(|flaw| flaw.within(Layer::Body))?;
+        let mut outline = Outline::read(&text, Part::All)?;
+        match outline.properties.take() {
+            Some(properties) => Celery::open(properties, outline, *self)?.message(),
+            None => Native::read(outline)?.into_message(),
+        }
     }
 }

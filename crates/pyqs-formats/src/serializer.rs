@@ -32,18 +32,4 @@ impl Serializer {
             }
         })
     }
-
-    /// Why this version does not read it.
-    pub(crate) fn unread(self) -> Flaw {
-        let name = match self {
-            Self::Json => "JSON",
-            Self::Pickle => "written by pickle",
-            Self::Yaml => "YAML",
-            Self::Msgpack => "msgpack",
-            Self::Data => "signed by Celery's \"auth\" serializer, or plain bytes",
-        };
-        Flaw::unsupported(format!(
-            "it is {name}, which is not read; set task_serializer = \"json\" where it is sent"
-        ))
-    }
 }

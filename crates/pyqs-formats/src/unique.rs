@@ -110,7 +110,8 @@ impl<'a> Key<'a> {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
-        reason = "the round trip is checked"
+        clippy::float_cmp,
+        reason = "whether the round trip is exact is the question"
     )]
     fn of_float(float: f64, at: usize) -> Self {
         if float.is_nan() {

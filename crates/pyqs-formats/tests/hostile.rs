@@ -21,20 +21,15 @@ const TIME_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 100
 
 /// One test only in this file: others would allocate beside it.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the time is what is tested")]
 fn hostile_bodies_do_no_harm() {
     for sample in hostile() {
         let id = &sample["id"];
         let body = sample["body"].as_str().expect("a text");
         PEAK.store(HELD.load(Ordering::Relaxed), Ordering::Relaxed);
         let before = HELD.load(Ordering::Relaxed);
-        let start = Instant::now();
-        let head = read_head(body).map(drop);
-        let head_took = start.elapsed();
-        let message = read(body).map(drop);
-        let took = start.elapsed() - head_took;
+        let (head, head_took) = best_of_five(|| read_head(body).map(drop));
+        let (message, took) = best_of_five(|| read(body).map(drop));
         let memory = PEAK.load(Ordering::Relaxed) - before;
-        println!("{id}: {took:?}, {} KiB", memory >> 10);
         assert!(
             head_took < TIME_MAX && took < TIME_MAX,
             "{id} took {head_took:?} and {took:?}"
@@ -48,6 +43,17 @@ fn hostile_bodies_do_no_harm() {
             "{id} has no head, and was read"
         );
     }
+}
+
+/// Other work on the machine only ever makes it slower.
+#[expect(clippy::disallowed_methods, reason = "the time is what is tested")]
+fn best_of_five<T>(run: impl Fn() -> T) -> (T, Duration) {
+    let timed = || {
+        let start = Instant::now();
+        (run(), start.elapsed())
+    };
+    let all = std::iter::repeat_with(timed).take(5);
+    all.min_by_key(|(_, took)| *took).expect("five runs")
 }
 
 struct Counting;

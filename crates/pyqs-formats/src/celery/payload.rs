@@ -5,18 +5,23 @@ use std::borrow::Cow;
 use super::Part;
 use super::fields::Fields;
 use super::properties::{BodyEncoding, Properties};
-use crate::body::decode_base64;
+use crate::body::{decode_base64, shortened};
 use crate::compress::Codec;
 use crate::json::{Dialect, Scanner};
 use crate::msgpack;
 use crate::outline::Body;
+use crate::pickle;
+use crate::read::Reader;
 use crate::serializer::Serializer;
+use crate::signed::{self, Signed};
 use crate::undecodable::{Flaw, Layer, Undecodable};
 use crate::value::Value;
+use crate::yaml;
 
 /// A payload that is not yet opened.
 pub(super) struct Sealed<'a> {
     content: Content<'a>,
+    reader: Reader<'a>,
     serializer: Serializer,
     codec: Option<Codec>,
     content_type: String,
@@ -46,6 +51,7 @@ impl<'a> Sealed<'a> {
         properties: &Properties,
         content_type: String,
         compression: Option<Value>,
+        reader: Reader<'a>,
     ) -> Result<Self, Undecodable> {
         let content = match (body, &properties.body_encoding) {
             (_, BodyEncoding::Other(found)) => {
@@ -72,6 +78,7 @@ impl<'a> Sealed<'a> {
         let codec = codec.map_err(|flaw| flaw.within(Layer::Compression))?;
         Ok(Self {
             content,
+            reader,
             serializer,
             codec,
             content_type,
@@ -113,12 +120,41 @@ impl<'a> Sealed<'a> {
             ),
             None => bytes,
         };
-        match self.serializer {
-            Serializer::Json => read_json(&bytes, part),
-            Serializer::Msgpack => msgpack::read(&bytes).map(Payload::from),
-            other => Err(other.unread()),
+        if self.serializer != Serializer::Data {
+            return deserialize(self.serializer, &bytes, part).map_err(in_payload);
         }
-        .map_err(in_payload)
+        let in_signature = |flaw: Flaw| flaw.within(Layer::Signature);
+        let fields = signed::unwrap(&bytes).map_err(in_signature)?;
+        let signed = signed::split(&fields).map_err(in_signature)?;
+        self.reader.verify(&signed).map_err(in_signature)?;
+        let serializer = Serializer::named(signed.content_type).map_err(in_signature)?;
+        deserialize(serializer, signed.payload, part).map_err(in_payload)
+    }
+}
+
+impl Reader<'_> {
+    fn verify(&self, signed: &Signed<'_>) -> Result<(), Flaw> {
+        let who = shortened(&signed.signer);
+        match self
+            .certificates
+            .map(|certificates| certificates.verify(signed))
+        {
+            Some(Ok(())) => Ok(()),
+            Some(Err(reason)) => Err(Flaw::refused(format!("signed by {who}: {reason}"))),
+            None => Err(Flaw::refused(format!(
+                "signed by {who}, and read only with a certificate store to check that, of which none is given"
+            ))),
+        }
+    }
+}
+
+fn deserialize(serializer: Serializer, bytes: &[u8], part: Part) -> Result<Payload, Flaw> {
+    match serializer {
+        Serializer::Json => read_json(bytes, part),
+        Serializer::Msgpack => msgpack::read(bytes).map(Payload::from),
+        Serializer::Pickle => pickle::read(bytes).map(Payload::from),
+        Serializer::Yaml => read_text(bytes).and_then(yaml::read).map(Payload::from),
+        Serializer::Data => Err(Flaw::malformed("a signed payload inside a signed payload")),
     }
 }
 
@@ -145,9 +181,13 @@ impl Content<'_> {
     }
 }
 
+fn read_text(bytes: &[u8]) -> Result<&str, Flaw> {
+    str::from_utf8(bytes)
+        .map_err(|error| Flaw::malformed(format!("not UTF-8 from byte {}", error.valid_up_to())))
+}
+
 fn read_json(bytes: &[u8], part: Part) -> Result<Payload, Flaw> {
-    let text = str::from_utf8(bytes)
-        .map_err(|error| Flaw::malformed(format!("not UTF-8 from byte {}", error.valid_up_to())))?;
+    let text = read_text(bytes)?;
     let mut scanner = Scanner::new(text, Dialect::Kombu);
     let payload = match scanner.peek()? {
         b'{' => Payload::Map(Box::new(Fields::scan(&mut scanner, part)?)),

@@ -1,6 +1,6 @@
 //! Numbers and bare words: `12`, `1e3`, `null`, `-Infinity`.
 
-use crate::limits::INTEGER_DIGITS_MAX;
+use crate::integer;
 use crate::undecodable::Flaw;
 use crate::value::Value;
 
@@ -29,15 +29,7 @@ fn read_number(word: &str) -> Result<Option<Value>, Flaw> {
             .flatten()
             .map(Value::Float));
     }
-    if let Ok(int) = word.parse() {
-        return Ok(Some(Value::Int(int)));
-    }
-    if whole.len() > INTEGER_DIGITS_MAX {
-        return Err(Flaw::over_limit(format!(
-            "an integer of more than {INTEGER_DIGITS_MAX} digits"
-        )));
-    }
-    Ok(Some(Value::BigInt(word.to_owned())))
+    integer::from_decimal(word)
 }
 
 /// What may follow the whole part: `.5`, `e10`, `.5E-3`.

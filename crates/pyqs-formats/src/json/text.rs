@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::surrogates::push_code_point;
 use crate::value::Value;
 
 /// A string as read.
@@ -168,21 +169,4 @@ fn hex4(bytes: &[u8]) -> Result<u32, &'static str> {
             .ok_or("a \\u without four hex digits")?;
         Ok(code << 4 | value)
     })
-}
-
-/// Whether it was a surrogate.
-fn push_code_point(out: &mut Vec<u8>, code: u32) -> bool {
-    if let Some(character) = char::from_u32(code) {
-        let mut buffer = [0; 4];
-        out.extend_from_slice(character.encode_utf8(&mut buffer).as_bytes());
-        return false;
-    }
-    // The three-byte pattern of UTF-8, which `char` refuses for surrogates.
-    let [_, _, high, low] = code.to_be_bytes();
-    out.extend_from_slice(&[
-        0xe0 | high >> 4,
-        0x80 | (high & 0x0f) << 2 | low >> 6,
-        0x80 | low & 0x3f,
-    ]);
-    true
 }
