@@ -64,6 +64,7 @@ class BaseManager:
             end_child(lambda: _supervise(self._settings, orders))
         orders.close()
         self._supervisor = (pid, ours)
+        _started.append(self)
 
     def stop(self) -> None:
         """Stop gracefully, and return when the running tasks have ended."""
@@ -91,7 +92,12 @@ class BaseManager:
         _, status = os.waitpid(pid, 0)
         ours.close()
         self._supervisor = None
+        _started.remove(self)
         return 0 if status == 0 else 1
+
+
+# A worker that was started goes on, as PyQS's did, when the program keeps no reference to it.
+_started: list[BaseManager] = []
 
 
 def _supervise(settings: _pyqs.WorkerSettings, orders: socket.socket) -> int:
