@@ -30,6 +30,9 @@ use commit::{Committer, Ticket};
 use held::HeldBodies;
 use polls::Polls;
 
+/// Contents of that many bytes stay in memory though the store has them: what is received soon
+/// after it was sent needs no read.
+const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The longest sleep of the timer: a bound on how late a step of the wall clock is noticed.
 const TICK_MAX: Duration = Duration::from_secs(5);
 
@@ -63,12 +66,12 @@ impl Engine {
             journal: config.data.is_some(),
         };
         let Some(folder) = &config.data else {
-            return Self::start(Broker::new(settings), None, &config.queues);
+            return Self::start(Broker::new(settings), None, &config.queues, HELD_BYTES_MAX);
         };
         let (mut store, contents) = SqliteStore::open(folder, config.sync)?;
         let broker = store.restore(settings, settings.seed)?;
         let parts: (Box<dyn Store>, Arc<dyn Contents>) = (Box::new(store), Arc::new(contents));
-        Self::start(broker, Some(parts), &config.queues)
+        Self::start(broker, Some(parts), &config.queues, HELD_BYTES_MAX)
     }
 
     /// An engine around a broker and, where it journals, the store for its changes.
@@ -76,6 +79,7 @@ impl Engine {
         mut broker: Broker<Body>,
         store: Option<(Box<dyn Store>, Arc<dyn Contents>)>,
         queues: &[QueueDeclaration],
+        held_bytes_max: usize,
     ) -> Result<Arc<Self>, ServeError> {
         for queue in queues {
             declare(&mut broker, queue).map_err(|source| ServeError::Queue {
@@ -90,7 +94,7 @@ impl Engine {
             broker,
             polls: Polls::default(),
             committer,
-            held: HeldBodies::default(),
+            held: HeldBodies::up_to(held_bytes_max),
             armed: None,
             is_stopping: false,
         };
@@ -262,3 +266,6 @@ fn random_seed() -> u128 {
     let half = || u128::from(RandomState::new().hash_one(0));
     half() << 64 | half()
 }
+
+#[cfg(test)]
+mod tests;

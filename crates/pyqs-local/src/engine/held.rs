@@ -6,15 +6,12 @@ use pyqs_broker::{Broker, Change, MessageKey, Payload, QueueId};
 
 use crate::content::Body;
 
-/// Contents of that many bytes stay in memory: what is received soon after it was sent needs no
-/// read. Messages that are gone count until their turn comes.
-const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// Contents held in memory, in the order in which they came.
-#[derive(Default)]
+/// Contents held in memory, in the order in which they came. Messages that are gone count until
+/// their turn comes.
 pub(super) struct HeldBodies {
     bodies: VecDeque<HeldBody>,
     bytes: usize,
+    bytes_max: usize,
 }
 
 struct HeldBody {
@@ -26,6 +23,14 @@ struct HeldBody {
 }
 
 impl HeldBodies {
+    pub(super) fn up_to(bytes_max: usize) -> Self {
+        Self {
+            bodies: VecDeque::new(),
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
     /// Notes the contents that `changes` brought, which the commit `entry` will keep.
     pub(super) fn note(&mut self, broker: &Broker<Body>, changes: &[Change<Body>], entry: u64) {
         for change in changes {
@@ -49,7 +54,7 @@ impl HeldBodies {
 
     /// Lets go of the oldest beyond the budget, as far as the store has them.
     pub(super) fn shrink(&mut self, broker: &mut Broker<Body>, durable: u64) {
-        while self.bytes > HELD_BYTES_MAX
+        while self.bytes > self.bytes_max
             && let Some(oldest) = self.bodies.pop_front_if(|oldest| oldest.entry <= durable)
         {
             self.bytes -= oldest.bytes;

@@ -468,3 +468,6 @@ fn unusable(path: &Path, source: std::io::Error) -> StoreError {
         source,
     }
 }
+
+#[cfg(test)]
+mod tests;

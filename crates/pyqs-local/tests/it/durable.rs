@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use pyqs_local::{Config, DeadLetter, QueueDeclaration, ServeError, Server, Sync};
+use pyqs_local::{Config, DeadLetter, QueueDeclaration, ServeError, Server};
 use serde_json::{Value, json};
 
 use crate::support::{Running, durable, in_memory};
@@ -109,32 +109,6 @@ async fn fifo_queues_keep_order_lock_and_deduplication_over_a_restart() {
         .map(|message| message["Body"].as_str().unwrap())
         .collect();
     assert_eq!(bodies, ["2", "3"], "the second 2 was a duplicate");
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn contents_beyond_what_is_held_in_memory_come_from_the_disk() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Running::start(Config {
-        sync: Sync::Full,
-        ..durable(&folder)
-    });
-    let queue = server.queue("email", json!({})).await;
-    for i in 0..40 {
-        let body = format!("{i:02}").repeat(400_000);
-        let body = json!({"QueueUrl": queue, "MessageBody": body});
-        server.ok("SendMessage", body).await;
-    }
-    let mut found = Vec::new();
-    while found.len() < 40 {
-        for message in server.receive(&queue, 0).await {
-            let body = message["Body"].as_str().unwrap();
-            assert_eq!(body.len(), 800_000);
-            found.push(body[..2].to_owned());
-        }
-    }
-    let expected: Vec<_> = (0..40).map(|i| format!("{i:02}")).collect();
-    assert_eq!(found, expected);
     server.stop().await;
 }
 

@@ -1,0 +1,235 @@
+//! The engine on stores that fail, are slow, or are full.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use pyqs_broker::{Change, MessageKey, NewMessage, Receive};
+
+use super::*;
+use crate::config::Sync;
+use crate::content::Content;
+use crate::store::StoreError;
+
+/// Keeps what it is given in memory, when it is let.
+#[derive(Clone, Default)]
+struct TestStore(Arc<TestStoreState>);
+
+#[derive(Default)]
+struct TestStoreState {
+    fails: AtomicBool,
+    commits: AtomicUsize,
+    changes: Mutex<Vec<Change<Body>>>,
+    /// Where set, a commit says that it has begun, then waits for a word.
+    gate: Mutex<Option<(Sender<()>, Receiver<()>)>>,
+}
+
+impl Store for TestStore {
+    fn commit(&mut self, changes: &[Change<Body>]) -> Result<(), StoreError> {
+        if let Some((begun, go)) = &*self.0.gate.lock().unwrap() {
+            begun.send(()).unwrap();
+            go.recv().unwrap();
+        }
+        if self.0.fails.load(Ordering::SeqCst) {
+            return Err(StoreError::Damaged {
+                what: "on purpose".to_owned(),
+            });
+        }
+        self.0.commits.fetch_add(1, Ordering::SeqCst);
+        self.0.changes.lock().unwrap().extend_from_slice(changes);
+        Ok(())
+    }
+}
+
+impl Contents for TestStore {
+    fn read(&self, _: &[MessageKey]) -> Result<Vec<Option<Arc<Content>>>, StoreError> {
+        unreachable!("everything is held")
+    }
+}
+
+impl TestStore {
+    fn engine(&self) -> Arc<Engine> {
+        let broker = Broker::new(Settings {
+            journal: true,
+            ..Settings::default()
+        });
+        let parts: (Box<dyn Store>, Arc<dyn Contents>) =
+            (Box::new(self.clone()), Arc::new(self.clone()));
+        Engine::start(broker, Some(parts), &[declared()], usize::MAX).unwrap()
+    }
+
+    fn stored_bodies(&self) -> Vec<String> {
+        let changes = self.0.changes.lock().unwrap();
+        let stored = changes.iter().filter_map(|change| match change {
+            Change::MessageStored(record) => Some(&record.message.payload),
+            _ => None,
+        });
+        let bodies = stored.filter_map(|payload| match payload {
+            Body::Held(content) => Some(content.body.clone()),
+            Body::Stored => None,
+        });
+        bodies.collect()
+    }
+}
+
+fn declared() -> QueueDeclaration {
+    QueueDeclaration {
+        name: "email".to_owned(),
+        ..QueueDeclaration::default()
+    }
+}
+
+async fn send(engine: &Arc<Engine>, body: &str) -> Result<(), ApiError> {
+    let content = Arc::new(Content {
+        body: body.to_owned(),
+        ..Content::default()
+    });
+    let new = NewMessage::new(Body::Held(content));
+    let send = engine.act(|broker, now| {
+        let queue = broker.queue("email")?;
+        Ok(broker.send(now, queue, new)?)
+    });
+    send.await.map(drop)
+}
+
+async fn receive(engine: &Arc<Engine>) -> Result<Vec<String>, ApiError> {
+    let queue = engine.look(|broker| Ok(broker.queue("email")?))?;
+    let handover = engine
+        .receive(queue, Receive::up_to(10), Duration::ZERO)
+        .await?;
+    let (messages, unconfirmed) = handover.open().await?;
+    unconfirmed.confirm();
+    Ok(messages
+        .iter()
+        .map(|(_, content)| content.body.clone())
+        .collect())
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_its_commit_and_shares_it() {
+    let store = TestStore::default();
+    let engine = store.engine();
+    send(&engine, "first").await.unwrap();
+    let (begun_sender, begun) = channel();
+    let (go, go_receiver) = channel();
+    *store.0.gate.lock().unwrap() = Some((begun_sender, go_receiver));
+    let before = store.0.commits.load(Ordering::SeqCst);
+
+    let sends: Vec<_> = (0..20)
+        .map(|_| {
+            let engine = Arc::clone(&engine);
+            tokio::spawn(async move { send(&engine, "x").await })
+        })
+        .collect();
+    tokio::task::spawn_blocking(move || {
+        begun.recv().unwrap();
+        // The first commit holds the others up; all of them gather behind it.
+        for _ in 0..20 {
+            go.send(()).unwrap();
+        }
+        begun
+    })
+    .await
+    .unwrap();
+    for send in sends {
+        send.await.unwrap().unwrap();
+    }
+    assert_eq!(store.stored_bodies().len(), 21);
+    let commits = store.0.commits.load(Ordering::SeqCst) - before;
+    assert!((1..=20).contains(&commits), "{commits}");
+    *store.0.gate.lock().unwrap() = None;
+    engine.close();
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_answered_with_5xx_and_loses_nothing() {
+    let store = TestStore::default();
+    let engine = store.engine();
+    send(&engine, "before").await.unwrap();
+    store.0.fails.store(true, Ordering::SeqCst);
+    assert_eq!(
+        send(&engine, "lost?").await,
+        Err(ApiError::StoreUnavailable)
+    );
+    for _ in 0..100 {
+        // Refused before anything is done, so that nothing piles up.
+        assert_eq!(
+            send(&engine, "refused").await,
+            Err(ApiError::StoreUnavailable)
+        );
+    }
+    assert_eq!(receive(&engine).await, Err(ApiError::StoreUnavailable));
+
+    store.0.fails.store(false, Ordering::SeqCst);
+    while send(&engine, "after").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.stored_bodies(), ["before", "lost?", "after"]);
+    assert_eq!(
+        receive(&engine).await.unwrap(),
+        ["before", "lost?", "after"]
+    );
+    engine.close();
+}
+
+fn sqlite_engine(folder: &Path, pages_max: Option<u32>, held_bytes_max: usize) -> Arc<Engine> {
+    let (mut store, contents) = SqliteStore::open(folder, Sync::Normal).unwrap();
+    let settings = Settings {
+        journal: true,
+        ..Settings::default()
+    };
+    let broker = store.restore(settings, 1).unwrap();
+    if let Some(pages_max) = pages_max {
+        store.limit_pages(pages_max);
+    }
+    let parts: (Box<dyn Store>, Arc<dyn Contents>) = (Box::new(store), Arc::new(contents));
+    Engine::start(broker, Some(parts), &[declared()], held_bytes_max).unwrap()
+}
+
+#[tokio::test]
+async fn a_full_disk_is_answered_with_5xx_and_what_was_answered_before_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = sqlite_engine(folder.path(), Some(100), 0);
+    let body = "x".repeat(10_000);
+    let mut answered = 0;
+    while send(&engine, &body).await.is_ok() {
+        answered += 1;
+    }
+    assert!((10..100).contains(&answered), "{answered}");
+    assert_eq!(send(&engine, "a").await, Err(ApiError::StoreUnavailable));
+    engine.close();
+
+    let engine = sqlite_engine(folder.path(), None, 0);
+    let mut found = 0;
+    loop {
+        let bodies = receive(&engine).await.unwrap();
+        if bodies.is_empty() {
+            break;
+        }
+        assert!(bodies.iter().all(|found| *found == body));
+        found += bodies.len();
+    }
+    assert_eq!(found, answered);
+    engine.close();
+}
+
+#[tokio::test]
+async fn contents_beyond_what_is_held_come_from_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = sqlite_engine(folder.path(), None, 500);
+    let bodies: Vec<_> = (0..20).map(|i| format!("{i:0100}")).collect();
+    for body in &bodies {
+        send(&engine, body).await.unwrap();
+    }
+    let queue = engine.look(|broker| Ok(broker.queue("email")?)).unwrap();
+    let is_held = |(_, _, message): &(_, _, &pyqs_broker::Message<Body>)| {
+        matches!(message.payload, Body::Held(_))
+    };
+    let held = |broker: &Broker<Body>| Ok(broker.messages(queue)?.filter(is_held).count());
+    let held = engine.look(held).unwrap();
+    assert!((5..=7).contains(&held), "{held}");
+    let mut found = receive(&engine).await.unwrap();
+    found.extend(receive(&engine).await.unwrap());
+    assert_eq!(found, bodies);
+    engine.close();
+}
