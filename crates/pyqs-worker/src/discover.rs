@@ -20,7 +20,7 @@ use crate::settings::WorkerSettings;
 pub(crate) const LOOK_PERIOD: Duration = Duration::from_secs(30);
 
 /// Attributes are read again this often.
-pub(crate) const ATTRIBUTES_PERIOD: Duration = Duration::from_secs(5 * 60);
+pub(crate) const ATTRIBUTES_PERIOD: Duration = Duration::from_mins(5);
 
 /// When SQS was not reached within this time of the start, the worker gives up.
 pub(crate) const START_MAX: Duration = Duration::from_secs(15);

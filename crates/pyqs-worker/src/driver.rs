@@ -165,7 +165,7 @@ impl Driver {
                 let crash = self.pool.closed(process, now, &mut self.events);
                 self.tell_of(crash.as_ref());
             }
-            Inbound::Control(line, socket) => self.control(line, socket, now),
+            Inbound::Control(line, socket) => self.control(&line, socket, now),
             Inbound::ControlClosed(fault) => self.supervisor_is_gone(fault),
         }
         GO_ON
@@ -200,8 +200,8 @@ impl Driver {
         self.events.push(event);
     }
 
-    fn control(&mut self, line: FromSupervisor, socket: Option<OwnedFd>, now: Instant) {
-        match line {
+    fn control(&mut self, line: &FromSupervisor, socket: Option<OwnedFd>, now: Instant) {
+        match *line {
             FromSupervisor::Forked { process, pid } => {
                 if let Some(socket) = socket {
                     self.pool.forked(ProcessId(process), pid, socket);

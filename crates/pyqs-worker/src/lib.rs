@@ -36,7 +36,7 @@ pub mod settings;
 
 #[cfg(test)]
 #[path = "../tests/world/fake_sqs.rs"]
-#[allow(dead_code, missing_docs, unreachable_pub)] // The whole is used by the tests in `tests/`.
+#[allow(dead_code, missing_docs)] // The whole is used by the tests in `tests/`.
 mod fake_sqs;
 
 pub use process::child::{Job, TaskChannel};

@@ -41,6 +41,8 @@ pub fn run(settings: WorkerSettings, control: OwnedFd, ledger: Ledger) -> i32 {
             let sqs = pyqs_sqs::connect(&options).await?;
             Ok(Arc::new(sqs) as Arc<dyn Sqs>)
         };
+        // Boxed, since the AWS SDK's part is large.
+        let connect = Box::pin(connect);
         manage(settings, control, ledger, connect).await
     })
 }

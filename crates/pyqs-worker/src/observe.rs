@@ -14,7 +14,7 @@ use crate::settings::LogLevel;
 pub(crate) const POISON_LINES_MAX: u32 = 10;
 
 /// See [`POISON_LINES_MAX`].
-pub(crate) const POISON_PERIOD: Duration = Duration::from_secs(60);
+pub(crate) const POISON_PERIOD: Duration = Duration::from_mins(1);
 
 /// Where log lines go: to the supervisor's logger. Texts are only made where their level is wanted.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 /// The settings of a worker: the manager's, and those that the task processes read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[allow(clippy::struct_excessive_bools)] // Each is a switch of the command's.
 pub struct WorkerSettings {
     /// Queue names and patterns, as given: each may hold several, apart by commas, and a share
     /// (`email:3`, `email=5`). No default: at least one is needed.

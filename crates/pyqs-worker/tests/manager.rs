@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyqs_sqs::SqsError;
-use pyqs_worker::WorkerSettings;
+use pyqs_worker::{LogLevel, WorkerSettings};
 
 use world::fake_sqs::FakeSqs;
 use world::{Do, Gate, World, body};
@@ -16,6 +16,7 @@ fn settings(concurrency: u32) -> WorkerSettings {
     WorkerSettings {
         queues: vec!["email".to_owned()],
         concurrency,
+        log_level: LogLevel::Debug,
         ..WorkerSettings::default()
     }
 }
@@ -34,7 +35,7 @@ fn queue_of(task: &str, count: usize) -> Arc<FakeSqs> {
 #[test]
 fn a_queue_is_drained_in_batches() {
     let world = World::start(settings(2), queue_of("m.f", 500), |_| Do::Succeed);
-    world.until("all is deleted", |w| w.sqs.deleted("email").len() == 500);
+    world.until("all is deleted", |w| w.sqs.deleted_count("email") == 500);
     assert!(world.running_max() <= 2);
     assert_eq!(world.begun().iter().collect::<BTreeSet<_>>().len(), 500);
     assert_eq!(world.begun().len(), 500, "each runs once");
@@ -62,7 +63,7 @@ fn a_failed_task_is_left_to_its_visibility_timeout() {
         _ => Do::Succeed,
     });
     world.until("the rest is deleted", |w| {
-        w.sqs.deleted("email").len() == 40
+        w.sqs.deleted_count("email") == 40
     });
     let sqs = world.stop_and_end();
     assert!(!sqs.deleted("email").contains(&bad[0]));
@@ -102,7 +103,7 @@ fn a_crash_charges_what_ran_and_nothing_else() {
         _ => Do::Succeed,
     });
     world.until("the rest is deleted", |w| {
-        w.sqs.deleted("email").len() == 40
+        w.sqs.deleted_count("email") == 40
     });
     assert_eq!(world.begun().len(), 41, "each runs once");
     let told = format!(
@@ -117,7 +118,7 @@ fn a_crash_charges_what_ran_and_nothing_else() {
 #[test]
 fn what_succeeded_before_a_crash_is_deleted() {
     let world = World::start(settings(1), queue_of("m.f", 5), |_| Do::SucceedAndDie);
-    world.until("all is deleted", |w| w.sqs.deleted("email").len() == 5);
+    world.until("all is deleted", |w| w.sqs.deleted_count("email") == 5);
     assert_eq!(world.begun().len(), 5, "each runs once");
     world.stop_and_end();
 }
@@ -135,17 +136,17 @@ fn tasks_behind_a_long_one_go_to_another_process() {
         }
     });
     world.until("the kind is known to be short", |w| {
-        w.sqs.deleted("email").len() == 200
+        w.sqs.deleted_count("email") == 200
     });
     let long = body("m.f").replace("[]", "[\"long\"]");
     world.sqs.put("email", &long);
     put(&world.sqs, "m.f", 200);
     world.until("all but one are deleted", |w| {
-        w.sqs.deleted("email").len() == 400
+        w.sqs.deleted_count("email") == 400
     });
     gate.open();
     world.until("the last is deleted", |w| {
-        w.sqs.deleted("email").len() == 401
+        w.sqs.deleted_count("email") == 401
     });
     assert_eq!(world.begun().len(), 401, "each runs once");
     world.stop_and_end();
@@ -166,7 +167,7 @@ fn processes_are_replaced_after_exactly_their_tasks() {
     });
     world.until("all has run", |w| w.begun().len() == 200);
     world.until("all but the failed are deleted", |w| {
-        w.sqs.deleted("email").len() == 180
+        w.sqs.deleted_count("email") == 180
     });
     assert!(world.running_max() <= 2);
     let tasks = world.tasks_by_process();
@@ -220,6 +221,7 @@ fn a_stop_awaits_polls_that_must_not_be_closed() {
     let world = World::start(settings(1), Arc::new(sqs), |_| Do::Succeed);
     world.until("it polls", |w| w.sqs.calls("receive") == 1);
     world.stop(false);
+    world.until("the stop is heard", |w| w.sqs.asked_to_close() == 1);
     // What the poll brings now is given back.
     let id = world.sqs.put("email", &body("m.f"));
     let (code, sqs) = world.end();
@@ -285,7 +287,7 @@ fn a_worker_that_can_not_start_says_why() {
 #[test]
 fn trouble_is_told_once_and_survived() {
     let world = World::start(settings(1), queue_of("m.f", 1), |_| Do::Succeed);
-    world.until("it works", |w| w.sqs.deleted("email").len() == 1);
+    world.until("it works", |w| w.sqs.deleted_count("email") == 1);
     world.sqs.fail(SqsError::Unreachable);
     world.sqs.end_polls();
     world.until("it is told", |w| {
@@ -293,7 +295,7 @@ fn trouble_is_told_once_and_survived() {
     });
     world.sqs.recover();
     world.sqs.put("email", &body("m.f"));
-    world.until("it works again", |w| w.sqs.deleted("email").len() == 2);
+    world.until("it works again", |w| w.sqs.deleted_count("email") == 2);
     world.until("that is told", |w| {
         w.has_logged(30, "receiving from email works again")
     });

@@ -285,7 +285,7 @@ impl TaskChannel {
     }
 }
 
-const READ_BYTES: usize = 64 * 1024;
+const READ_BYTES: usize = 16 * 1024;
 
 fn is_gone(error: &io::Error) -> bool {
     matches!(

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,16 +14,17 @@ use pyqs_sqs::{
 use tokio::sync::Notify;
 
 /// A queue's URL.
-pub fn url(name: &str) -> QueueUrl {
+pub(crate) fn url(name: &str) -> QueueUrl {
     QueueUrl::new(format!("http://127.0.0.1/000000000000/{name}"))
 }
 
 #[derive(Default)]
-pub struct FakeSqs {
+pub(crate) struct FakeSqs {
     state: Mutex<State>,
     /// Something was sent or became visible, or polls are to end.
     changed: Notify,
     closes_polls: AtomicBool,
+    asked_to_close: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -53,7 +54,7 @@ struct Message {
 
 impl FakeSqs {
     /// With these queues.
-    pub fn with(names: &[&str]) -> Self {
+    pub(crate) fn with(names: &[&str]) -> Self {
         let sqs = Self::default();
         sqs.closes_polls.store(true, Ordering::Relaxed);
         for name in names {
@@ -62,13 +63,13 @@ impl FakeSqs {
         sqs
     }
 
-    pub fn create(&self, name: &str) {
+    pub(crate) fn create(&self, name: &str) {
         let mut state = self.state.lock().unwrap();
         state.queues.entry(name.to_owned()).or_default();
     }
 
     /// Sends a body; its id.
-    pub fn put(&self, queue: &str, body: &str) -> String {
+    pub(crate) fn put(&self, queue: &str, body: &str) -> String {
         let mut state = self.state.lock().unwrap();
         state.last_id += 1;
         let id = format!("m{}", state.last_id);
@@ -85,46 +86,55 @@ impl FakeSqs {
     }
 
     /// From now on every call fails so.
-    pub fn fail(&self, failure: fn(Box<Failure>) -> SqsError) {
+    pub(crate) fn fail(&self, failure: fn(Box<Failure>) -> SqsError) {
         self.state.lock().unwrap().failure = Some(failure);
     }
 
-    pub fn recover(&self) {
+    pub(crate) fn recover(&self) {
         self.state.lock().unwrap().failure = None;
     }
 
     /// As Amazon's: a poll must not be closed.
-    pub fn keeps_polls(&self) {
+    pub(crate) fn keeps_polls(&self) {
         self.closes_polls.store(false, Ordering::Relaxed);
     }
 
+    /// How often it was asked whether a poll may be closed.
+    pub(crate) fn asked_to_close(&self) -> usize {
+        self.asked_to_close.load(Ordering::SeqCst)
+    }
+
     /// Open polls come back empty.
-    pub fn end_polls(&self) {
+    pub(crate) fn end_polls(&self) {
         self.state.lock().unwrap().polls_ended += 1;
         self.changed.notify_waiters();
     }
 
     /// Ids of what was deleted, in order.
-    pub fn deleted(&self, queue: &str) -> Vec<String> {
+    pub(crate) fn deleted(&self, queue: &str) -> Vec<String> {
         self.state.lock().unwrap().queues[queue].deleted.clone()
     }
 
+    pub(crate) fn deleted_count(&self, queue: &str) -> usize {
+        self.state.lock().unwrap().queues[queue].deleted.len()
+    }
+
     /// Ids of what is visible.
-    pub fn visible(&self, queue: &str) -> Vec<String> {
+    pub(crate) fn visible(&self, queue: &str) -> Vec<String> {
         let state = self.state.lock().unwrap();
         let visible = state.queues[queue].visible.iter();
         visible.map(|message| message.id.clone()).collect()
     }
 
     /// What was set by changing visibility, in order.
-    pub fn visibilities(&self, queue: &str) -> Vec<(String, Duration)> {
+    pub(crate) fn visibilities(&self, queue: &str) -> Vec<(String, Duration)> {
         self.state.lock().unwrap().queues[queue]
             .visibilities
             .clone()
     }
 
     /// How often an action was called.
-    pub fn calls(&self, action: &str) -> usize {
+    pub(crate) fn calls(&self, action: &str) -> usize {
         let state = self.state.lock().unwrap();
         state.calls.get(action).copied().unwrap_or(0)
     }
@@ -278,6 +288,7 @@ impl Sqs for FakeSqs {
     }
 
     fn closes_polls_cleanly(&self) -> bool {
+        self.asked_to_close.fetch_add(1, Ordering::SeqCst);
         self.closes_polls.load(Ordering::Relaxed)
     }
 }

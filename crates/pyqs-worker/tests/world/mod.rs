@@ -1,7 +1,7 @@
 //! A whole worker in one process: the real manager in a thread, on a fake SQS, under a fake supervisor,
 //! with task processes that are threads speaking through the real [`TaskChannel`].
 
-pub mod fake_sqs;
+pub(crate) mod fake_sqs;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, IoSlice};
@@ -14,14 +14,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pyqs_worker::process::control::{FromSupervisor, ToSupervisor};
-use pyqs_worker::{Job, Ledger, LogLevel, TaskChannel, TaskOutcome, WorkerSettings, manager};
+use pyqs_worker::{Job, Ledger, TaskChannel, TaskOutcome, WorkerSettings, manager};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use fake_sqs::FakeSqs;
 
 /// What a task does.
 #[derive(Clone)]
-pub enum Do {
+pub(crate) enum Do {
     Succeed,
     Fail,
     Unrunnable,
@@ -35,13 +35,13 @@ pub enum Do {
 
 /// Opened once, for all.
 #[derive(Default)]
-pub struct Gate {
+pub(crate) struct Gate {
     is_open: Mutex<bool>,
     opened: Condvar,
 }
 
 impl Gate {
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.is_open.lock().unwrap() = true;
         self.opened.notify_all();
     }
@@ -54,7 +54,7 @@ impl Gate {
 
 /// What has been seen.
 #[derive(Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Message ids, as they began.
     begun: Mutex<Vec<String>>,
     running: AtomicUsize,
@@ -65,26 +65,22 @@ pub struct Seen {
     fatal: Mutex<Option<String>>,
 }
 
-pub struct World {
-    pub sqs: Arc<FakeSqs>,
+pub(crate) struct World {
+    pub(crate) sqs: Arc<FakeSqs>,
     seen: Arc<Seen>,
     control: Arc<UnixStream>,
     manager: JoinHandle<i32>,
     supervisor: JoinHandle<()>,
 }
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 impl World {
-    pub fn start(
+    pub(crate) fn start(
         settings: WorkerSettings,
         sqs: Arc<FakeSqs>,
         task: impl Fn(&Job) -> Do + Send + Sync + 'static,
     ) -> Self {
-        let settings = WorkerSettings {
-            log_level: LogLevel::Debug,
-            ..settings
-        };
         let ledger = Ledger::new(Ledger::slots_for(settings.concurrency)).unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         let control = Arc::new(ours);
@@ -110,7 +106,7 @@ impl World {
 
     /// Waits for something to become true.
     #[track_caller]
-    pub fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !is_so(self) {
             if start.elapsed() > DEADLINE {
@@ -121,49 +117,49 @@ impl World {
         }
     }
 
-    pub fn begun(&self) -> Vec<String> {
+    pub(crate) fn begun(&self) -> Vec<String> {
         self.seen.begun.lock().unwrap().clone()
     }
 
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.seen.running.load(Ordering::SeqCst)
     }
 
-    pub fn running_max(&self) -> usize {
+    pub(crate) fn running_max(&self) -> usize {
         self.seen.running_max.load(Ordering::SeqCst)
     }
 
     /// Tasks that each process ran, in the order of their forks.
-    pub fn tasks_by_process(&self) -> Vec<u32> {
+    pub(crate) fn tasks_by_process(&self) -> Vec<u32> {
         self.seen.tasks.lock().unwrap().values().copied().collect()
     }
 
-    pub fn has_logged(&self, level: u8, part: &str) -> bool {
+    pub(crate) fn has_logged(&self, level: u8, part: &str) -> bool {
         let logs = self.seen.logs.lock().unwrap();
         logs.iter()
             .any(|(its, message)| *its == level && message.contains(part))
     }
 
-    pub fn fatal(&self) -> Option<String> {
+    pub(crate) fn fatal(&self) -> Option<String> {
         self.seen.fatal.lock().unwrap().clone()
     }
 
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.manager.is_finished()
     }
 
-    pub fn stop(&self, now: bool) {
+    pub(crate) fn stop(&self, now: bool) {
         let signal = Some("SIGTERM".to_owned());
         say(&self.control, &FromSupervisor::Stop { signal, now }, None);
     }
 
     /// The supervisor dies.
-    pub fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         self.control.shutdown(std::net::Shutdown::Both).unwrap();
     }
 
     /// The manager's exit code, once it and all processes have ended.
-    pub fn end(self) -> (i32, Arc<FakeSqs>) {
+    pub(crate) fn end(self) -> (i32, Arc<FakeSqs>) {
         let code = self.manager.join().unwrap();
         self.supervisor.join().unwrap();
         (code, self.sqs)
@@ -171,7 +167,7 @@ impl World {
 
     /// Stops gracefully and waits for it.
     #[track_caller]
-    pub fn stop_and_end(self) -> Arc<FakeSqs> {
+    pub(crate) fn stop_and_end(self) -> Arc<FakeSqs> {
         self.stop(false);
         let (code, sqs) = self.end();
         assert_eq!(code, 0);
@@ -290,6 +286,6 @@ fn say(control: &UnixStream, line: &FromSupervisor, socket: Option<BorrowedFd<'_
 }
 
 /// A message of `PyQS` for this task.
-pub fn body(task: &str) -> String {
+pub(crate) fn body(task: &str) -> String {
     format!(r#"{{"task": "{task}", "args": [], "kwargs": {{}}}}"#)
 }
