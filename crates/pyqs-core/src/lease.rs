@@ -129,22 +129,46 @@ impl Ticks {
     /// The earliest moment at which SQS can have started the lease of messages that came with a
     /// reply seen at `now`, asked for at `sent`.
     pub(crate) fn lease_began(&self, now: Instant, sent: Instant, transit: Duration) -> Instant {
+        let tick = self.last_settled(now);
+        tick.map_or(sent, |tick| sent.max(tick - transit))
+    }
+
+    /// How long a reply was under way that is seen at `now`. If the consumer was not called for
+    /// a while, the reply may have waited for it: then up to the last call before.
+    pub(crate) fn round_trip(&self, now: Instant, sent: Instant) -> Duration {
+        match self.last_settled(now) {
+            Some(tick) if now.saturating_since(tick) > TICK * 2 => tick.saturating_since(sent),
+            _ => now.saturating_since(sent),
+        }
+    }
+
+    /// The last tick that proves something at `now`.
+    fn last_settled(&self, now: Instant) -> Option<Instant> {
         let settled = now - TICK_SETTLES;
-        let tick = self.moments.iter().rev().find(|&&tick| tick <= settled);
-        tick.map_or(sent, |&tick| sent.max(tick - transit))
+        self.moments
+            .iter()
+            .rev()
+            .find(|&&tick| tick <= settled)
+            .copied()
     }
 }
 
 /// How slow a queue's replies are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoundTrip {
-    slow: Duration,
+    slowest: Duration,
+    seen_at: Instant,
 }
+
+/// A slow reply counts for half after this long, and so on. Otherwise a queue whose leases are
+/// shorter than its slowest reply was would never start a task again, nor see a quicker reply.
+const SLOWNESS_HALVES: Duration = Duration::from_secs(10);
 
 impl Default for RoundTrip {
     fn default() -> Self {
         Self {
-            slow: Duration::from_millis(100),
+            slowest: Duration::from_millis(100),
+            seen_at: Instant::ORIGIN,
         }
     }
 }
@@ -152,22 +176,26 @@ impl Default for RoundTrip {
 impl RoundTrip {
     /// A request that SQS answers at once took this long. The slowest one is remembered, and
     /// forgotten by an eighth with each quicker one.
-    pub(crate) fn observe(&mut self, took: Duration) {
-        self.slow = took.max(self.slow * 7 / 8);
+    pub(crate) fn observe(&mut self, now: Instant, took: Duration) {
+        self.slowest = took.max(self.slow(now) * 7 / 8);
+        self.seen_at = now;
     }
 
-    pub(crate) fn slow(&self) -> Duration {
-        self.slow
+    pub(crate) fn slow(&self, now: Instant) -> Duration {
+        let halvings = now.saturating_since(self.seen_at).as_secs() / SLOWNESS_HALVES.as_secs();
+        self.slowest / (1 << halvings.min(31))
     }
 
     /// How long a reply with leases of that length may have been under way.
-    pub(crate) fn transit(&self, length: Duration) -> Duration {
-        TRANSIT_MAX.min(length / 10).max(self.slow)
+    pub(crate) fn transit(&self, now: Instant, length: Duration) -> Duration {
+        TRANSIT_MAX.min(length / 10).max(self.slow(now))
     }
 
     /// What must be left of a lease for a task to start on it.
-    pub(crate) fn heartbeat_needs(&self, length: Duration) -> Duration {
-        (self.slow * 2).max(HEARTBEAT_NEEDS_MIN).min(length / 3)
+    pub(crate) fn heartbeat_needs(&self, now: Instant, length: Duration) -> Duration {
+        (self.slow(now) * 2)
+            .max(HEARTBEAT_NEEDS_MIN)
+            .min(length / 3)
     }
 }
 
@@ -239,6 +267,26 @@ mod tests {
         let began = ticks.lease_began(now, Instant::ORIGIN, secs(1));
         assert_eq!(began, Instant::ORIGIN + TICK * 19 - secs(1));
         assert_eq!(ticks.lease_began(now, at(9), secs(1)), at(9));
+    }
+
+    #[test]
+    fn slowness_is_forgotten_with_quick_replies_and_with_time() {
+        let mut round_trip = RoundTrip::default();
+        round_trip.observe(at(0), secs(8));
+        assert_eq!(round_trip.slow(at(9)), secs(8));
+        round_trip.observe(at(9), secs(1));
+        assert_eq!(round_trip.slow(at(9)), secs(7));
+        assert_eq!(round_trip.slow(at(29)), secs(7) / 4);
+        assert_eq!(round_trip.slow(at(100_000)), Duration::from_nanos(3));
+    }
+
+    #[test]
+    fn a_reply_that_waited_for_the_consumer_was_not_slow() {
+        let mut ticks = Ticks::default();
+        ticks.record(at(10));
+        assert_eq!(ticks.round_trip(at(11), at(9)), secs(2));
+        ticks.record(at(70));
+        assert_eq!(ticks.round_trip(at(70), at(9)), secs(1));
     }
 
     #[test]

@@ -60,7 +60,9 @@ impl Consumer {
     /// The lease of what a receive brought, counted from the earliest moment at which SQS can have
     /// started it.
     fn lease_of(&self, id: QueueId, open: Open) -> Lease {
-        let transit = self.queues[&id].round_trip.transit(open.visibility);
+        let transit = self.queues[&id]
+            .round_trip
+            .transit(self.now, open.visibility);
         Lease::new(
             self.ticks.lease_began(self.now, open.sent, transit),
             open.visibility,

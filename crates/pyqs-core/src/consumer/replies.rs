@@ -229,10 +229,11 @@ impl Consumer {
 
     /// An answered request tells how long replies may be under way.
     pub(super) fn observe_round_trip(&mut self, id: QueueId, sent: Instant) {
-        let took = self.now.saturating_since(sent);
+        let now = self.now;
+        let took = self.ticks.round_trip(now, sent);
         let queue = self.queue_mut(id);
-        let is_slow = took > queue.round_trip.transit(queue.lease_length());
-        queue.round_trip.observe(took);
+        let is_slow = took > queue.round_trip.transit(now, queue.lease_length());
+        queue.round_trip.observe(now, took);
         self.counters.slow_replies += u64::from(is_slow);
     }
 }

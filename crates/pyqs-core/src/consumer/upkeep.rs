@@ -23,7 +23,7 @@ impl Consumer {
         if self.settings.extend_visibility {
             self.queues[&held.queue]
                 .round_trip
-                .heartbeat_needs(held.lease.length())
+                .heartbeat_needs(self.now, held.lease.length())
         } else {
             Duration::from_nanos(1)
         }
@@ -33,7 +33,7 @@ impl Consumer {
     pub(super) fn plan_upkeep(&mut self, key: MessageKey) {
         let held = &self.held[&key];
         let until = held.lease.until();
-        let slow = self.queues[&held.queue].round_trip.slow();
+        let slow = self.queues[&held.queue].round_trip.slow(self.now);
         let at = if self.settings.extend_visibility && !held.is_extending {
             held.lease.heartbeat_at(slow).min(until)
         } else {
@@ -48,6 +48,9 @@ impl Consumer {
             return;
         };
         let before = std::mem::replace(&mut held.upkeep_at, at);
+        if before == at {
+            return;
+        }
         let upkeep = &mut self
             .queues
             .get_mut(&held.queue)

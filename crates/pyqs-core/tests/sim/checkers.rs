@@ -121,6 +121,14 @@ impl Checkers {
         }
     }
 
+    /// Another worker ran a job.
+    pub(crate) fn ran_elsewhere(&mut self, job: usize) {
+        let record = &mut self.jobs[job];
+        record.runs += 1;
+        record.successes += 1;
+        self.duplicates += u32::from(record.successes > 1);
+    }
+
     /// A process ended a task, or died of it.
     pub(crate) fn ended(
         &mut self,

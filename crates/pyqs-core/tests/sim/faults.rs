@@ -63,6 +63,8 @@ pub(crate) struct Faults {
     pub(crate) latency_max: Duration,
     /// The driver stands still, from when and for how long.
     pub(crate) pauses: Vec<(Duration, Duration)>,
+    /// Another worker takes messages.
+    pub(crate) rivals: Vec<Duration>,
     /// A process is killed.
     pub(crate) kills: Vec<Duration>,
 }
@@ -92,6 +94,7 @@ impl Faults {
         ];
         permille.iter().all(|&chance| chance == 0)
             && self.pauses.is_empty()
+            && self.rivals.is_empty()
             && self.kills.is_empty()
     }
 
@@ -113,7 +116,7 @@ impl Faults {
             let count = rng.range(0, count_max);
             (0..count).map(|_| rng.micros(0, micros(heal_at))).collect()
         };
-        let (pauses, kills) = (times(3), times(4));
+        let (pauses, kills, rivals) = (times(3), times(4), times(30));
         Self {
             request_lost,
             reply_lost,
@@ -125,6 +128,7 @@ impl Faults {
                 .into_iter()
                 .map(|at| (at, rng.micros(100_000, 90_000_000)))
                 .collect(),
+            rivals,
             kills,
         }
     }

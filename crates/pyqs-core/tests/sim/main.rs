@@ -110,7 +110,8 @@ fn run(seed: u64) {
 
 /// With nothing to do, each queue costs three polls a minute, and the driver only ticks.
 fn check_idle(world: &mut World) {
-    world.run(world.now + Duration::from_mins(1), |_| false);
+    let awake = world.now.max(world.paused_until);
+    world.run(awake + Duration::from_mins(1), |_| false);
     assert!(
         world.checkers.held.is_empty(),
         "deliveries are kept for ever: {:?}",

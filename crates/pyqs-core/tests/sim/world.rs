@@ -9,7 +9,7 @@ use pyqs_core::{
 };
 
 use crate::checkers::Checkers;
-use crate::faults::{Faults, Plan};
+use crate::faults::{Faults, Plan, Poison};
 use crate::network::Request;
 use crate::processes::{Processes, Step};
 use crate::rng::Rng;
@@ -30,6 +30,7 @@ pub(crate) enum Happening {
     TakeBack(ProcessId),
     Kill(ProcessId),
     KillSome,
+    Rival,
     Look(ProcessId),
     StartProcess,
     Pause(Duration),
@@ -104,6 +105,9 @@ impl World {
         }
         for (at, length) in self.plan.faults.pauses.clone() {
             self.plan(at, Happening::Pause(length));
+        }
+        for at in self.plan.faults.rivals.clone() {
+            self.plan(at, Happening::Rival);
         }
         for at in self.plan.faults.kills.clone() {
             self.plan(at, Happening::KillSome);
@@ -280,6 +284,7 @@ impl World {
                 }
             }
             Happening::Kill(process) => self.kill(process),
+            Happening::Rival => self.rival(),
             Happening::KillSome => {
                 if let Some(&process) = self.processes.running().first() {
                     self.kill(process);
@@ -334,6 +339,32 @@ impl World {
             self.plan(late, Happening::Inbox(event));
         } else {
             self.plan(after, Happening::Inbox(event));
+        }
+    }
+
+    /// Another worker takes a batch: it runs some of it in no time, and then dies.
+    fn rival(&mut self) {
+        let queues = u32::try_from(self.plan.queues.len()).expect("a few");
+        let queue = self.rng.range32(0, queues - 1);
+        let visibility =
+            Duration::from_secs(self.plan.queues[queue as usize].visibility_secs.into());
+        let ask = Waiting {
+            poll: PollId(0),
+            queue,
+            max: 5,
+            visibility,
+            attempt: None,
+        };
+        for key in self.sqs.receive(self.now, ask) {
+            let job = self.sqs.deliveries[&key].job;
+            if self.plan.jobs[job].poison != Poison::No || self.rng.permille(300) {
+                return;
+            }
+            self.checkers.ran_elsewhere(job);
+            if self.rng.permille(200) {
+                return;
+            }
+            self.sqs.delete(self.now, key);
         }
     }
 
