@@ -17,11 +17,14 @@
 //!    [`limits::TICK`]; then begin again.
 //!
 //! A driver decides nothing: an `if` about leases, retries or fairness in a driver belongs here.
+//! It gives each delivery a [`MessageKey`], keeps body and receipt by it, and drops both at
+//! [`Action::Forget`]. It ticks also while it waits, because how long a lease can already have run
+//! is judged from the last call before a reply was seen.
 //!
 //! ```
 //! use std::time::Duration;
-//! use pyqs_core::{Action, Consumer, Event, Instant, QueueAttributes, QueueId, Settings, Share};
-//! use pyqs_core::{ProcessId};
+//! use pyqs_core::{Action, Consumer, Event, Instant, Outcome, ProcessId, QueueAttributes, QueueId};
+//! use pyqs_core::{Arrival, MessageKey, Settings, Share, TaskKind, Work};
 //!
 //! let mut consumer = Consumer::new(Settings::default(), 7);
 //! let attributes = QueueAttributes {
@@ -29,16 +32,48 @@
 //!     is_fifo: false,
 //!     receives_max: None,
 //! };
-//! let events = [
-//!     Event::QueueAdded { queue: QueueId(1), attributes, share: Share::default() },
-//!     Event::ProcessReady { process: ProcessId(1), tasks_max: Some(100) },
+//! let (queue, process) = (QueueId(1), ProcessId(1));
+//! let mut events = vec![
+//!     Event::QueueAdded { queue, attributes, share: Share::default() },
+//!     Event::ProcessReady { process, tasks_max: Some(100) },
 //! ];
-//! for action in consumer.handle(Instant::ORIGIN, events) {
-//!     if let Action::Receive { queue, wait, .. } = action {
-//!         assert_eq!((queue, wait), (QueueId(1), Duration::from_secs(20)));
+//! let mut deleted = Vec::new();
+//! for millis in 0..3 {
+//!     let now = Instant::ORIGIN + Duration::from_millis(millis);
+//!     for action in consumer.handle(now, std::mem::take(&mut events)) {
+//!         match action {
+//!             // A real driver asks SQS; here a message is there at once.
+//!             Action::Receive { poll, .. } if deleted.is_empty() && millis == 0 => {
+//!                 let (key, id) = (MessageKey(1), "5f0c".into());
+//!                 let work = Work::Task(TaskKind(0));
+//!                 let message = Arrival { key, id, receive_count: 1, group: None, work };
+//!                 events.push(Event::Received { poll, messages: vec![message] });
+//!             }
+//!             Action::Dispatch { message, .. } => {
+//!                 let (outcome, took) = (Outcome::Succeeded, Duration::from_micros(20));
+//!                 events.push(Event::TaskEnded { message, outcome, took });
+//!             }
+//!             Action::Delete { messages, .. } => deleted.extend(messages),
+//!             _ => {}
+//!         }
 //!     }
 //! }
+//! assert_eq!(deleted, [MessageKey(1)]);
 //! ```
+//!
+//! # The modules, in reading order
+//!
+//! What goes in and out: `event`, `action`, `message`, `settings`, `snapshot`, `time`. Each of the
+//! rest is a type with a job: `lease` (how long a message is ours), `line` (what waits to be
+//! started, and message groups' locks), `pool` (processes and what they were given), `schedule`
+//! (shares and paces), `fetch` (receives), `ack` (requests that carry ten), `memory` (what
+//! succeeded), `retry` (back-off), `deadlines` (all moments in one order), `stop`, and `queue`,
+//! which holds one queue's part of them. `consumer` joins them: its submodules are what comes in
+//! (`intake`, `dispatching`, `replies`), what becomes of a message (`outcomes`), and what is done
+//! about it (`upkeep`, `fetching`, `stopping`).
+//!
+//! Every rule has its properties in `tests/`, one file a group, and all of them together run in
+//! the simulated world of `tests/sim`.
 
 mod ack;
 mod action;

@@ -75,6 +75,25 @@ fn what_lapsed_in_the_buffer_is_dropped_told_and_left_to_sqs() {
 }
 
 #[test]
+fn nothing_starts_with_less_left_than_a_heartbeat_needs() {
+    let check = |free_at_ms: u64, is_started: bool| {
+        let mut scene = Scene::with(30, 1);
+        let keys = scene.receive(Q, 2);
+        scene.replies = Replies::Never;
+        scene.wait(ms(free_at_ms));
+        scene.succeed(keys[0]);
+        assert_eq!(
+            scene.dispatched().len() == 2,
+            is_started,
+            "free after {free_at_ms} ms"
+        );
+        assert_eq!(scene.is_forgotten(keys[1]), !is_started);
+    };
+    check(29_500, true);
+    check(29_501, false);
+}
+
+#[test]
 fn a_process_that_sees_a_lapsed_lease_does_not_start() {
     let mut scene = Scene::with(30, 1);
     let keys = scene.receive(Q, 1);

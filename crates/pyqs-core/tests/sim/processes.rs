@@ -138,26 +138,40 @@ impl Processes {
             steps.push(Step::Gone { culprit: None });
             return steps;
         }
-        while let Some((message, lease_until)) = process.line.pop_front() {
-            process.tasks_left = process.tasks_left.map(|left| left - 1);
-            if now >= lease_until {
-                let (outcome, took) = (Outcome::NotStarted, Duration::ZERO);
-                steps.push(Step::Tell(Event::TaskEnded {
+        steps.extend(process.begin(now, jobs, sqs, checkers));
+        steps
+    }
+}
+
+impl Process {
+    /// Begins the next task whose lease still runs.
+    fn begin(
+        &mut self,
+        now: Instant,
+        jobs: &[Job],
+        sqs: &mut Sqs,
+        checkers: &mut Checkers,
+    ) -> Vec<Step> {
+        let mut steps = Vec::new();
+        while let Some((message, lease_until)) = self.line.pop_front() {
+            self.tasks_left = self.tasks_left.map(|left| left - 1);
+            if now < lease_until {
+                checkers.begun(now, sqs, message);
+                self.running = Some(Running {
                     message,
-                    outcome,
-                    took,
-                }));
-                continue;
+                    began: now,
+                });
+                steps.push(Step::Wait(jobs[sqs.deliveries[&message].job].length));
+                return steps;
             }
-            checkers.begun(now, sqs, message);
-            process.running = Some(Running {
+            let (outcome, took) = (Outcome::NotStarted, Duration::ZERO);
+            steps.push(Step::Tell(Event::TaskEnded {
                 message,
-                began: now,
-            });
-            steps.push(Step::Wait(jobs[sqs.deliveries[&message].job].length));
-            break;
+                outcome,
+                took,
+            }));
         }
-        if process.running.is_none() && process.tasks_left == Some(0) {
+        if self.tasks_left == Some(0) {
             steps.push(Step::Wait(Duration::ZERO));
         }
         steps
