@@ -1,18 +1,23 @@
 //! `Budget`: what one message may still build.
 
-use crate::limits::{BUILT_BYTES_MAX, CHUNK_BYTES, DEPTH_MAX, VALUE_BYTES};
+use crate::limits::{BUILT_BYTES_MAX, CHUNK_BYTES, DEPTH_MAX, REPEATED_BYTES_MAX, VALUE_BYTES};
 use crate::undecodable::Flaw;
 
 /// Counts the memory of values as they are built, so that nothing small grows large: no list of references
 /// to lists of references, no compressed run of nulls.
 pub(crate) struct Budget {
     left: usize,
+    /// What of it may still go to repetitions.
+    left_for_repeats: usize,
+    is_repeating: bool,
 }
 
 impl Budget {
     pub(crate) fn new() -> Self {
         Self {
             left: BUILT_BYTES_MAX,
+            left_for_repeats: REPEATED_BYTES_MAX,
+            is_repeating: false,
         }
     }
 
@@ -31,16 +36,36 @@ impl Budget {
         self.left
     }
 
+    /// Whether a list or map that was built before is being built again; gives what was said before.
+    pub(crate) fn set_repeating(&mut self, is_repeating: bool) -> bool {
+        std::mem::replace(&mut self.is_repeating, is_repeating)
+    }
+
+    /// What a repetition takes.
+    pub(crate) fn take_repeated(&mut self, bytes: usize) -> Result<(), Flaw> {
+        let outer = self.set_repeating(true);
+        self.take(bytes)?;
+        self.is_repeating = outer;
+        Ok(())
+    }
+
+    /// Any number of bytes.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Flaw> {
-        if let Some(left) = self.left.checked_sub(bytes) {
-            self.left = left;
-            Ok(())
-        } else {
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
             let mebibytes = BUILT_BYTES_MAX >> 20;
-            Err(Flaw::over_limit(format!(
+            Flaw::over_limit(format!(
                 "the values need more than {mebibytes} MiB of memory"
-            )))
+            ))
+        })?;
+        if self.is_repeating {
+            self.left_for_repeats = self.left_for_repeats.checked_sub(bytes).ok_or_else(|| {
+                let mebibytes = REPEATED_BYTES_MAX >> 20;
+                Flaw::over_limit(format!(
+                    "the values repeat each other for more than {mebibytes} MiB"
+                ))
+            })?;
         }
+        Ok(())
     }
 }
 

@@ -13,6 +13,10 @@ pub const VALUE_BYTES: usize = 32;
 /// What a piece of memory of its own counts besides: that of a text, of a list that is not empty.
 pub const CHUNK_BYTES: usize = 16;
 
+/// How much of that may be lists and maps that a pickle or YAML refers to again, counted with all they
+/// hold. Python shares them; here they are copied.
+pub const REPEATED_BYTES_MAX: usize = 4 << 20;
+
 /// Digits of an integer: Python's own default limit (`sys.int_info.default_max_str_digits`).
 pub const INTEGER_DIGITS_MAX: usize = 4300;
 

@@ -154,7 +154,7 @@ impl Builder {
         let Some(built) = self.anchors.get(&anchor) else {
             return Err(Flaw::refused("YAML: a list or map that contains itself"));
         };
-        self.budget.take(built.cost)?;
+        self.budget.take_repeated(built.cost)?;
         let built = built.clone();
         self.place(built.value, built.height)
     }
@@ -168,7 +168,8 @@ impl Builder {
     ) -> Result<(), Flaw> {
         if anchor != 0 {
             let cost = left_before - self.budget.left();
-            self.budget.take(cost)?;
+            // The copy that is kept for aliases.
+            self.budget.take_repeated(cost)?;
             self.anchors.insert(
                 anchor,
                 Built {

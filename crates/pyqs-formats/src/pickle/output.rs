@@ -14,7 +14,7 @@ pub(super) fn to_value(heap: &Heap<'_>, item: Item) -> Result<Value, Flaw> {
     let mut output = Output {
         heap,
         budget: Budget::new(),
-        is_open: vec![false; heap.len()],
+        progress: vec![Progress::New; heap.len()],
         depth: 0,
     };
     output.value(item)
@@ -23,9 +23,18 @@ pub(super) fn to_value(heap: &Heap<'_>, item: Item) -> Result<Value, Flaw> {
 struct Output<'h, 'a> {
     heap: &'h Heap<'a>,
     budget: Budget,
-    /// For each node whether it is being copied just now; if it is met again, it contains itself.
-    is_open: Vec<bool>,
+    /// How far each node is.
+    progress: Vec<Progress>,
     depth: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    New,
+    /// It is being copied just now; if it is met again, it contains itself.
+    Open,
+    /// It was copied before; to do so again is to repeat it.
+    Done,
 }
 
 impl Output<'_, '_> {
@@ -88,12 +97,12 @@ impl Output<'_, '_> {
     }
 
     fn items(&mut self, id: NodeId, items: &[Item]) -> Result<Vec<Value>, Flaw> {
-        self.open(id, items.len())?;
+        let outer = self.open(id, items.len())?;
         let mut values = Vec::with_capacity(items.len());
         for item in items {
             values.push(self.value(*item)?);
         }
-        self.close(id);
+        self.close(id, outer);
         Ok(values)
     }
 
@@ -102,31 +111,36 @@ impl Output<'_, '_> {
         id: NodeId,
         members: &[(Item, Item)],
     ) -> Result<Vec<(Value, Value)>, Flaw> {
-        self.open(id, members.len())?;
+        let outer = self.open(id, members.len())?;
         let mut values = Vec::with_capacity(members.len());
         for (key, value) in members {
             values.push((self.value(*key)?, self.value(*value)?));
         }
-        self.close(id);
+        self.close(id, outer);
         Ok(values)
     }
 
-    fn open(&mut self, id: NodeId, length: usize) -> Result<(), Flaw> {
-        if std::mem::replace(&mut self.is_open[id.index()], true) {
-            return Err(Flaw::refused("pickle: an object that contains itself"));
-        }
+    /// Gives whether what is around is itself a repetition.
+    fn open(&mut self, id: NodeId, length: usize) -> Result<bool, Flaw> {
+        let before = std::mem::replace(&mut self.progress[id.index()], Progress::Open);
+        let outer = self.budget.set_repeating(false);
+        match before {
+            Progress::Open => return Err(Flaw::refused("pickle: an object that contains itself")),
+            Progress::Done => self.budget.set_repeating(true),
+            Progress::New => self.budget.set_repeating(outer),
+        };
         self.depth += 1;
         check_depth(self.depth)?;
         if length > 0 {
-            self.budget.chunk(0)
-        } else {
-            Ok(())
+            self.budget.chunk(0)?;
         }
+        Ok(outer)
     }
 
-    fn close(&mut self, id: NodeId) {
+    fn close(&mut self, id: NodeId, outer: bool) {
         self.depth -= 1;
-        self.is_open[id.index()] = false;
+        self.budget.set_repeating(outer);
+        self.progress[id.index()] = Progress::Done;
     }
 
     fn text(&mut self, bytes: &[u8]) -> Result<Result<String, Vec<u8>>, Flaw> {
