@@ -1,5 +1,6 @@
 //! Queues as they are given on the command line.
 
+use crate::names::{NameError, sqs_name};
 use crate::pattern::Pattern;
 
 /// The largest weight of a queue.
@@ -33,6 +34,9 @@ pub enum QueueArgumentError {
         /// What was given.
         argument: String,
     },
+    /// SQS can have no queue of this name, so that waiting for one would be for ever.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// The weight is no number from 1 to 1000.
     #[error("the weight in \"{argument}\" is not a whole number from 1 to {WEIGHT_MAX}")]
     Weight {
@@ -101,6 +105,9 @@ impl QueueArgument {
         };
         if name.is_empty() {
             return Err(QueueArgumentError::NoName { argument: own() });
+        }
+        if Pattern::exact(name).is_literal() {
+            sqs_name(name)?;
         }
         Ok(Self {
             name: name.to_owned(),
@@ -176,5 +183,15 @@ mod tests {
         check("arn:aws:sqs:a:0:q", |e| {
             matches!(e, QueueArgumentError::NotAName { .. })
         });
+        check("no/slashes", |e| matches!(e, QueueArgumentError::Name(_)));
+        check(&"a".repeat(81), |e| {
+            matches!(e, QueueArgumentError::Name(_))
+        });
+    }
+
+    #[test]
+    fn a_pattern_may_be_longer_than_a_name() {
+        let pattern = format!("{}[ab]", "?".repeat(79));
+        assert!(QueueArgument::parse_all([pattern]).is_ok());
     }
 }
