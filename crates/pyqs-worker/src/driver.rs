@@ -29,6 +29,9 @@ use crate::requests::Requests;
 /// News that is taken in before the core is asked, at most.
 const GATHERED_MAX: usize = 4096;
 
+/// Tokio's timers are no finer; with it, no mistake in a wake-up can make a hot loop.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
 /// How the loop ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
@@ -119,7 +122,7 @@ impl Driver {
         }
         let wakeups = [self.consumer.next_wakeup(), self.pool.next_wakeup()];
         let earliest = wakeups.into_iter().flatten().min();
-        earliest.map_or(TICK, |at| at.saturating_since(now).min(TICK))
+        earliest.map_or(TICK, |at| at.saturating_since(now).clamp(WAIT_MIN, TICK))
     }
 
     /// Step 1: news becomes events.

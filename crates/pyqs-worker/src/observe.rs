@@ -94,23 +94,10 @@ impl Observer {
                 hidden_for,
                 ..
             } => {
-                let hidden_secs = hidden_for.as_secs();
-                let poison = arrivals
+                let reason = arrivals
                     .held(message)
                     .and_then(|held| held.poison.as_deref());
-                match poison {
-                    Some(reason) => self.poison(now, || {
-                        format!(
-                            "{} can't be read: {reason}; it comes back in {hidden_secs} s, and is left \
-                             for the dead-letter queue",
-                            named(message)
-                        )
-                    }),
-                    // The task process has logged the reason.
-                    None => self.log.info(|| {
-                        format!("{} comes back in {hidden_secs} s", named(message))
-                    }),
-                }
+                self.poison(now, &named(message), reason, hidden_for);
             }
             Report::TaskCrashed { .. } => {
                 // `crash` has told of it, with the signal.
@@ -172,13 +159,30 @@ impl Observer {
     pub(crate) fn tick(&mut self, now: Instant) {
         if let Some(count) = self.poison.roll_over(now) {
             self.log
-                .error(|| format!("{count} more messages can't be run"));
+                .error(|| format!("{count} more messages can't be read"));
         }
     }
 
-    fn poison(&mut self, now: Instant, message: impl FnOnce() -> String) {
-        if self.poison.lets_pass(now) {
-            self.log.error(message);
+    fn poison(
+        &mut self,
+        now: Instant,
+        message: &Named,
+        reason: Option<&str>,
+        hidden_for: Duration,
+    ) {
+        let hidden_secs = hidden_for.as_secs();
+        match reason {
+            Some(reason) if self.poison.lets_pass(now) => self.log.error(|| {
+                format!(
+                    "{message} can't be read: {reason}; it comes back in {hidden_secs} s, and is \
+                     left for the dead-letter queue"
+                )
+            }),
+            Some(_) => {}
+            // The task process has logged the reason.
+            None => self
+                .log
+                .info(|| format!("{message} comes back in {hidden_secs} s")),
         }
     }
 }

@@ -16,8 +16,9 @@ use super::wire::{FromProcess, JobFrame, ToProcess, encode, encode_jobs};
 use crate::inbound::Inbound;
 use crate::observe::Log;
 
-/// A process that was told to leave and is still there after this long is killed.
-pub(crate) const LEAVE_MAX: Duration = Duration::from_secs(30);
+/// A process that was told to leave has at least this long: threads that its tasks have started may
+/// still be at work. After that it is killed, but only when its slot is needed.
+pub(crate) const LEAVE_MIN: Duration = Duration::from_secs(30);
 
 /// A process whose socket is closed, but which has not died after this long, is killed: it can't get
 /// tasks any more, and what it runs must not run in two places.
@@ -153,6 +154,7 @@ impl Pool {
         }
         while present < wanted && self.crash_loop.lets_start(now) {
             let Some(slot) = self.slots_free.pop() else {
+                self.make_room(now);
                 break;
             };
             self.ask_for_process(slot, now);
@@ -172,20 +174,14 @@ impl Pool {
         for (&id, process) in &mut self.processes {
             process.harvest(&self.ledger, events);
             let closed_at = process.up.as_ref().and_then(|up| up.closed_at);
-            let is_overdue = match (process.role, closed_at) {
-                (Role::Killed, _) => false,
-                (_, Some(since)) => now.saturating_since(since) >= CLOSED_MAX,
-                (Role::Leaving { since }, None) => now.saturating_since(since) >= LEAVE_MAX,
-                _ => false,
-            };
-            if is_overdue {
+            let is_closed_too_long =
+                closed_at.is_some_and(|since| now.saturating_since(since) >= CLOSED_MAX);
+            if is_closed_too_long && !matches!(process.role, Role::Leaving { .. } | Role::Killed) {
                 overdue.push(id);
             }
         }
         for id in overdue {
-            self.log
-                .warning(|| format!("{} does not end by itself, killing it", self.describe(id)));
-            self.kill(id);
+            self.kill_overdue(id);
         }
     }
 
@@ -426,6 +422,25 @@ impl Pool {
             exit: process.died.unwrap_or_default(),
             culprit,
         })
+    }
+
+    /// All slots are taken: who was told to leave longest ago has to go.
+    fn make_room(&mut self, now: Instant) {
+        let leaving = self.processes.iter().filter_map(|(&id, process)| {
+            let Role::Leaving { since } = process.role else {
+                return None;
+            };
+            (now.saturating_since(since) >= LEAVE_MIN).then_some((since, id))
+        });
+        if let Some((_, id)) = leaving.min() {
+            self.kill_overdue(id);
+        }
+    }
+
+    fn kill_overdue(&mut self, id: ProcessId) {
+        self.log
+            .warning(|| format!("{} does not end by itself, killing it", self.describe(id)));
+        self.kill(id);
     }
 
     fn describe(&self, id: ProcessId) -> String {
