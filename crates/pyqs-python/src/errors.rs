@@ -1,7 +1,5 @@
 //! Rust's errors as the classes of `pyqs.errors`: one match an enum, by what the caller can do.
 
-use std::error::Error;
-
 use pyo3::prelude::*;
 use pyqs::ClientError;
 use pyqs_formats::Undecodable;
@@ -35,7 +33,7 @@ pub(crate) fn undecodable(error: &Undecodable) -> PyErr {
 }
 
 pub(crate) fn client(error: &ClientError) -> PyErr {
-    let text = with_causes(error);
+    let text = error.to_string();
     match error {
         ClientError::Sqs(error) => sqs(error),
         ClientError::TooLarge { .. } => classes::MessageTooLarge::new_err(text),
@@ -54,7 +52,7 @@ pub(crate) fn client(error: &ClientError) -> PyErr {
 }
 
 fn sqs(error: &SqsError) -> PyErr {
-    let text = with_causes(error);
+    let text = error.to_string();
     match error {
         SqsError::Throttled(_) => classes::Throttled::new_err(text),
         SqsError::Unreachable(_) => classes::EndpointUnreachable::new_err(text),
@@ -68,19 +66,4 @@ fn sqs(error: &SqsError) -> PyErr {
         // `Rejected`, and what SQS may come to say later.
         _ => classes::RequestRejected::new_err(text),
     }
-}
-
-/// The error's line, then those of its causes.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let line = error.to_string();
-        if !text.contains(&line) {
-            text.push_str(": ");
-            text.push_str(&line);
-        }
-        cause = error.source();
-    }
-    text
 }
