@@ -1,5 +1,8 @@
 //! The producer from many threads and through forks, against an endpoint that is a thread here.
 
+#[path = "support/fork.rs"]
+mod forking;
+
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use forking::{exit_code, fork};
 use pyqs::blocking::Producer;
 use pyqs::{ClientError, ConnectOptions, Outgoing};
 use serde_json::{Value, json};
@@ -128,40 +132,6 @@ fn threads() -> Vec<String> {
         .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
         .map(|name| name.trim().to_owned())
         .collect()
-}
-
-/// Forks, runs `job` in the child, and gives the child's exit code: 0 for true.
-#[allow(
-    unsafe_code,
-    reason = "that forks are survived can only be seen by forking"
-)]
-fn fork(job: impl FnOnce() -> bool) -> libc::pid_t {
-    // SAFETY: what the child may do after a fork from a process with threads is what is tested
-    // here; it leaves by `_exit`, without running anything of the test harness.
-    unsafe {
-        match libc::fork() {
-            0 => {
-                let is_good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
-                libc::_exit(i32::from(!matches!(is_good, Ok(true))));
-            }
-            child => child,
-        }
-    }
-}
-
-#[allow(unsafe_code, reason = "beside `fork`")]
-fn exit_code(child: libc::pid_t) -> Option<i32> {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    loop {
-        let mut status = 0;
-        // SAFETY: `status` is there for the call to write to; the child is ours to wait for.
-        let ended = unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) };
-        if ended == child {
-            return libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status));
-        }
-        assert!(Instant::now() < deadline, "the child hangs");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
