@@ -55,6 +55,8 @@ pub struct Consumer {
     names: u64,
     deadlines: Deadlines,
     stop: Stop,
+    /// At a stop: the busy processes were killed, so what dies now did nothing wrong.
+    has_killed_busy: bool,
     /// At a stop: nothing but replies is missing.
     is_waiting_for_replies: bool,
     counters: Counters,
@@ -82,6 +84,7 @@ impl Consumer {
             names: 0,
             deadlines: Deadlines::default(),
             stop: Stop::No,
+            has_killed_busy: false,
             is_waiting_for_replies: false,
             counters: Counters::default(),
             actions: Vec::new(),

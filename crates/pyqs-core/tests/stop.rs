@@ -106,6 +106,30 @@ fn a_shutdown_timeout_kills_what_still_runs() {
     });
     scene.wait(ms(2));
     assert!(scene.is_done() && scene.deletes().is_empty());
+    assert_given_back_last(&scene, keys[0]);
+}
+
+#[test]
+fn what_a_second_stop_has_killed_is_given_back() {
+    let (mut scene, keys) = busy();
+    stop(&mut scene, false);
+    stop(&mut scene, true);
+    scene.tell(Event::ProcessGone {
+        process: ProcessId(0),
+        culprit: Some(keys[0]),
+    });
+    scene.wait(ms(2));
+    assert!(scene.is_done());
+    assert_given_back_last(&scene, keys[0]);
+    assert_eq!(scene.consumer.snapshot().counters.failed, 0);
+}
+
+fn assert_given_back_last(scene: &Scene, key: MessageKey) {
+    let last = scene
+        .changes()
+        .last()
+        .map(|&(_, key, length)| (key, length));
+    assert_eq!(last, Some((key, 0)));
 }
 
 #[test]

@@ -194,7 +194,10 @@ impl Consumer {
         self.deadlines.set(Deadline::Rested(process), None);
         let given = self.pool.remove(process);
         // The culprit first: what waits of its group goes back, and is not put in line again.
-        if let Some(key) = culprit.filter(|key| given.contains(key)) {
+        let culprit = culprit.filter(|key| given.contains(key));
+        if let Some(key) = culprit.filter(|_| self.has_killed_busy) {
+            self.interrupt(key);
+        } else if let Some(key) = culprit {
             self.counters.crashed += 1;
             self.report(Report::TaskCrashed {
                 message: key,

@@ -70,6 +70,15 @@ impl Consumer {
         self.release(key, Duration::ZERO);
     }
 
+    /// Its process was ended by the stop, and not by its task: visible again at once.
+    pub(super) fn interrupt(&mut self, key: MessageKey) {
+        let twin = self.twin_of(key);
+        self.give_back_followers(key);
+        for key in [Some(key), twin].into_iter().flatten() {
+            self.give_back(key);
+        }
+    }
+
     /// It waits to be started, again.
     pub(super) fn put_back(&mut self, key: MessageKey) {
         // A later delivery has the better lease.

@@ -52,6 +52,7 @@ impl Consumer {
 
     /// Ends all processes that were given something.
     pub(super) fn kill_busy(&mut self) {
+        self.has_killed_busy = true;
         for process in self.pool.with_any() {
             self.actions.push(Action::Kill { process });
         }
