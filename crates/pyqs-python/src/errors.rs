@@ -59,9 +59,9 @@ fn sqs(error: &SqsError) -> PyErr {
         SqsError::TimedOut(_) => classes::EndpointTimeout::new_err(text),
         SqsError::ServerError(_) => classes::ServiceError::new_err(text),
         SqsError::Denied(_) => classes::AccessDenied::new_err(text),
-        SqsError::BadCredentials(_) | SqsError::NoCredentials(_) => {
-            classes::CredentialsError::new_err(text)
-        }
+        SqsError::BadCredentials(_)
+        | SqsError::NoCredentials(_)
+        | SqsError::CredentialsUnavailable(_) => classes::CredentialsError::new_err(text),
         SqsError::QueueMissing(_) => classes::QueueMissing::new_err(text),
         // `Rejected`, and what SQS may come to say later.
         _ => classes::RequestRejected::new_err(text),
