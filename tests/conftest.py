@@ -6,6 +6,7 @@ ourselves. Tests that need nothing of the endpoint but that it is there take ``o
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -116,9 +117,12 @@ def original() -> list[str]:
     folder = REPOSITORY / "target" / "pyqs-original"
     python = folder / "bin" / "python"
     ready = folder / "ready"
-    if not ready.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "pyqs==1.0.1", "boto3"]
-        subprocess.run(install, check=True)
-        ready.touch()
+    folder.parent.mkdir(exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests may run in several processes
+        if not ready.exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+            install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "pyqs==1.0.1", "boto3"]
+            subprocess.run(install, check=True)
+            ready.touch()
     return [str(python)]

@@ -209,19 +209,20 @@ print(decode_message({{"Body": '{{"task": "a.b", "args": [1], "kwargs": {{}}}}'}
     assert sorted(message["Body"][:7] for message in queue.take(2)) == ["by hand", '{"task"']
 
 
-def test_a_thousand_from_eight_threads_all_arrive(mail: Project, queue: Queue) -> None:
+def test_many_from_eight_threads_all_arrive(mail: Project, queue: Queue) -> None:
+    count = 1000 if mail.endpoint.kind == "pyqs" else 100  # moto's server takes 50 ms a request and more
     printed = mail.python(
-        """
+        f"""
 from concurrent.futures import ThreadPoolExecutor
 from mail import send_email
 with ThreadPoolExecutor(8) as pool:
-    ids = list(pool.map(send_email.delay, range(1000)))
+    ids = list(pool.map(send_email.delay, range({count})))
 print(len(set(ids)))
 """
     )
 
-    assert printed.strip() == "1000"
-    eventually(lambda: queue.counts() == (1000, 0), "a thousand messages")
+    assert printed.strip() == str(count)
+    eventually(lambda: queue.counts() == (count, 0), f"{count} messages")
 
 
 def test_a_message_of_exactly_the_limit_goes_and_one_more_does_not(project: Project, sqs: Any, queue_name: str) -> None:

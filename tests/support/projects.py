@@ -167,9 +167,10 @@ class Project:
             raise AssertionError(f"{error}; noted: {self.notes()}; printed:\n{outputs}") from None
 
     def close(self) -> None:
-        """Kill what still runs, and its whole family with it."""
+        """Kill what still runs, and its whole family with it; show what they printed where a test has failed."""
         for process in self._running:
             process.kill()
+            print(f"{process.argv} printed:\n{process.output}")
 
 
 def manager_pid(worker: Process) -> int:

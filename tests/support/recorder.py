@@ -88,7 +88,7 @@ class Recorder:
         """Wait for the first request of an action."""
         return eventually(
             lambda: next((request for request in list(self.requests) if request.action == action), None),
-            f"a request {action} among {self.requests}",
+            f"a request {action}",
         )  # type: ignore[return-value]
 
     def reply(self, request: Request) -> Answer:
@@ -146,6 +146,7 @@ def _server(recorder: Recorder) -> ThreadingHTTPServer:
             self.send_response(status)
             self.send_header("Content-Type", "text/plain" if "text" in answer else "application/x-amz-json-1.0")
             self.send_header("Content-Length", str(len(data)))
+            self.send_header("X-aws-ec2-metadata-token-ttl-seconds", "21600")
             self.end_headers()
             self.wfile.write(data)
 

@@ -66,12 +66,12 @@ def test_both_work_on_one_queue(project: Project, queue: Queue, original: list[s
     original_worker(project, original, queue).wait_for("Running ReadWorker")
     project.worker(queue.name, "--simple-worker")
     sender = project.start([*original, "-c", SEND.format(start=0, end=40, by="original")])
-    project.python(SEND.format(start=40, end=200, by="ours"))
+    project.python(SEND.format(start=40, end=120, by="ours"))
     assert sender.wait() == 0, sender.output
 
-    notes = project.wait_for_notes("ran", 200)
+    notes = project.wait_for_notes("ran", 120)
     queue.wait_until_empty()
-    assert sorted(note["value"] for note in notes) == list(range(200)), "each ran once"
+    assert sorted(note["value"] for note in notes) == list(range(120)), "each ran once"
 
 
 def test_both_write_the_same_bytes(project: Project, queue: Queue, original: list[str]) -> None:
