@@ -9,9 +9,15 @@ use pyqs_sqs::{EntryError, QueueUrl, Receipt, ReceiveRequest, Sqs, SqsError};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::arrivals::Letter;
 use crate::inbound::{Inbound, PollFailure};
+
+/// A receive that is to be given up may still come back within this time. Where the queue has
+/// messages its answer is on its way, and one of which a part was read can't be left to the
+/// endpoint any more: to it that looks as if the client had it.
+const GIVE_UP_AFTER: Duration = Duration::from_millis(300);
 
 /// The requests that are under way. Dropping it gives them all up.
 pub(crate) struct Requests {
@@ -39,16 +45,19 @@ impl Requests {
         let sqs = Arc::clone(&self.sqs);
         let inbound = self.inbound.clone();
         self.running.spawn(async move {
+            let mut receive = sqs.receive(&queue, request);
             let reply = tokio::select! {
                 biased;
-                reply = sqs.receive(&queue, request) => match reply {
-                    Ok(received) => Ok(received.into_iter().map(Letter::open).collect()),
-                    Err(error) => Err(PollFailure {
-                        trouble: trouble(&error),
-                        reason: error.to_string(),
-                    }),
-                },
-                _ = given_up => Err(PollFailure {
+                reply = &mut receive => Some(reply),
+                _ = given_up => timeout(GIVE_UP_AFTER, receive).await.ok(),
+            };
+            let reply = match reply {
+                Some(Ok(received)) => Ok(received.into_iter().map(Letter::open).collect()),
+                Some(Err(error)) => Err(PollFailure {
+                    trouble: trouble(&error),
+                    reason: error.to_string(),
+                }),
+                None => Err(PollFailure {
                     trouble: Trouble::Unreachable,
                     reason: "it was given up".to_owned(),
                 }),
