@@ -78,6 +78,26 @@ fn a_lease_lost_while_running_gives_back_the_followers() {
 }
 
 #[test]
+fn a_follower_that_is_given_back_gets_no_heartbeat_in_the_same_step() {
+    let mut scene = fifo(2);
+    scene.replies = Replies::Never;
+    let first = scene.receive_groups("a");
+    scene.wait(secs(10));
+    let second = scene.receive_groups("a");
+    scene.wait(secs(6));
+    // The machine sleeps until the heartbeat of the second is due and the lease of the first, whose
+    // heartbeat has no answer, has lapsed.
+    scene.sleep(secs(15));
+    scene.tell(Event::Timer);
+    let changes: Vec<_> = scene
+        .changes()
+        .into_iter()
+        .map(|(_, key, length)| (key, length))
+        .collect();
+    assert_eq!(changes, [(first[0], 30), (second[0], 0)]);
+}
+
+#[test]
 fn poison_waits_for_its_turn_and_then_stops_its_group() {
     let mut scene = fifo(4);
     let group = Some(GroupId::from("a"));

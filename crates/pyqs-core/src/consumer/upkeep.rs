@@ -66,10 +66,17 @@ impl Consumer {
 
     /// Looks after the leases of a queue that want it now, and asks for all extensions at once.
     pub(super) fn keep_up(&mut self, id: QueueId) {
-        let mut wanted = Vec::new();
+        let mut due = Vec::new();
         while let Some(key) = self.next_upkeep(id, self.now) {
-            wanted.extend(self.look_after(key));
+            self.set_upkeep(key, None);
+            self.note_lapse(key);
+            due.push(key);
         }
+        // A lapse changes others too, so the heartbeats are chosen when all lapses are known.
+        let mut wanted: Vec<_> = due
+            .into_iter()
+            .filter_map(|key| self.heartbeat(key))
+            .collect();
         // A request that is not full takes along what would be due soon.
         let soon = self.now + self.queues[&id].lease_length() / 8;
         while !wanted.len().is_multiple_of(usize::from(BATCH_MAX))
@@ -96,10 +103,11 @@ impl Consumer {
             .map(|&(_, key)| key)
     }
 
-    /// Does what a lease wants now. Returns the extension to ask for, if one is.
-    fn look_after(&mut self, key: MessageKey) -> Option<(MessageKey, Duration)> {
-        self.set_upkeep(key, None);
-        let held = &self.held[&key];
+    /// Draws the consequences if the message's lease has lapsed.
+    fn note_lapse(&mut self, key: MessageKey) {
+        let Some(held) = self.held.get(&key) else {
+            return;
+        };
         if held.lease.has_lapsed(self.now) {
             match held.phase {
                 Phase::Buffered => self.drop_lapsed(key),
@@ -108,9 +116,14 @@ impl Consumer {
                 Phase::Deleting { .. } | Phase::Releasing { .. } => {}
             }
         }
+    }
+
+    /// The extension to ask for now. If there is none, the lease is looked at again at its end.
+    fn heartbeat(&mut self, key: MessageKey) -> Option<(MessageKey, Duration)> {
         let extension = self.extension(key);
         if extension.is_none()
             && let Some(held) = self.held.get(&key)
+            && !matches!(held.phase, Phase::Releasing { .. })
             && !held.lease.has_lapsed(self.now)
         {
             let until = held.lease.until();
@@ -126,6 +139,7 @@ impl Consumer {
             return None;
         }
         let bound = match held.phase {
+            Phase::Releasing { .. } => return None,
             Phase::Running { since, .. } => {
                 self.settings.extend_visibility_max.map(|max| since + max)
             }

@@ -19,7 +19,8 @@ pub(crate) struct Checkers {
     given: BTreeMap<MessageKey, ProcessId>,
     processes: BTreeMap<ProcessId, ProcessRecord>,
     running_by_queue: BTreeMap<u32, u32>,
-    in_request: BTreeMap<MessageKey, RequestId>,
+    /// A change of its visibility is under way.
+    changing: BTreeSet<MessageKey>,
     requests: BTreeMap<RequestId, Vec<MessageKey>>,
     pub(crate) polls: BTreeMap<u32, usize>,
     pub(crate) is_done: bool,
@@ -53,7 +54,7 @@ impl Checkers {
             given: BTreeMap::new(),
             processes: BTreeMap::new(),
             running_by_queue: BTreeMap::new(),
-            in_request: BTreeMap::new(),
+            changing: BTreeSet::new(),
             requests: BTreeMap::new(),
             polls: BTreeMap::new(),
             is_done: false,
@@ -181,13 +182,17 @@ impl Checkers {
                 }
                 self.processes.remove(process);
             }
-            Event::Deleted { request, .. } | Event::VisibilityChanged { request, .. } => {
+            Event::Deleted { request, .. } => {
+                let messages = self.requests.remove(request);
+                assert!(messages.is_some(), "a request comes back once");
+            }
+            Event::VisibilityChanged { request, .. } => {
                 for message in self
                     .requests
                     .remove(request)
                     .expect("a request comes back once")
                 {
-                    self.in_request.remove(&message);
+                    self.changing.remove(&message);
                 }
             }
             _ => {}
@@ -241,10 +246,15 @@ impl Checkers {
             Action::ChangeVisibility {
                 request, messages, ..
             } => {
-                self.requested(
-                    *request,
-                    messages.iter().map(|&(message, _)| message).collect(),
-                );
+                for (message, _) in messages {
+                    let is_alone = self.changing.insert(*message);
+                    assert!(
+                        is_alone,
+                        "two changes of {message:?} may overtake each other"
+                    );
+                }
+                let messages = messages.iter().map(|&(message, _)| message).collect();
+                self.requested(*request, messages);
             }
             Action::Forget { message } => {
                 assert!(
@@ -335,8 +345,6 @@ impl Checkers {
                 self.held.contains(&message),
                 "{message:?} is in a request but not held"
             );
-            // A heartbeat may be under way when its task ends; all else goes one after the other.
-            self.in_request.insert(message, request);
         }
         assert_eq!(
             self.requests.insert(request, messages),
