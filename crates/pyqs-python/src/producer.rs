@@ -60,8 +60,11 @@ pub(crate) fn waiting<T: Send>(
     call: impl FnOnce(&mut dyn FnMut() -> bool) -> Result<T, ClientError> + Send,
 ) -> PyResult<T> {
     let mut raised = None;
+    // The method itself is not general enough over the interpreter's lifetime.
+    #[allow(clippy::redundant_closure_for_method_calls)]
+    let check_signals = || Python::attach(|py| py.check_signals());
     let outcome = py.detach(|| {
-        call(&mut || match Python::attach(|py| py.check_signals()) {
+        call(&mut || match check_signals() {
             Ok(()) => true,
             Err(error) => {
                 raised = Some(error);
