@@ -52,19 +52,21 @@ def test_main_takes_positional_arguments(project: Project, queue: Queue) -> None
     queue.wait_until_empty()
 
 
-def test_main_takes_keyword_arguments_and_exits_0_after_a_signal(project: Project, queue: Queue) -> None:
+def test_main_takes_keyword_arguments_and_exits_0_after_a_signal(ours_project: Project, ours_queue: Queue) -> None:
     call = f"""_main(
-        queue_prefixes=["{queue.name}"], concurrency=1, logging_level="INFO", region="us-east-1",
+        queue_prefixes=["{ours_queue.name}"], concurrency=1, logging_level="INFO", region="us-east-1",
         access_key_id="local", secret_access_key="local", interval=0, batchsize=1, prefetch_multiplier=2,
-        simple_worker=False, endpoint_url="{project.endpoint.url}")
+        simple_worker=False, endpoint_url="{ours_project.endpoint.url}")
 note("returned")"""
     unset = dict.fromkeys(["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"])
-    program = project.start([sys.executable, str(project.write("program.py", PROGRAM.format(call=call)))], **unset)
-    queue.send_task("tasks.work", 1)
-    project.wait_for_notes("work")
+    program = ours_project.start(
+        [sys.executable, str(ours_project.write("program.py", PROGRAM.format(call=call)))], **unset
+    )
+    ours_queue.send_task("tasks.work", 1)
+    ours_project.wait_for_notes("work")
 
     assert program.stop() == 0
-    assert project.notes("returned") == [], "_main does not return"
+    assert ours_project.notes("returned") == [], "_main does not return"
 
 
 def test_main_does_not_look_at_the_programs_own_arguments(project: Project, queue: Queue) -> None:
@@ -75,8 +77,8 @@ def test_main_does_not_look_at_the_programs_own_arguments(project: Project, queu
     project.wait_for_notes("work")
 
 
-def test_manager_worker_starts_and_stops_from_a_program(project: Project, queue: Queue) -> None:
-    project.write(
+def test_manager_worker_starts_and_stops_from_a_program(ours_project: Project, ours_queue: Queue) -> None:
+    ours_project.write(
         "program.py",
         f"""
 import sys, time
@@ -84,7 +86,7 @@ sys.path.insert(0, ".")
 from pyqs.worker import ManagerWorker
 from journal import note, wait_for_gate
 
-manager = ManagerWorker(["{queue.name}"], 1, 0, 10, prefetch_multiplier=2, region="us-east-1",
+manager = ManagerWorker(["{ours_queue.name}"], 1, 0, 10, prefetch_multiplier=2, region="us-east-1",
                         access_key_id="local", secret_access_key="local")
 note("urls", value=manager.queue_urls)
 manager.start()
@@ -93,31 +95,31 @@ manager.stop()
 note("stopped")
 """,
     )
-    program = project.start([sys.executable, "program.py"])
-    queue.send_task("tasks.work", 3)
-    project.wait_for_notes("work")
-    assert [url.rsplit("/", 1)[1] for url in project.values("urls")[0]] == [queue.name]
+    program = ours_project.start([sys.executable, "program.py"])
+    ours_queue.send_task("tasks.work", 3)
+    ours_project.wait_for_notes("work")
+    assert [url.rsplit("/", 1)[1] for url in ours_project.values("urls")[0]] == [ours_queue.name]
 
-    project.open_gate("stop")
+    ours_project.open_gate("stop")
 
     assert program.wait() == 0, program.output
-    assert project.notes("stopped")
+    assert ours_project.notes("stopped")
     assert "Traceback" not in program.output
 
 
-def test_manager_worker_sleeps_until_a_signal(project: Project, queue: Queue) -> None:
-    program = project.script(
+def test_manager_worker_sleeps_until_a_signal(ours_project: Project, ours_queue: Queue) -> None:
+    program = ours_project.script(
         f"""
 import os, sys
 sys.path.insert(0, os.getcwd())
 from pyqs.worker import SimpleManagerWorker
-manager = SimpleManagerWorker(["{queue.name}"], 1, 0, 1)
+manager = SimpleManagerWorker(["{ours_queue.name}"], 1, 0, 1)
 manager.start()
 manager.sleep()
 """
     )
-    queue.send_task("tasks.work", 3)
-    project.wait_for_notes("work")
+    ours_queue.send_task("tasks.work", 3)
+    ours_project.wait_for_notes("work")
 
     assert program.stop() == 0, program.output
 
@@ -231,9 +233,9 @@ _main(["{queue.name}"], 1, interval=0)
     assert project.wait_for_notes("local")[0]["value"] == 4
 
 
-def test_the_programs_other_children_are_its_own(project: Project, queue: Queue) -> None:
+def test_the_programs_other_children_are_its_own(ours_project: Project, ours_queue: Queue) -> None:
     """A program that has children of its own gets their exit codes, not the worker."""
-    project.write(
+    ours_project.write(
         "program.py",
         f"""
 import subprocess, sys
@@ -241,7 +243,7 @@ from journal import note
 from pyqs.worker import ManagerWorker
 
 child = subprocess.Popen([sys.executable, "-c", "raise SystemExit(7)"])
-manager = ManagerWorker(["{queue.name}"], 1, 0, 10)
+manager = ManagerWorker(["{ours_queue.name}"], 1, 0, 10)
 manager.start()
 try:
     manager.sleep()
@@ -249,9 +251,9 @@ finally:
     note("child", value=child.wait())
 """,
     )
-    program = project.start([sys.executable, "program.py"])
-    queue.send_task("tasks.work", 1)
-    project.wait_for_notes("work")
+    program = ours_project.start([sys.executable, "program.py"])
+    ours_queue.send_task("tasks.work", 1)
+    ours_project.wait_for_notes("work")
 
     assert program.stop() == 0, program.output
-    assert eventually(lambda: project.values("child")) == [7]
+    assert eventually(lambda: ours_project.values("child")) == [7]

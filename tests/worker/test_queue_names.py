@@ -161,8 +161,9 @@ def test_require_queues_makes_a_missing_queue_fatal(project: Project, queue_name
     assert len(result.stderr.splitlines()) == 1, result.stderr
 
 
-def test_queues_created_later_are_found(project: Project, sqs: Any, queue_name: str) -> None:
+def test_queues_created_later_are_found(ours_project: Project, ours: Endpoint, queue_name: str) -> None:
     """By name and by pattern; the worker looks every 30 s."""
+    project, sqs = ours_project, ours.client()
     worker = project.worker(f"{queue_name}-name", f"{queue_name}-p*")
     worker.wait_for(r"\[WARNING\]", 2)
     queues = [Queue(sqs, f"{queue_name}-name"), Queue(sqs, f"{queue_name}-pattern")]
