@@ -137,3 +137,118 @@ impl BufRead for Counted<'_> {
         self.consumed.set(self.consumed.get() + length);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+
+    use super::*;
+    use crate::undecodable::Layer;
+
+    fn zlib(data: &[u8], level: Compression) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), level);
+        encoder
+            .write_all(data)
+            .and_then(|()| encoder.finish())
+            .expect("memory takes all")
+    }
+
+    /// Text that compresses to about a fiftieth: 64 bytes that differ, then blanks.
+    fn text(bytes: usize) -> Vec<u8> {
+        let mut seed = 1_u32;
+        let line = || {
+            let mut line = [b' '; 1024];
+            for byte in &mut line[..16] {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                *byte = seed.to_be_bytes()[0];
+            }
+            line
+        };
+        let mut text = std::iter::repeat_with(line)
+            .take(bytes.div_ceil(1024))
+            .flatten()
+            .collect::<Vec<u8>>();
+        text.truncate(bytes);
+        text
+    }
+
+    fn reason(flaw: Flaw) -> String {
+        flaw.within(Layer::Compression).to_string()
+    }
+
+    #[test]
+    fn output_is_limited() {
+        let at_limit = zlib(&text(EXPANDED_BYTES_MAX), Compression::fast());
+        assert_eq!(
+            Codec::Zlib.expand(&at_limit).map(|expanded| expanded.len()),
+            Ok(EXPANDED_BYTES_MAX)
+        );
+        let beyond = Codec::Zlib
+            .expand(&zlib(&text(EXPANDED_BYTES_MAX + 1), Compression::fast()))
+            .map(drop)
+            .expect_err("one beyond");
+        insta::assert_snapshot!(reason(beyond), @"compression: more than 16 MiB once expanded");
+    }
+
+    #[test]
+    fn what_is_small_may_be_compressed_however_well() {
+        let expanded =
+            Codec::Zlib.expand(&zlib(&vec![b' '; EXPANDED_FREE_BYTES], Compression::best()));
+        assert_eq!(
+            expanded.map(|expanded| expanded.len()),
+            Ok(EXPANDED_FREE_BYTES)
+        );
+        let beyond = Codec::Zlib
+            .expand(&zlib(
+                &vec![b' '; EXPANDED_FREE_BYTES + 1],
+                Compression::best(),
+            ))
+            .map(drop)
+            .expect_err("one beyond");
+        insta::assert_snapshot!(reason(beyond), @"compression: expands to more than 200 times its size");
+    }
+
+    #[test]
+    fn workers_take_short_names_too() {
+        for (names, codec) in [
+            (["application/x-gzip", "gzip", "zlib"], Codec::Zlib),
+            (["application/x-bz2", "bzip2", "bzip"], Codec::Bzip2),
+            (["application/x-lzma", "lzma", "xz"], Codec::Lzma),
+            (["application/zstd", "zstd", "zstandard"], Codec::Zstd),
+            (["application/x-brotli", "brotli", "brotli"], Codec::Brotli),
+        ] {
+            assert!(names.iter().all(|name| Codec::named(name) == Ok(codec)));
+        }
+        let unknown = Codec::named("snappy").expect_err("unknown");
+        insta::assert_snapshot!(reason(unknown), @r#"compression: "snappy" is not read; gzip, bzip2, lzma, brotli and zstd are"#);
+    }
+
+    #[test]
+    fn empty_and_broken_data_are_refused() {
+        for codec in [
+            Codec::Zlib,
+            Codec::Bzip2,
+            Codec::Lzma,
+            Codec::Brotli,
+            Codec::Zstd,
+        ] {
+            for data in [&b""[..], b"no such data", b"\x1f\x8b\x08\0\0\0\0\0"] {
+                let found = codec.expand(data);
+                assert!(
+                    !found.as_ref().is_ok_and(|data| !data.is_empty()),
+                    "{codec:?}: {found:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_old_lzma_form_is_read() {
+        // Python: lzma.compress(b"hello", format=lzma.FORMAT_ALONE)
+        let data = b"\x5d\x00\x00\x80\x00\xff\xff\xff\xff\xff\xff\xff\xff\x00\x34\x19\x49\xee\x8e\x68\x21\xff\xff\xff\xb9\xe0\x00\x00";
+        assert_eq!(Codec::Lzma.expand(data).as_deref(), Ok(&b"hello"[..]));
+    }
+}

@@ -4,7 +4,7 @@
 pub const DEPTH_MAX: usize = 1000;
 
 /// Memory of the values that one message builds, by the count of [`VALUE_BYTES`] a value, plus its text or
-/// bytes and [`CHUNK_BYTES`] where it has some of its own. No uncompressed body of 1 MiB can need as much.
+/// bytes and [`CHUNK_BYTES`] where it has some of its own. No honest body of 1 MiB needs as much, and one of JSON can't.
 pub const BUILT_BYTES_MAX: usize = 32 << 20;
 
 /// What one value counts toward [`BUILT_BYTES_MAX`]; a map's key is a value too.
@@ -19,6 +19,9 @@ pub const REPEATED_BYTES_MAX: usize = 4 << 20;
 
 /// Digits of an integer: Python's own default limit (`sys.int_info.default_max_str_digits`).
 pub const INTEGER_DIGITS_MAX: usize = 4300;
+
+/// Values on the stack of a pickle; it has the elements of a list on it before the list has them.
+pub const PICKLE_STACK_MAX: usize = 1 << 20;
 
 /// Bytes of a message body as it comes. SQS takes 1 MiB; the rest is for endpoints that take more.
 pub const BODY_BYTES_MAX: usize = 4 << 20;

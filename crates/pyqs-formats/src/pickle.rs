@@ -14,6 +14,7 @@ mod heap;
 mod input;
 mod literal;
 mod machine;
+mod memo;
 mod moments;
 mod opcodes;
 mod output;

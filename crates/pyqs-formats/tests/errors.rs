@@ -88,11 +88,11 @@ fn content_types() {
     assert_snapshot!(content_type("5"), @"envelope: content-type is of type int, not text");
     assert_snapshot!(content_type(r#""text/plain""#), @"payload: plain text, never a task");
     assert_snapshot!(content_type(r#""json""#), @r#"payload: content type "json" is none of Celery's; set task_serializer = "json" where it is sent"#);
-    assert_snapshot!(content_type(r#""application/x-python-serialize""#), @r#"payload: it is written by pickle, which is not read; set task_serializer = "json" where it is sent"#);
-    assert_snapshot!(content_type(r#""application/x-yaml""#), @r#"payload: it is YAML, which is not read; set task_serializer = "json" where it is sent"#);
-    assert_snapshot!(content_type(r#""application/x-msgpack""#), @r#"payload: it is msgpack, which is not read; set task_serializer = "json" where it is sent"#);
-    assert_snapshot!(content_type(r#""application/data""#), @r#"payload: it is signed by Celery's "auth" serializer, or plain bytes, which is not read; set task_serializer = "json" where it is sent"#);
-    assert_snapshot!(headers(r#"{"task": "t", "id": "i", "compression": "application/x-gzip"}"#), @r#"compression: the data is broken: corrupt deflate stream"#);
+    assert_snapshot!(content_type(r#""application/x-python-serialize""#), @"payload: not a pickle: the data ends early");
+    assert_snapshot!(content_type(r#""application/x-yaml""#), @"payload: not YAML: no document");
+    assert_snapshot!(content_type(r#""application/x-msgpack""#), @"payload: not msgpack: the data ends early");
+    assert_snapshot!(content_type(r#""application/data""#), @"signature: bytes that are not in the form of Celery's signed messages");
+    assert_snapshot!(headers(r#"{"task": "t", "id": "i", "compression": "application/x-gzip"}"#), @"compression: the data is broken: corrupt deflate stream");
     assert_snapshot!(headers(r#"{"task": "t", "id": "i", "compression": 5}"#), @"compression: its name is of type int, not text");
 }
 

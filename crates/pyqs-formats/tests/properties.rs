@@ -7,7 +7,9 @@ use std::sync::LazyLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
-use pyqs_formats::{Value, read, read_head};
+use pyqs_formats::signed::{Certificates, Signed};
+use pyqs_formats::{Reader, Value, read};
+use serde_json::Value as Json;
 use support::corpus;
 
 /// The corpus's JSON texts, outer base64 taken off, so that a change hits something.
@@ -24,10 +26,20 @@ static TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
     bodies.map(|body| decoded(&body).unwrap_or(body)).collect()
 });
 
+/// What is signed is to be read too.
+struct Trusting;
+
+impl Certificates for Trusting {
+    fn verify(&self, _: &Signed<'_>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 /// Reads both ways; what is read whole has the same head.
 fn consistent(body: &str) {
-    let head = read_head(body);
-    if let Ok(message) = read(body) {
+    let reader = Reader::default().with_certificates(&Trusting);
+    let head = reader.read_head(body);
+    if let Ok(message) = reader.read(body) {
         assert_eq!(head, Ok(message.head));
     }
 }
@@ -56,6 +68,69 @@ fn mutated() -> impl Strategy<Value = String> {
             }
             String::from_utf8_lossy(&bytes).into_owned()
         })
+}
+
+/// Payloads of the samples, each with its serializer and its compression, damaged inside of all encodings.
+static PAYLOADS: LazyLock<Vec<(Json, Vec<u8>)>> = LazyLock::new(|| {
+    let envelopes = TEXTS
+        .iter()
+        .filter_map(|text| serde_json::from_str::<Json>(text).ok());
+    envelopes
+        .filter_map(|envelope| {
+            let body = envelope["body"].as_str()?;
+            let payload = STANDARD
+                .decode(body)
+                .unwrap_or_else(|_| body.as_bytes().to_vec());
+            Some((envelope, payload)).filter(|(_, payload)| payload.len() > 4)
+        })
+        .collect()
+});
+
+fn damaged_payload() -> impl Strategy<Value = String> {
+    let change = (any::<prop::sample::Index>(), 0..3u8, any::<u8>());
+    (
+        any::<prop::sample::Index>(),
+        prop::collection::vec(change, 1..6),
+    )
+        .prop_map(|(which, changes)| {
+            let (mut envelope, mut payload) = which.get(&PAYLOADS).clone();
+            for (at, kind, byte) in changes {
+                let at = at.index(payload.len().max(1));
+                match kind {
+                    _ if payload.is_empty() => {}
+                    0 => payload[at] = byte,
+                    1 => drop(payload.remove(at)),
+                    _ => payload.insert(at, byte),
+                }
+            }
+            envelope["body"] = STANDARD.encode(payload).into();
+            envelope["properties"]["body_encoding"] = "base64".into();
+            envelope.to_string()
+        })
+}
+
+/// Bytes that a serializer is told are its own.
+fn garbage_payload() -> impl Strategy<Value = String> {
+    let content_type = prop::sample::select(vec![
+        "x-python-serialize",
+        "x-yaml",
+        "x-msgpack",
+        "data",
+        "json",
+    ]);
+    let codec = prop::sample::select(vec!["", "", "gzip", "bzip2", "lzma", "brotli", "zstd"]);
+    let weighted = prop_oneof![
+        any::<u8>(),
+        prop::sample::select(b"()]}aestuRbqh012NIK.\x80\x81\x94[]{}-:&*! \n".to_vec())
+    ];
+    (content_type, codec, prop::collection::vec(weighted, 0..60)).prop_map(|(content_type, codec, bytes)| {
+        let compression = if codec.is_empty() { Json::Null } else { codec.into() };
+        serde_json::json!({
+            "body": STANDARD.encode(bytes), "content-type": format!("application/{content_type}"),
+            "properties": {"body_encoding": "base64"}, "headers": {"task": "t", "id": "i", "compression": compression},
+        })
+        .to_string()
+    })
 }
 
 /// JSON values as a Python producer would send them.
@@ -98,8 +173,16 @@ fn is_same(value: &Value, json: &serde_json::Value) -> bool {
     }
 }
 
+/// A few in CI; `PYQS_CASES=1000000 cargo test --release -p pyqs-formats --test properties` for a night.
+fn cases() -> u32 {
+    std::env::var("PYQS_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(2000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_text_gets_an_answer(text in any::<String>()) {
@@ -116,6 +199,16 @@ proptest! {
     fn a_damaged_message_gets_an_answer(text in mutated()) {
         consistent(&text);
         consistent(&STANDARD.encode(&text));
+    }
+
+    #[test]
+    fn a_damaged_payload_gets_an_answer(body in damaged_payload()) {
+        consistent(&body);
+    }
+
+    #[test]
+    fn any_payload_gets_an_answer(body in garbage_payload()) {
+        consistent(&body);
     }
 
     #[test]

@@ -85,7 +85,6 @@ fn items(heap: &mut Heap<'_>, arguments: &[Item]) -> Result<Vec<Item>, Flaw> {
             .to_vec(),
         _ => return Err(malformed("a set of several arguments")),
     };
-    heap.count(items.len())?;
     Ok(items)
 }
 
@@ -104,7 +103,6 @@ fn map(heap: &mut Heap<'_>, arguments: &[Item]) -> Result<Item, Flaw> {
         }
         _ => return Err(bad()),
     };
-    heap.count(2 * members.len())?;
     heap.add(Node::Map(members))
 }
 
@@ -141,6 +139,9 @@ fn encode(heap: &Heap<'_>, arguments: &[Item]) -> Result<Vec<u8>, Flaw> {
 }
 
 fn latin1(text: &str) -> Result<Vec<u8>, Flaw> {
+    if text.is_ascii() {
+        return Ok(text.as_bytes().to_vec());
+    }
     let byte =
         |character: char| u8::try_from(character).map_err(|_| malformed("Latin-1 that is none"));
     text.chars().map(byte).collect()
@@ -183,9 +184,11 @@ fn uuid_state(heap: &Heap<'_>, state: Item) -> Option<[u8; 16]> {
         }
         _ => return None,
     };
+    // At most `int` and `is_safe`; a long map must not be searched again and again.
     let (_, int) = members
         .iter()
-        .find(|(key, _)| heap.text(*key) == Some("int"))?;
+        .take(2)
+        .find(|(key, _)| heap.is_text(*key, "int"))?;
     let int: u128 = match (int, heap.get(*int)) {
         (Item::Int(int), _) => u128::try_from(*int).ok()?,
         (_, Some(Node::Leaf(leaf))) => match leaf.as_ref() {

@@ -70,8 +70,14 @@ impl<'a> Heap<'a> {
 
     pub(super) fn add(&mut self, node: Node<'a>) -> Result<Item, Flaw> {
         self.budget.value()?;
-        if let Node::Bytes(Cow::Owned(bytes)) = &node {
-            self.budget.chunk(bytes.len())?;
+        match &node {
+            // The only bytes that are made and not read: they count more than they take, for the time.
+            Node::Bytes(Cow::Owned(bytes)) => self.budget.chunk(4 * bytes.len())?,
+            Node::List(items) | Node::Tuple(items) | Node::Set(items) | Node::FrozenSet(items) => {
+                self.hold(items.len())?;
+            }
+            Node::Map(members) => self.hold(2 * members.len())?,
+            _ => {}
         }
         let id = u32::try_from(self.nodes.len()).expect("the budget allows far fewer nodes");
         self.nodes.push(node);
@@ -88,7 +94,7 @@ impl<'a> Heap<'a> {
                 self.budget.chunk(size_of::<Value>())?;
                 self.budget.chunk(match &other {
                     Value::BigInt(text) | Value::Decimal(text) => text.len(),
-                    Value::ByteArray(bytes) => bytes.len(),
+                    Value::ByteArray(bytes) => 4 * bytes.len(),
                     _ => 0,
                 })?;
                 self.add(Node::Leaf(Box::new(other)))
@@ -96,9 +102,12 @@ impl<'a> Heap<'a> {
         }
     }
 
-    /// Counts items that are stored somewhere.
-    pub(super) fn count(&mut self, items: usize) -> Result<(), Flaw> {
-        self.budget.take(items.saturating_mul(size_of::<Item>()))
+    /// Counts items that a container takes in.
+    pub(super) fn hold(&mut self, items: usize) -> Result<(), Flaw> {
+        match items {
+            0 => Ok(()),
+            _ => self.budget.chunk(items.saturating_mul(size_of::<Item>())),
+        }
     }
 
     pub(super) fn len(&self) -> usize {

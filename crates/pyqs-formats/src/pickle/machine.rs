@@ -1,12 +1,10 @@
 //! `Machine`: runs the instructions.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use super::calls;
 use super::globals::Global;
 use super::heap::{Heap, Item, Node};
 use super::input::Input;
+use super::memo::Memo;
 use super::opcodes::{
     ADDITEMS, APPEND, APPENDS, BINBYTES, BINBYTES8, BINFLOAT, BINGET, BININT, BININT1, BININT2,
     BINPERSID, BINPUT, BINSTRING, BINUNICODE, BINUNICODE8, BUILD, BYTEARRAY8, DICT, DUP,
@@ -18,8 +16,10 @@ use super::opcodes::{
 };
 use super::{literal, malformed};
 use crate::integer;
+use crate::limits::PICKLE_STACK_MAX;
 use crate::surrogates::is_text_with_surrogates;
 use crate::undecodable::Flaw;
+use std::borrow::Cow;
 
 /// Runs a pickle to its end; gives what it leaves.
 pub(super) fn run(bytes: &[u8]) -> Result<(Heap<'_>, Item), Flaw> {
@@ -28,7 +28,7 @@ pub(super) fn run(bytes: &[u8]) -> Result<(Heap<'_>, Item), Flaw> {
         heap: Heap::new(),
         stack: Vec::new(),
         marks: Vec::new(),
-        memo: BTreeMap::new(),
+        memo: Memo::default(),
     };
     loop {
         let opcode = machine.input.byte()?;
@@ -50,7 +50,7 @@ struct Machine<'a> {
     stack: Vec<Item>,
     /// The heights of the stack at which marks are.
     marks: Vec<usize>,
-    memo: BTreeMap<u32, Item>,
+    memo: Memo,
 }
 
 impl<'a> Machine<'a> {
@@ -153,7 +153,7 @@ impl<'a> Machine<'a> {
     }
 
     fn push(&mut self, item: Item) -> Result<(), Flaw> {
-        self.heap.count(1)?;
+        check_stack(self.stack.len())?;
         self.stack.push(item);
         Ok(())
     }
@@ -190,7 +190,7 @@ impl<'a> Machine<'a> {
     }
 
     fn mark(&mut self) -> Result<(), Flaw> {
-        self.heap.count(1)?;
+        check_stack(self.marks.len())?;
         self.marks.push(self.stack.len());
         Ok(())
     }
@@ -227,7 +227,7 @@ impl<'a> Machine<'a> {
     }
 
     fn extend_list(&mut self, items: Vec<Item>) -> Result<(), Flaw> {
-        self.heap.count(items.len())?;
+        self.heap.hold(items.len())?;
         match self.heap.get_mut(self.top()?) {
             Some(Node::List(list)) => list.extend(items),
             _ => return Err(malformed("items are appended to what is no list")),
@@ -236,7 +236,7 @@ impl<'a> Machine<'a> {
     }
 
     fn extend_set(&mut self, items: Vec<Item>) -> Result<(), Flaw> {
-        self.heap.count(items.len())?;
+        self.heap.hold(items.len())?;
         match self.heap.get_mut(self.top()?) {
             Some(Node::Set(set)) => set.extend(items),
             _ => return Err(malformed("items are added to what is no set")),
@@ -250,7 +250,7 @@ impl<'a> Machine<'a> {
     }
 
     fn extend_map(&mut self, items: &[Item]) -> Result<(), Flaw> {
-        self.heap.count(items.len())?;
+        self.heap.hold(items.len())?;
         let members = pairs(items)?;
         match self.heap.get_mut(self.top()?) {
             Some(Node::Map(map)) => map.extend(members),
@@ -260,10 +260,9 @@ impl<'a> Machine<'a> {
     }
 
     fn put(&mut self, key: u32) -> Result<(), Flaw> {
-        // A map's node has its key and some of its own.
-        self.heap.count(2)?;
+        self.heap.hold(1)?;
         let top = self.top()?;
-        self.memo.insert(key, top);
+        self.memo.put(key, top);
         Ok(())
     }
 
@@ -273,13 +272,15 @@ impl<'a> Machine<'a> {
     }
 
     fn memoize(&mut self) -> Result<(), Flaw> {
-        let key = u32::try_from(self.memo.len()).map_err(|_| malformed("the memo is full"))?;
-        self.put(key)
+        self.put(self.memo.next_key())
     }
 
     fn get(&mut self, key: u32) -> Result<(), Flaw> {
-        let item = self.memo.get(&key).copied();
-        self.push(item.ok_or_else(|| malformed("a reference to nothing"))?)
+        let item = self
+            .memo
+            .get(key)
+            .ok_or_else(|| malformed("a reference to nothing"))?;
+        self.push(item)
     }
 
     fn get_line(&mut self) -> Result<(), Flaw> {
@@ -328,6 +329,15 @@ fn pairs(items: &[Item]) -> Result<Vec<(Item, Item)>, Flaw> {
         return Err(malformed("a key without a value"));
     }
     Ok(pairs.iter().map(|[key, value]| (*key, *value)).collect())
+}
+
+fn check_stack(height: usize) -> Result<(), Flaw> {
+    if height >= PICKLE_STACK_MAX {
+        return Err(Flaw::over_limit(format!(
+            "pickle: more than {PICKLE_STACK_MAX} values on the stack"
+        )));
+    }
+    Ok(())
 }
 
 fn memo_key(line: &str) -> Result<u32, Flaw> {

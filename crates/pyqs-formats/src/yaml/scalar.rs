@@ -10,8 +10,10 @@ use crate::value::Value;
 /// Reads a scalar.
 pub(super) fn read(text: &str, is_plain: bool, tag: Option<&str>) -> Result<Value, Flaw> {
     match tag {
+        // PyYAML resolves by its patterns after a lone `!`, even with quotes.
         None if is_plain => plain(text),
-        None | Some("!" | "str") => Ok(Value::Str(text.to_owned())),
+        Some("!") => plain(text),
+        None | Some("str") => Ok(Value::Str(text.to_owned())),
         Some("null") => Ok(Value::Null),
         Some("bool") => bool(text).map(Value::Bool).ok_or_else(|| no_such("bool")),
         Some("int") => int(text)?.ok_or_else(|| no_such("int")),
@@ -45,6 +47,10 @@ fn plain(text: &str) -> Result<Value, Flaw> {
 
 /// The words in the three spellings that the patterns have.
 fn resolved_bool(text: &str) -> Option<bool> {
+    const LONGEST: usize = "false".len();
+    if text.len() > LONGEST {
+        return None;
+    }
     let lower = text.to_ascii_lowercase();
     let mut capital = lower.clone();
     capital.get_mut(..1)?.make_ascii_uppercase();
@@ -65,28 +71,29 @@ fn int(text: &str) -> Result<Option<Value>, Flaw> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let sign = if text.starts_with('-') { "-" } else { "" };
     let digits = unsigned.replace('_', "");
-    let radix = match unsigned.as_bytes() {
-        [b'0', b'x', ..] => return Ok(radix(sign, &digits[2..], 16)),
-        [b'0', b'b', ..] => return Ok(radix(sign, &digits[2..], 2)),
-        [b'0', _, ..] => return Ok(radix(sign, &digits[1..], 8)),
-        [b'0'..=b'9', ..] => 10,
+    match unsigned.as_bytes() {
+        [b'0', b'x', ..] => return radix(sign, &digits[2..], 16),
+        [b'0', b'b', ..] => return radix(sign, &digits[2..], 2),
+        [b'0', _, ..] => return radix(sign, &digits[1..], 8),
+        [b'0'..=b'9', ..] => {}
         _ => return Ok(None),
-    };
+    }
     if digits.contains(':') {
         return Ok(sexagesimal(sign, &digits));
     }
-    debug_assert_eq!(radix, 10);
     integer::from_decimal(&format!("{sign}{digits}"))
 }
 
-/// Beyond 64 bits nobody writes these; they stay text.
-fn radix(sign: &str, digits: &str, radix: u32) -> Option<Value> {
-    if !digits.starts_with(|c: char| c.is_digit(radix)) {
-        return None;
+fn radix(sign: &str, digits: &str, radix: u32) -> Result<Option<Value>, Flaw> {
+    if digits.is_empty() || !digits.chars().all(|c| c.is_digit(radix)) {
+        return Ok(None);
     }
-    i64::from_str_radix(&format!("{sign}{digits}"), radix)
-        .ok()
-        .map(Value::Int)
+    match i128::from_str_radix(&format!("{sign}{digits}"), radix) {
+        Ok(int) => integer::from_decimal(&int.to_string()),
+        Err(_) => Err(Flaw::over_limit(
+            "YAML: a hexadecimal, octal or binary integer of more than 127 bits",
+        )),
+    }
 }
 
 /// `1:30` is 90.
@@ -119,9 +126,14 @@ fn float(text: &str) -> Option<f64> {
         None => (unsigned, None),
     };
     let (whole, fraction) = number.split_once('.')?;
+    if whole.contains(':') && exponent.is_none() {
+        return sexagesimal_float(text, whole, fraction);
+    }
     let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'_');
-    let has_digit = whole.starts_with(|c: char| c.is_ascii_digit())
-        || (whole.is_empty() && fraction.starts_with(|c: char| c.is_ascii_digit()));
+    let has_digit = match whole {
+        "" => unsigned.len() == text.len() && fraction.starts_with(|c: char| c.is_ascii_digit()),
+        _ => whole.starts_with(|c: char| c.is_ascii_digit()),
+    };
     let exponent_is_fine = exponent.is_none_or(|exponent| {
         let digits = exponent.strip_prefix(['-', '+']);
         digits
@@ -131,6 +143,17 @@ fn float(text: &str) -> Option<f64> {
         return None;
     }
     text.replace('_', "").parse().ok()
+}
+
+/// `1:30.5` is 90.5.
+fn sexagesimal_float(text: &str, whole: &str, fraction: &str) -> Option<f64> {
+    let Value::Int(int) = sexagesimal("", &whole.replace('_', ""))? else {
+        return None;
+    };
+    let float: f64 = format!("{int}.{}", fraction.replace('_', ""))
+        .parse()
+        .ok()?;
+    Some(if text.starts_with('-') { -float } else { float })
 }
 
 /// With a tag an integer is a float too, as is an exponent without a point.

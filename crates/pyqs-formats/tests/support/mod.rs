@@ -17,6 +17,12 @@ pub(crate) fn hostile() -> Vec<Json> {
     lines(include_str!("../data/hostile.jsonl"))
 }
 
+/// Values as `CPython` 3.11's pickle, `PyYAML`'s safe dumper and msgpack wrote them, and texts that
+/// `PyYAML`'s safe loader read, each the one argument of a task.
+pub(crate) fn values() -> Vec<Json> {
+    lines(include_str!("../data/values.jsonl"))
+}
+
 fn lines(text: &str) -> Vec<Json> {
     text.lines()
         .map(|line| serde_json::from_str(line).expect("each line is JSON"))
