@@ -76,6 +76,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/pyqs-worker/src/process/ledger.rs",
     "crates/pyqs-python/src/descriptor.rs",
     "crates/pyqs-formats/tests/hostile.rs",
+    "crates/pyqs/tests/support/fork.rs",
 ];
 
 /// The beginnings of a person's or a machine's own paths, in pieces, so that this file has none.

@@ -177,11 +177,11 @@ impl Sqs for FakeSqs {
     }
 
     async fn delete_queue(&self, _: &QueueUrl) -> Result<(), SqsError> {
-        unimplemented!("the worker deletes no queue")
+        unreachable!("the worker deletes no queue")
     }
 
     async fn purge_queue(&self, _: &QueueUrl) -> Result<(), SqsError> {
-        unimplemented!("the worker purges no queue")
+        unreachable!("the worker purges no queue")
     }
 
     async fn list_queues(&self, prefix: Option<&str>) -> Result<Vec<QueueUrl>, SqsError> {
@@ -206,11 +206,11 @@ impl Sqs for FakeSqs {
         _: &QueueUrl,
         _: &BTreeMap<String, String>,
     ) -> Result<(), SqsError> {
-        unimplemented!("the worker changes no queue")
+        unreachable!("the worker changes no queue")
     }
 
     async fn send(&self, _: &QueueUrl, _: Outgoing) -> Result<String, SqsError> {
-        unimplemented!("the worker sends nothing")
+        unreachable!("the worker sends nothing")
     }
 
     async fn send_batch(
@@ -218,7 +218,7 @@ impl Sqs for FakeSqs {
         _: &QueueUrl,
         _: Vec<Outgoing>,
     ) -> Result<Vec<Result<String, EntryError>>, SqsError> {
-        unimplemented!("the worker sends nothing")
+        unreachable!("the worker sends nothing")
     }
 
     async fn receive(
