@@ -6,6 +6,10 @@ use pyqs_broker::{Broker, Change, MessageKey, Payload, QueueId};
 
 use crate::content::Body;
 
+/// What a held content costs beside its text, roughly: its own fields, the allocations, its place
+/// in this list.
+const OVERHEAD_BYTES: usize = 200;
+
 /// Contents held in memory, in the order in which they came. Messages that are gone count until
 /// their turn comes.
 pub(super) struct HeldBodies {
@@ -40,7 +44,7 @@ impl HeldBodies {
                 _ => continue,
             };
             if let Some(body @ Body::Held(_)) = broker.payload(queue, key) {
-                let bytes = body.size();
+                let bytes = body.size() + OVERHEAD_BYTES;
                 self.bytes += bytes;
                 self.bodies.push_back(HeldBody {
                     queue,

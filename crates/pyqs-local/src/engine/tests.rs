@@ -216,7 +216,7 @@ async fn a_full_disk_is_answered_with_5xx_and_what_was_answered_before_is_kept()
 #[tokio::test]
 async fn contents_beyond_what_is_held_come_from_the_store() {
     let folder = tempfile::tempdir().unwrap();
-    let engine = sqlite_engine(folder.path(), None, 500);
+    let engine = sqlite_engine(folder.path(), None, 1500);
     let bodies: Vec<_> = (0..20).map(|i| format!("{i:0100}")).collect();
     for body in &bodies {
         send(&engine, body).await.unwrap();
