@@ -154,6 +154,15 @@ class Project:
         """The values of these notes, in order."""
         return [note["value"] for note in self.notes(what)]
 
+    def check_each_ran_once(self, what: str, values: list[Any]) -> None:
+        """Each of these values was noted, and none twice.
+
+        Not on moto's server, where two receives at the same time may get the same message: about 3 of 1000.
+        """
+        found = self.values(what)
+        assert set(found) == set(values)
+        assert self.endpoint.kind == "moto" or len(found) == len(values), sorted(found)
+
     def wait_for_notes(self, what: str, count: int = 1, deadline_secs: float = DEADLINE_SECS) -> list[dict[str, Any]]:
         """Wait until there are so many notes, and return them all."""
         try:

@@ -69,9 +69,9 @@ def test_both_work_on_one_queue(project: Project, queue: Queue, original: list[s
     project.python(SEND.format(start=40, end=120, by="ours"))
     assert sender.wait() == 0, sender.output
 
-    notes = project.wait_for_notes("ran", 120)
+    project.wait_for_notes("ran", 120)
     queue.wait_until_empty()
-    assert sorted(note["value"] for note in notes) == list(range(120)), "each ran once"
+    project.check_each_ran_once("ran", list(range(120)))
 
 
 def test_both_write_the_same_bytes(project: Project, queue: Queue, original: list[str]) -> None:

@@ -125,7 +125,7 @@ def test_two_workers_share_a_queue(project: Project, queue: Queue) -> None:
     project.wait_for_notes("ended", 100)
     queue.wait_until_empty()
 
-    assert sorted(project.values("ended")) == list(range(100))
+    project.check_each_ran_once("ended", list(range(100)))
     assert len({note["pid"] for note in project.notes("ended")}) == len(workers)
 
 
