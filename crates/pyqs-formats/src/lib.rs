@@ -14,7 +14,7 @@
 //! # Ok::<(), pyqs_formats::Undecodable>(())
 //! ```
 //!
-//! Modules in reading order: [`read`] chooses the format, of what `body` and `outline` find; `native` and
+//! Modules in reading order: [`mod@read`] chooses the format, of what `body` and `outline` find; `native` and
 //! `celery` read one each, into [`head`] and [`message`]. [`value`] and [`calendar`] are what arguments are
 //! made of. A payload of Celery's goes through `compress`, [`signed`] and one of the serializers: `json`,
 //! `pickle`, `yaml`, `msgpack`. `budget` and [`limits`] bound all of them; [`undecodable`] is the one error.
