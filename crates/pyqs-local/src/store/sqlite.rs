@@ -5,6 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pyqs_broker::limits::DEDUPLICATION_SECS;
 use pyqs_broker::{
     Broker, Change, Message, MessageKey, MessageRecord, Phase, QueueAttributes, QueueId,
     QueueRecord, Settings, Timestamp, Traits,
@@ -254,17 +255,15 @@ fn apply(transaction: &Transaction<'_>, change: &Change<Body>) -> Result<(), Sto
             message,
             until,
         } => {
-            let sql = "DELETE FROM deduplications WHERE queue = ? AND until <= ?";
-            // Five minutes before this one is forgotten it is now: earlier ones are over.
-            let now = millis(*until) - 1000 * i64::from(pyqs_broker::limits::DEDUPLICATION_SECS);
-            transaction
-                .prepare_cached(sql)?
-                .execute([signed(queue.0), now])?;
-            let sql = "INSERT OR REPLACE INTO deduplications VALUES (?, ?, ?, ?, ?)";
             let scope = scope.as_deref().unwrap_or("");
-            let (queue, message) = (signed(queue.0), signed(message.0));
-            let row = params![queue, scope, &**id, message, millis(*until)];
-            transaction.prepare_cached(sql)?.execute(row)?;
+            let row = (
+                signed(queue.0),
+                scope,
+                &**id,
+                signed(message.0),
+                millis(*until),
+            );
+            store_deduplication(transaction, row)?;
         }
     }
     Ok(())
@@ -326,6 +325,20 @@ fn store_message(
         ];
         transaction.prepare_cached(sql)?.execute(row)?;
     }
+    Ok(())
+}
+
+fn store_deduplication(
+    transaction: &Transaction<'_>,
+    row: (i64, &str, &str, i64, i64),
+) -> Result<(), StoreError> {
+    let (queue, .., until) = row;
+    // Five minutes before this one is forgotten it is now: earlier ones are over.
+    let now = until - 1000 * i64::from(DEDUPLICATION_SECS);
+    let sql = "DELETE FROM deduplications WHERE queue = ? AND until <= ?";
+    transaction.prepare_cached(sql)?.execute([queue, now])?;
+    let sql = "INSERT OR REPLACE INTO deduplications VALUES (?, ?, ?, ?, ?)";
+    transaction.prepare_cached(sql)?.execute(row)?;
     Ok(())
 }
 
