@@ -21,10 +21,11 @@ import sys
 import time
 import urllib.request
 import venv
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Optional
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE / ".venv"

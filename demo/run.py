@@ -160,13 +160,11 @@ def enqueue(endpoint: Endpoint, email: str) -> set[int]:
     return expected | {len(letters) + 1 + i for i in range(len(from_celery))}
 
 
-def work(
-    endpoint: Endpoint, email: str, undelivered: str, folder: Path, total: int, cleanup: ExitStack
-) -> float:
+def work(endpoint: Endpoint, email: str, undelivered: str, folder: Path, total: int, cleanup: ExitStack) -> float:
     """Run the worker until the queue is empty; return the seconds until all first tries were made."""
     delivered = folder / "maildir" / "new"
     first_tries = folder / "first-tries"
-    log = cleanup.enter_context(open(folder / "worker.log", "w+", encoding="utf-8"))
+    log = cleanup.enter_context((folder / "worker.log").open("w+", encoding="utf-8"))
     worker = subprocess.Popen([*PYQS, "email*", "--concurrency", "4"], cwd=HERE, stderr=log)
     cleanup.callback(stop, worker)
     bar = Bar("delivering", total)

@@ -4,7 +4,7 @@
 //! them (the generated reference) is run by cargo as an example of the crate that defines it.
 //!
 //! Reading order: [`project`] and [`venv`] (the two things every chore stands on), one file a chore
-//! ([`demo`], [`test`], [`check`], [`docs`], [`bench`]), then [`tidy`] with the architecture's rules.
+//! ([`demo`], [`mod@test`], [`check`], [`docs`], [`mod@bench`]), then [`tidy`] with the architecture's rules.
 
 mod bench;
 mod check;

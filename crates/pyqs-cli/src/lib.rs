@@ -6,7 +6,7 @@
 //!
 //! Modules in reading order: `entry`, from words to an [`Outcome`]; `args`, what there is to say; `usage`, what is
 //! said to somebody who said it wrong; `connection` and `settings`, options as values; `commands`, one file each;
-//! `output`, the one place that prints; [`reference`], the page that documents it all.
+//! `output`, the one place that prints; [`mod@reference`], the page that documents it all.
 //!
 //! ```
 //! use pyqs_cli::{Outcome, run};
