@@ -43,7 +43,7 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer than its wait a receive may take.
 pub const RECEIVE_SLACK: Duration = Duration::from_secs(5);
 
-/// SQS by the AWS SDK; made by [`connect`]. Clones share their connections.
+/// SQS by the AWS SDK; made by [`connect()`]. Clones share their connections.
 #[derive(Clone)]
 pub struct AwsSqs {
     client: Client,
