@@ -8,13 +8,15 @@ Function = Callable[..., Any]
 
 _by_path: dict[str, Function] = {}
 # Keyed by id, since callable objects need not be hashable; the value keeps the object, and so its id, alive.
-_by_id: dict[int, Function] = {}
+_by_id: dict[int, object] = {}
 
 
 def register(path: str, function: Function) -> None:
     """Make ``function`` the task of ``path``; of two the later wins, as it does with a module's names."""
     _by_path[path] = function
-    _by_id[id(function)] = function
+    for marked in (function, getattr(function, "delay", None)):
+        if marked is not None:
+            _by_id[id(marked)] = marked
 
 
 def find(path: str) -> Optional[Function]:
@@ -23,5 +25,6 @@ def find(path: str) -> Optional[Function]:
 
 
 def is_task(function: object) -> bool:
-    """Whether this very object was marked with ``@task``, under whatever path."""
-    return id(function) in _by_id
+    """Whether this object was marked with ``@task``, under whatever path, or wraps one that was: decorators written
+    above ``@task`` take its ``delay`` along, as ``functools.wraps`` does."""
+    return id(function) in _by_id or id(getattr(function, "delay", _by_id)) in _by_id

@@ -2,9 +2,12 @@
 
 Anybody who can write to a queue chooses the name, so the name alone must not be able to run anything. What runs:
 
-1. a function marked with ``@task`` in a module that is imported here;
+1. what an imported module holds under this name, if it is marked with ``@task`` or wraps what is: decorators written
+   above ``@task`` are part of the task;
 2. else, unless ``--registered-only``, what the name's import path leads to, if it is a function marked with ``@task``,
-   a Celery task, or the user's own: neither of the standard library, nor of site-packages, nor of pyqs itself.
+   a Celery task, or the user's own: neither of the standard library, nor of site-packages, nor of pyqs itself;
+3. else a function marked with ``@task`` that is found under no import path: one with a ``custom_function_path`` (which
+   may as well lead elsewhere, by 2), and one within a function or class.
 
 ``--allow PATTERN`` admits more. Each module on the path is located, and judged, before it is imported, since an import
 runs code too. What it leads to is then judged by where *it* was defined: ``from subprocess import run`` in a user's
@@ -42,29 +45,39 @@ class Resolver:
         self._allow = tuple(allow)
         self._registered_only = registered_only
         self._found: dict[str, Function] = {}
+        self._not_importable: set[str] = set()
 
     def resolve(self, path: str) -> Function:
         """The function of this name. Raises :class:`UnknownTask` or :class:`TaskRefused`, whatever its modules do."""
-        function = _registry.find(path) or self._found.get(path)
-        if function is None:
+        try:
+            function = _marked_in_module(path)
+            if function is None:
+                function = self._found.get(path)
+            return self._search(path) if function is None else function
+        except (UnknownTask, TaskRefused):
+            raise
+        except BaseException as error:  # a module may do anything, sys.exit included; this process goes on
+            raise UnknownTask(f"looking for {path} raised {type(error).__name__}: {error}") from error
+
+    def _search(self, path: str) -> Function:
+        if not self._registered_only and path not in self._not_importable:
             try:
                 function = self._found[path] = self._find(path)
-            except (UnknownTask, TaskRefused):
-                raise
-            except BaseException as error:  # a module may do anything, sys.exit included; this process goes on
-                raise UnknownTask(f"looking for {path} raised {type(error).__name__}: {error}") from error
-        return function
+                return function
+            except BaseException:
+                if _registry.find(path) is None:
+                    raise
+                self._not_importable.add(path)
+        registered = _registry.find(path)
+        if registered is None:
+            raise UnknownTask(f"{path} is no @task function of the modules imported here; name its module by --import")
+        return registered
 
     def _find(self, path: str) -> Function:
         module_name, _, name = path.rpartition(".")
-        if self._registered_only:
-            raise UnknownTask(f"{path} is no @task function of the modules imported here; name its module by --import")
         if len(path) > PATH_CHARS_MAX or not module_name or not all(map(str.isidentifier, path.split("."))):
             raise UnknownTask(f"{path[:PATH_CHARS_MAX]!r} is no import path like module.function")
         module = self._import(path, module_name)
-        registered = _registry.find(path)  # the import may have registered it, under this very path
-        if registered is not None:
-            return registered
         try:
             found = getattr(module, name)
         except AttributeError:
@@ -94,18 +107,31 @@ class Resolver:
         if _registry.is_task(found) or _is_celery_task(found) or path in self._allow:
             return
         definition = _definition(found)
-        own_path = f"{definition.__module__}.{definition.__qualname__}"
+        module_name = _module_name(definition)
+        own_path = f"{module_name}.{definition.__qualname__}"
         if self._allows(own_path):
             return
         locations = _definition_locations(definition)
         if not _is_users_own(locations):
             raise TaskRefused(
-                f"{path} may not run: it is {own_path}, and {_belonging(definition.__module__, locations)}; "
+                f"{path} may not run: it is {own_path}, and {_belonging(module_name, locations)}; "
                 f"if it must, mark a function of yours with @task, or start the worker with --allow '{own_path}'"
+            )
+        if inspect.isclass(found):
+            # Calling one of the user's may run code that is not: that of a class it inherits from.
+            raise TaskRefused(
+                f"{path} may not run: it is a class, not a function; if calling it is a task, mark it @task"
             )
 
     def _allows(self, path: str) -> bool:
         return any(fnmatch.fnmatchcase(path, pattern) for pattern in self._allow)
+
+
+def _marked_in_module(path: str) -> Optional[Function]:
+    """What an imported module holds under this name, if it is marked with ``@task``."""
+    module_name, _, name = path.rpartition(".")
+    found = getattr(sys.modules.get(module_name), name, None)
+    return found if callable(found) and _registry.is_task(found) else None
 
 
 def _module_locations(name: str) -> Optional[list[str]]:
@@ -134,12 +160,22 @@ def _definition(found: Any) -> Any:
         found = found.func
     found = inspect.unwrap(found)
     found = getattr(found, "__func__", found)
-    return found if hasattr(found, "__qualname__") else type(found)
+    if hasattr(found, "__qualname__"):
+        return found
+    call = type(found).__call__
+    # One that is not written in Python says only which class has it.
+    return call if inspect.isfunction(call) else getattr(call, "__objclass__", type(found))
+
+
+def _module_name(definition: Any) -> str:
+    # Methods of built-in classes have none.
+    return getattr(definition, "__module__", None) or "builtins"
 
 
 def _definition_locations(definition: Any) -> list[str]:
     """The file of its module, and that of its code where there is one: both must be the user's."""
-    locations = (_module_locations(definition.__module__) if definition.__module__ in sys.modules else None) or []
+    module_name = _module_name(definition)
+    locations = (_module_locations(module_name) if module_name in sys.modules else None) or []
     code_file = getattr(getattr(definition, "__code__", None), "co_filename", None)
     # Generated code names no file, and compiled code may name one of the machine that compiled it.
     if code_file is not None and os.path.exists(code_file):

@@ -94,13 +94,12 @@ class _Decorator:
         self.function_path = custom_function_path
 
     def __call__(self, function: Callable[..., Any]) -> Any:
+        cast(Any, function).delay = task_delayer(
+            self.function_path or function, self.queue_name, self.delay_seconds, override=bool(self.function_path)
+        )
         if self.function_path:
             _registry.register(self.function_path, function)
         _registry.register(function_to_import_path(function), function)
-        delay = task_delayer(
-            self.function_path or function, self.queue_name, self.delay_seconds, override=bool(self.function_path)
-        )
-        cast(Any, function).delay = delay
         return function
 
 

@@ -16,7 +16,7 @@ from pyqs._resolve import PATH_CHARS_MAX, Resolver
 from pyqs.errors import PyqsError, TaskRefused, UnknownTask
 
 USER = """
-import functools, os, subprocess
+import functools, os, subprocess, weakref
 from os import system
 from subprocess import Popen, run
 from pyqs import task
@@ -40,6 +40,7 @@ partial = functools.partial(plain)
 partial_run = functools.partial(run, "true")
 alias_of_task = library_task
 number = 5
+strip = "text".strip
 
 @task(custom_function_path="elsewhere.name")
 def custom(): return "custom"
@@ -49,8 +50,34 @@ def outer():
     def inner(): return "inner"
     return inner
 
-class celery_task:
-    pass
+@decorate
+@task()
+def below(): return "below"
+
+def twice():
+    return "module"
+twice = task()(twice)
+
+class Inner:
+    @task()
+    def twice(self): return "method"
+
+@task(custom_function_path="pkg.deep.tasks.f")
+def stub(): return "stub"
+
+@task(custom_function_path="os.getcwd")
+def named_like_the_library(): return "custom"
+
+@task()
+class Marked: pass
+
+class Shell(subprocess.Popen): pass
+
+class Inheriting(Callable): pass
+
+class Getter(weakref.ref): pass
+
+getter = Getter(plain)
 """
 
 LIBRARY = """
@@ -64,7 +91,7 @@ def helper(): return "helper"
 def decorate(function):
     @functools.wraps(function)
     def wrapper():
-        return function()
+        return f"decorated {function()}"
     return wrapper
 
 @task()
@@ -112,7 +139,7 @@ def refusal(path: str, **options: Any) -> str:
     ("path", "result"),
     [
         ("usertasks.plain", "plain"),
-        ("usertasks.decorated", "decorated"),
+        ("usertasks.decorated", "decorated decorated"),
         ("usertasks.cached", "cached"),
         ("usertasks.instance", "instance"),
         ("usertasks.bound", "method"),
@@ -121,6 +148,9 @@ def refusal(path: str, **options: Any) -> str:
         ("usertasks.alias_of_task", "library task"),
         ("pkg.deep.tasks.f", "deep"),
         ("namespace.tasks.f", "namespace"),
+        ("usertasks.below", "decorated below"),
+        ("usertasks.twice", "module"),
+        ("usertasks.stub", "stub"),
     ],
 )
 def test_the_users_own_runs(folder: Path, path: str, result: str) -> None:
@@ -147,6 +177,12 @@ def test_the_users_own_runs(folder: Path, path: str, result: str) -> None:
         "usertasks.partial_run",
         "usertasks.helper",
         "usertasks.number",
+        "usertasks.Shell",
+        "usertasks.Inheriting",
+        "usertasks.getter",
+        "usertasks.strip",
+        "usertasks.__dir__",
+        "usertasks.__init__",
         "fakelib.helper",
         "namespace.installed.f",
         "__phello__.main",
@@ -157,6 +193,7 @@ def test_what_was_installed_is_refused(folder: Path, path: str) -> None:
     reason = refusal(path)
     assert reason.startswith("TaskRefused: ")
     assert path in reason
+    assert "None" not in reason
     assert "--allow" in reason or "not a function" in reason
 
 
@@ -214,6 +251,27 @@ def test_registered_only_imports_nothing(folder: Path) -> None:
     assert resolver.resolve("elsewhere.name")() == "custom"
     module.outer()
     assert resolver.resolve("usertasks.inner")() == "inner"
+
+
+def test_a_custom_path_leads_where_it_says(folder: Path) -> None:
+    importlib.import_module("usertasks")
+    # As with PyQS: the decorated function may be no more than the sender's stub for a task that lies elsewhere.
+    assert Resolver().resolve("pkg.deep.tasks.f")() == "deep"
+    # Where it leads nowhere, or where nothing may run, it is a name like any other.
+    assert Resolver().resolve("elsewhere.name")() == "custom"
+    assert Resolver().resolve("os.getcwd")() == "custom"
+    assert Resolver(registered_only=True).resolve("pkg.deep.tasks.f")() == "stub"
+
+
+def test_what_is_written_above_task_is_part_of_the_task(folder: Path) -> None:
+    importlib.import_module("usertasks")
+    assert Resolver(registered_only=True).resolve("usertasks.below")() == "decorated below"
+
+
+def test_a_class_runs_only_where_it_is_marked(folder: Path) -> None:
+    assert "is a class" in refusal("usertasks.Shell")
+    assert Resolver().resolve("usertasks.Marked") is not None
+    assert Resolver(allow=["usertasks.Shell"]).resolve("usertasks.Shell") is not None
 
 
 def test_a_celery_task_counts(folder: Path) -> None:
