@@ -8,10 +8,11 @@ hooks are done too. Nothing that a task or a hook raises ends this process; a ta
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import time
 import traceback
-from typing import Any
+from typing import Any, Callable
 
 from . import _producer
 from ._pyqs import Job, TaskChannel, WorkerSettings
@@ -69,7 +70,7 @@ def _run_job(job: Job, channel: TaskChannel, resolver: Resolver) -> None:
     try:
         for hook in get_events().pre_process:
             hook(before)
-        function(*before["args"], **before["kwargs"])
+        _finish(function, function(*before["args"], **before["kwargs"]))
     except BaseException as error:  # sys.exit() in a task is the task's failure, not this process's end
         channel.record("failed")
         after.update(status="exception", exception=traceback.format_exc())
@@ -92,6 +93,23 @@ def _run_job(job: Job, channel: TaskChannel, resolver: Resolver) -> None:
             before.get("kwargs"),
         )
     _run_post_hooks(after)
+
+
+def _finish(function: Callable[..., Any], result: Any) -> None:
+    """See to it that a task has run, where calling its function has run nothing yet."""
+    if inspect.iscoroutine(result):
+        import asyncio  # here, since it costs more than the rest of this process's start
+
+        asyncio.run(result)
+    elif (inspect.isgenerator(result) or inspect.isasyncgen(result)) and _has_yield(function):
+        raise TypeError(
+            f"{function.__qualname__} has `yield`, so calling it runs nothing of it; a task is a plain function"
+        )
+
+
+def _has_yield(function: Callable[..., Any]) -> bool:
+    function = inspect.unwrap(function)
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _run_post_hooks(context: dict[str, Any]) -> None:

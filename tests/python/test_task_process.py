@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import traceback
@@ -249,3 +250,32 @@ def test_the_workers_connection_holds_in_tasks(run: Run, monkeypatch: pytest.Mon
             "endpoint_url": "http://127.0.0.1:1",
         }
     ]
+
+
+def test_a_coroutine_is_run(run: Run) -> None:
+    @task(custom_function_path="t.coroutine")
+    async def coroutine(value: str) -> None:
+        await asyncio.sleep(0)
+        seen.append(value)
+
+    @task(custom_function_path="t.coroutine_fails")
+    async def coroutine_fails() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("broken")
+
+    told = run(Job("t.coroutine", "awaited"), Job("t.coroutine_fails"))
+    assert told == ["succeeded", "next", "failed", "next"]
+    assert seen[-1] == "awaited"
+
+
+def test_a_generator_is_a_failure_and_not_silently_nothing(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    @task(custom_function_path="t.generator")
+    def generator() -> Iterator[int]:
+        yield 1
+
+    @task(custom_function_path="t.has_a_generator")
+    def has_a_generator() -> Iterator[int]:
+        return (number for number in range(3))
+
+    assert run(Job("t.generator"), Job("t.has_a_generator")) == ["failed", "next", "succeeded", "next"]
+    assert "has `yield`" in caplog.text
