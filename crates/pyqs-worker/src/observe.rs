@@ -200,9 +200,24 @@ impl Named {
         Self(if held.task.is_empty() {
             format!("message {id} from queue {queue}")
         } else {
-            format!("task {} (message {id} from queue {queue})", held.task)
+            let task = in_a_line(&held.task);
+            format!("task {task} (message {id} from queue {queue})")
         })
     }
+}
+
+/// A task's name as a log line can bear it: whoever may send may choose it, line breaks and terminal codes included.
+fn in_a_line(name: &str) -> String {
+    const CHARS_MAX: usize = 200;
+    let mut shown: String = name
+        .chars()
+        .take(CHARS_MAX)
+        .flat_map(char::escape_debug)
+        .collect();
+    if name.chars().nth(CHARS_MAX).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 impl std::fmt::Display for Named {
@@ -263,7 +278,7 @@ fn signal_name(signal: i32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{POISON_LINES_MAX, POISON_PERIOD, RateLimit, signal_name};
+    use super::{POISON_LINES_MAX, POISON_PERIOD, RateLimit, in_a_line, signal_name};
     use pyqs_core::Instant;
 
     #[test]
@@ -279,6 +294,20 @@ mod tests {
         assert_eq!(limit.roll_over(now + POISON_PERIOD), Some(2));
         assert_eq!(limit.roll_over(now + POISON_PERIOD * 2), None);
         assert!(limit.lets_pass(now + POISON_PERIOD));
+    }
+
+    #[test]
+    fn a_task_s_name_forges_no_line_of_the_log() {
+        assert_eq!(in_a_line("mail.send_é"), "mail.send_é");
+        assert_eq!(
+            in_a_line("a\n[ERROR]: b\u{1b}[2J\u{202e}"),
+            r"a\n[ERROR]: b\u{1b}[2J\u{202e}"
+        );
+        assert_eq!(in_a_line(&"x".repeat(200)), "x".repeat(200));
+        assert_eq!(
+            in_a_line(&"x".repeat(201)),
+            format!("{}...", "x".repeat(200))
+        );
     }
 
     #[test]
