@@ -3,8 +3,10 @@
 //! An answer counts as handed over when its bytes are written and the client then sends something
 //! or closes the connection in good order. A write that fails, or a connection that is reset
 //! (which is what the system does when a client closes without having read everything), gives the
-//! messages back. What is left is a client that dies with the answer read: its messages come back
-//! by their visibility timeout, as on SQS.
+//! messages back. Many clients, hyper's for one, shut their side down before they close it: the end
+//! comes first and the reset after it, so at the end one is awaited for [`RESET_WITHIN`]. What is
+//! left is a client that dies with the answer read: its messages come back by their visibility
+//! timeout, as on SQS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,11 +19,18 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, Interval};
 
 use crate::engine::Unconfirmed;
 
 /// How long to wait after a failed accept, which is mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long after a client's end a reset may follow that says that the answer was not read.
+const RESET_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often that is looked at. The system tells of it only who asks: reads go on finding the end.
+const RESET_LOOK: Duration = Duration::from_millis(5);
 
 /// Accepts connections that track their answers.
 pub(crate) struct TrackingListener(pub(crate) TcpListener);
@@ -118,6 +127,12 @@ impl Handovers {
         }
     }
 
+    /// Whether messages are written of which it is not known yet if the client has them.
+    fn is_unsettled(&self) -> bool {
+        let pending = self.lock();
+        pending.messages.is_some() && pending.stage == Stage::Written
+    }
+
     /// The connection is broken: the messages are visible again.
     fn give_back(&self) {
         let messages = self.lock().messages.take();
@@ -133,6 +148,14 @@ impl Handovers {
 pub(crate) struct TrackedStream {
     stream: TcpStream,
     handovers: Handovers,
+    /// The client has ended its side just now, and may not have read the answer.
+    ending: Option<Ending>,
+}
+
+/// The time in which a reset may follow a client's end.
+struct Ending {
+    until: Instant,
+    look: Interval,
 }
 
 impl TrackedStream {
@@ -140,7 +163,29 @@ impl TrackedStream {
         Self {
             stream,
             handovers: Handovers::default(),
+            ending: None,
         }
+    }
+
+    /// Ready when it is known whether the client, which has ended its side, had read the answer.
+    fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.was_reset() {
+                self.handovers.give_back();
+                return Poll::Ready(());
+            }
+            let ending = self.ending.get_or_insert_with(|| Ending {
+                until: Instant::now() + RESET_WITHIN,
+                look: tokio::time::interval(RESET_LOOK),
+            });
+            if ready!(ending.look.poll_tick(cx)) >= ending.until {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    fn was_reset(&self) -> bool {
+        !matches!(self.stream.take_error(), Ok(None))
     }
 
     /// Refuses to write messages to a client that has closed already: the system would take the
@@ -164,7 +209,12 @@ impl AsyncRead for TrackedStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let filled = buffer.filled().len();
         let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        let is_end = result.is_ok() && buffer.filled().len() == filled && buffer.remaining() > 0;
+        if is_end && self.handovers.is_unsettled() {
+            ready!(self.poll_ending(cx));
+        }
         match &result {
             Ok(()) => self.handovers.settle(),
             Err(_) => self.handovers.give_back(),
@@ -214,7 +264,9 @@ impl AsyncWrite for TrackedStream {
 impl Drop for TrackedStream {
     fn drop(&mut self) {
         // What was written has been handed over as well as one can tell; the rest comes back.
-        self.handovers.settle();
+        if !self.was_reset() {
+            self.handovers.settle();
+        }
         self.handovers.give_back();
     }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Connection, Running, in_memory, request};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A long poll of 20 s on a connection of its own, not yet answered.
 async fn poll(server: &Running, queue: &str) -> Connection {
@@ -130,6 +131,26 @@ async fn an_answer_that_is_not_read_comes_back() {
     server.stop().await;
 }
 
+/// As hyper closes, and with it the AWS SDK for Rust, when a request is given up.
+#[tokio::test]
+async fn an_answer_that_is_not_read_comes_back_when_the_client_shuts_down_before_it_closes() {
+    let server = Running::start(in_memory());
+    let queue = server.queue("email", json!({})).await;
+    for read_bytes in [0, 10] {
+        let mut unread = poll(&server, &queue).await;
+        send(&server, &queue, "a", 0).await;
+        unread.0.readable().await.unwrap();
+        unread.0.read_exact(&mut vec![0; read_bytes]).await.unwrap();
+        unread.0.shutdown().await.unwrap();
+        drop(unread);
+        let message = receive_soon(&server, &queue).await;
+        assert_eq!(message["Attributes"]["ApproximateReceiveCount"], "1");
+        let delete = json!({"QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"]});
+        server.ok("DeleteMessage", delete).await;
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn an_answer_that_is_read_half_comes_back() {
     let server = Running::start(in_memory());
@@ -156,7 +177,9 @@ async fn an_answer_that_was_read_stays_received() {
     send(&server, &queue, "a", 0).await;
     let mut read = poll(&server, &queue).await;
     assert_eq!(read.answer().await.status, 200);
+    read.0.shutdown().await.unwrap();
     drop(read);
-    assert!(server.receive(&queue, 1).await.is_empty());
+    // Longer than a reset would be awaited.
+    assert!(server.receive(&queue, 2).await.is_empty());
     server.stop().await;
 }
