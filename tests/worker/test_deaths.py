@@ -96,3 +96,21 @@ def test_an_idle_worker_ends_when_its_supervisor_is_killed(ours_project: Project
     os.kill(worker.pid, signal.SIGKILL)
 
     eventually(lambda: not any(map(is_alive, family)), f"all of {family} have ended", 8)
+
+
+def test_a_manager_that_slept_names_a_few_of_the_messages_that_it_lost(
+    ours_project: Project, ours_queue: Queue
+) -> None:
+    queue = Queue(ours_queue.client, ours_queue.name + "-short", VisibilityTimeout="5")
+    queue.send_tasks("tasks.last", [[0.02, number] for number in range(100)])
+    worker = ours_project.worker(queue.name)
+    ours_project.wait_for_notes("ended", 20)
+    manager = manager_pid(worker)
+
+    os.kill(manager, signal.SIGSTOP)
+    eventually(lambda: queue.counts()[1] == 0, "its leases have run out", 15)
+    os.kill(manager, signal.SIGCONT)
+
+    queue.wait_until_empty()
+    assert sorted(ours_project.values("ended")) == list(range(100)), "each ran once"
+    assert 1 <= len(worker.matches("^.WARNING.: Discarding")) <= 10

@@ -10,11 +10,12 @@ use crate::process::pool::Crash;
 use crate::queues::Queues;
 use crate::settings::LogLevel;
 
-/// Poison messages that are named within [`POISON_PERIOD`]; further ones are counted and told in one line.
-pub(crate) const POISON_LINES_MAX: u32 = 10;
+/// Messages of one kind of trouble that are named within [`NAMED_PERIOD`]; further ones are counted and
+/// told in one line, since such trouble rarely comes to one message alone.
+pub(crate) const NAMED_MAX: u32 = 10;
 
-/// See [`POISON_LINES_MAX`].
-pub(crate) const POISON_PERIOD: Duration = Duration::from_mins(1);
+/// See [`NAMED_MAX`].
+pub(crate) const NAMED_PERIOD: Duration = Duration::from_mins(1);
 
 /// Where log lines go: to the supervisor's logger. Texts are only made where their level is wanted.
 #[derive(Clone, Debug)]
@@ -56,6 +57,11 @@ impl Log {
 pub(crate) struct Observer {
     log: Log,
     poison: RateLimit,
+    /// Leases that ran out while a task ran.
+    lost: RateLimit,
+    /// Leases that ran out before a task began.
+    lapsed: RateLimit,
+    deletes_given_up: RateLimit,
 }
 
 impl Observer {
@@ -63,6 +69,9 @@ impl Observer {
         Self {
             log,
             poison: RateLimit::default(),
+            lost: RateLimit::default(),
+            lapsed: RateLimit::default(),
+            deletes_given_up: RateLimit::default(),
         }
     }
 
@@ -76,19 +85,28 @@ impl Observer {
     ) {
         let named = |message| Named::find(message, arrivals, queues);
         match report {
-            Report::LeaseLost { message, .. } => self.log.warning(|| {
-                format!(
-                    "the visibility timeout of {} could not be extended while it runs; it may \
-                     be delivered again",
-                    named(message)
-                )
-            }),
-            Report::LeaseLapsedBeforeStart { message, .. } => self.log.warning(|| {
-                format!(
-                    "Discarding {} due to exceeding visibility timeout; it will be delivered again",
-                    named(message)
-                )
-            }),
+            Report::LeaseLost { message, .. } => {
+                if self.lost.lets_pass(now) {
+                    self.log.warning(|| {
+                        format!(
+                            "the visibility timeout of {} could not be extended while it runs; it \
+                             may be delivered again",
+                            named(message)
+                        )
+                    });
+                }
+            }
+            Report::LeaseLapsedBeforeStart { message, .. } => {
+                if self.lapsed.lets_pass(now) {
+                    self.log.warning(|| {
+                        format!(
+                            "Discarding {} due to exceeding visibility timeout; it will be \
+                             delivered again",
+                            named(message)
+                        )
+                    });
+                }
+            }
             Report::PoisonSeen {
                 message,
                 hidden_for,
@@ -114,12 +132,16 @@ impl Observer {
                     named(message)
                 )
             }),
-            Report::DeleteGivenUp { message, .. } => self.log.error(|| {
-                format!(
-                    "{} succeeded but could not be deleted; it may run again",
-                    named(message)
-                )
-            }),
+            Report::DeleteGivenUp { message, .. } => {
+                if self.deletes_given_up.lets_pass(now) {
+                    self.log.error(|| {
+                        format!(
+                            "{} succeeded but could not be deleted; it may run again",
+                            named(message)
+                        )
+                    });
+                }
+            }
             Report::PollTrouble { queue, .. } => self.log.warning(|| {
                 format!(
                     "receiving from {} fails, trying again until it works: {}",
@@ -155,11 +177,25 @@ impl Observer {
         });
     }
 
-    /// To be called about twice a second: tells of poison that was not named.
+    /// To be called about twice a second: tells of messages that were not named.
     pub(crate) fn tick(&mut self, now: Instant) {
         if let Some(count) = self.poison.roll_over(now) {
             self.log
                 .error(|| format!("{count} more messages can't be read"));
+        }
+        if let Some(count) = self.lost.roll_over(now) {
+            self.log.warning(|| {
+                format!("the visibility timeout of {count} more messages could not be extended")
+            });
+        }
+        if let Some(count) = self.lapsed.roll_over(now) {
+            self.log.warning(|| {
+                format!("Discarding {count} more tasks due to exceeding visibility timeout")
+            });
+        }
+        if let Some(count) = self.deletes_given_up.roll_over(now) {
+            self.log
+                .error(|| format!("{count} more messages succeeded but could not be deleted"));
         }
     }
 
@@ -237,7 +273,7 @@ struct RateLimit {
 impl RateLimit {
     fn lets_pass(&mut self, now: Instant) -> bool {
         self.since.get_or_insert(now);
-        if self.passed < POISON_LINES_MAX {
+        if self.passed < NAMED_MAX {
             self.passed += 1;
             true
         } else {
@@ -249,7 +285,7 @@ impl RateLimit {
     /// Begins a new period when it is time; the answer is how many were held back.
     fn roll_over(&mut self, now: Instant) -> Option<u32> {
         let since = self.since?;
-        if now.saturating_since(since) < POISON_PERIOD {
+        if now.saturating_since(since) < NAMED_PERIOD {
             return None;
         }
         let held_back = self.held_back;
@@ -278,22 +314,22 @@ fn signal_name(signal: i32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{POISON_LINES_MAX, POISON_PERIOD, RateLimit, in_a_line, signal_name};
+    use super::{NAMED_MAX, NAMED_PERIOD, RateLimit, in_a_line, signal_name};
     use pyqs_core::Instant;
 
     #[test]
-    fn poison_is_named_a_few_times_and_then_counted() {
+    fn messages_are_named_a_few_times_and_then_counted() {
         let mut limit = RateLimit::default();
         let now = Instant::ORIGIN;
-        for _ in 0..POISON_LINES_MAX {
+        for _ in 0..NAMED_MAX {
             assert!(limit.lets_pass(now));
         }
         assert!(!limit.lets_pass(now));
         assert!(!limit.lets_pass(now));
         assert_eq!(limit.roll_over(now), None);
-        assert_eq!(limit.roll_over(now + POISON_PERIOD), Some(2));
-        assert_eq!(limit.roll_over(now + POISON_PERIOD * 2), None);
-        assert!(limit.lets_pass(now + POISON_PERIOD));
+        assert_eq!(limit.roll_over(now + NAMED_PERIOD), Some(2));
+        assert_eq!(limit.roll_over(now + NAMED_PERIOD * 2), None);
+        assert!(limit.lets_pass(now + NAMED_PERIOD));
     }
 
     #[test]

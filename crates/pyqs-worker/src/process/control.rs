@@ -252,7 +252,12 @@ impl ControlReader {
         let socket = match line {
             FromSupervisor::Forked { .. } => match self.sockets.pop_front() {
                 Some(socket) => Some(socket),
-                None => return Err(invalid("a `forked` line came without its socket")),
+                None => {
+                    return Err(invalid(
+                        "a `forked` line came without its socket, as happens when this process may open \
+                         no more files: raise `ulimit -n`",
+                    ));
+                }
             },
             FromSupervisor::Died { .. } | FromSupervisor::Stop { .. } => None,
         };
