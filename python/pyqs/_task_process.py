@@ -10,11 +10,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import os
 import time
 import traceback
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
-from . import _producer
+from . import _producer, _streams
 from ._pyqs import Job, TaskChannel, WorkerSettings
 from ._resolve import Resolver
 from .errors import TaskRefused, UndecodableMessage, UnknownTask
@@ -38,11 +39,14 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
     for module in settings.imports:
         importlib.import_module(module)
     resolver = Resolver(settings.allow, settings.registered_only)
-    for job in channel:
-        try:
-            _run_job(job, channel, resolver)
-        except BaseException:  # a logging handler that raises, say: the outcome was recorded before
-            traceback.print_exc()
+    try:
+        for job in channel:
+            try:
+                _run_job(job, channel, resolver)
+            except BaseException:  # a logging handler that raises, say: the outcome was recorded before
+                traceback.print_exc()
+    except OSError as error:
+        logger.error("This task process has lost its socket, which a task may have closed: %s", error)
 
 
 def _run_job(job: Job, channel: TaskChannel, resolver: Resolver) -> None:
@@ -66,12 +70,14 @@ def _run_job(job: Job, channel: TaskChannel, resolver: Resolver) -> None:
     }
     # The hooks after the task get a copy of their own: what a hook before it replaces reaches only the task.
     after = dict(before)
+    pid = os.getpid()
     start = time.time()
     try:
         for hook in get_events().pre_process:
             hook(before)
         _finish(function, function(*before["args"], **before["kwargs"]))
     except BaseException as error:  # sys.exit() in a task is the task's failure, not this process's end
+        _end_if_forked(pid, error)
         channel.record("failed")
         after.update(status="exception", exception=traceback.format_exc())
         logger.exception(
@@ -83,6 +89,7 @@ def _run_job(job: Job, channel: TaskChannel, resolver: Resolver) -> None:
             type(error).__name__,
         )
     else:
+        _end_if_forked(pid)
         channel.record("succeeded")
         after.update(status="success")
         logger.info(
@@ -93,6 +100,16 @@ def _run_job(job: Job, channel: TaskChannel, resolver: Resolver) -> None:
             before.get("kwargs"),
         )
     _run_post_hooks(after)
+
+
+def _end_if_forked(pid: int, error: Optional[BaseException] = None) -> None:
+    """End a process that the task has forked and that came back from it: the task and the channel are its parent's."""
+    if os.getpid() == pid:
+        return
+    if error:
+        traceback.print_exception(type(error), error, error.__traceback__)
+    _streams.flush()
+    os._exit(1 if error else 0)
 
 
 def _finish(function: Callable[..., Any], result: Any) -> None:

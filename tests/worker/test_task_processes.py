@@ -191,3 +191,46 @@ def call(value):
 
     assert project.wait_for_notes("called")[0]["value"] == 5
     queue.wait_until_empty()
+
+
+def test_a_process_that_a_task_forks_and_that_returns_is_not_the_task(ours_project: Project, ours_queue: Queue) -> None:
+    """Neither its result nor its exception is the task's, and it takes no tasks."""
+    ours_project.write(
+        "forks.py",
+        """
+import os
+from journal import note, wait_for_gate
+
+def fork(raises, value):
+    child = os.fork()
+    if child == 0:
+        if raises:
+            raise ValueError("in the child")
+        return
+    os.waitpid(child, 0)
+    note("waited", value=value)
+""",
+    )
+    ours_queue.send_tasks("forks.fork", [[False, 1], [True, 2]])
+    ours_queue.send_tasks("tasks.work", [[number] for number in range(20)])
+    ours_project.worker(ours_queue.name)
+
+    ours_project.wait_for_notes("work", 20)
+    ours_queue.wait_until_empty()
+    assert ours_project.values("waited") == [1, 2]
+    assert ours_project.values("work") == list(range(20))
+    assert len({note["pid"] for note in ours_project.notes()}) == 1
+
+
+def test_a_task_that_closes_our_socket_has_succeeded_and_the_next_process_goes_on(
+    ours_project: Project, ours_queue: Queue
+) -> None:
+    ours_project.write("closes.py", "import os\ndef close_all():\n    os.closerange(3, 4096)\n")
+    ours_queue.send_task("closes.close_all")
+    worker = ours_project.worker(ours_queue.name)
+    worker.wait_for("has lost its socket, which a task may have closed")
+    ours_queue.send_task("tasks.work", 1)
+
+    ours_project.wait_for_notes("work")
+    ours_queue.wait_until_empty()
+    assert "Traceback" not in worker.output
