@@ -16,13 +16,12 @@ import os
 import selectors
 import signal
 import socket
-import sys
 import threading
 import time
 import traceback
 from typing import Any, Callable, NamedTuple, NoReturn, Optional
 
-from . import _producer, _pyqs, _task_process
+from . import _producer, _pyqs, _streams, _task_process
 from ._manager import Manager
 from ._pyqs import Ledger, WorkerSettings
 from ._signals import STOP_SIGNALS, Signals, do_nothing
@@ -261,8 +260,7 @@ class Supervisor:
     def _fork(self, body: Callable[[], int]) -> int:
         """Run ``body`` in a child, which ends with its result and never returns here."""
         assert self._signals is not None, "start() comes first"
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _streams.flush()
         self._signals.hold()
         try:
             pid = os.fork()
@@ -355,11 +353,8 @@ def end_child(body: Callable[[], int]) -> NoReturn:
     except BaseException:
         traceback.print_exc()
     finally:
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        finally:
-            os._exit(code)
+        _streams.flush()
+        os._exit(code)
 
 
 def _wait(pid: int) -> Optional[int]:

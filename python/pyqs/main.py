@@ -14,7 +14,7 @@ import signal
 import sys
 from typing import Any, NoReturn, Optional, Union
 
-from . import _conflict, _pyqs
+from . import _conflict, _pyqs, _streams
 from ._supervisor import Supervisor
 from .errors import PyqsError
 
@@ -76,10 +76,12 @@ def _main(
 
 def run_worker(settings: _pyqs.WorkerSettings) -> NoReturn:
     """Run a worker with these settings, and exit when it has stopped."""
+    _streams.open_closed_files()
     logging.basicConfig(format="[%(levelname)s]: %(message)s", level=settings.log_level)
-    _add_cwd_to_path()
     try:
+        # Before the cwd is added: it imports modules of the standard library, for which files there could stand in.
         _conflict.check()
+        _add_cwd_to_path()
         supervisor = Supervisor(settings)
         supervisor.start()
         supervisor.run()
@@ -91,7 +93,10 @@ def run_worker(settings: _pyqs.WorkerSettings) -> NoReturn:
 
 def _add_cwd_to_path() -> None:
     """Make the modules of the current directory importable, as they are for ``python script.py`` in it."""
-    cwd = os.getcwd()
+    try:
+        cwd = os.getcwd()
+    except FileNotFoundError:
+        return  # it was deleted, and holds no modules
     if cwd not in sys.path:
         sys.path.insert(0, cwd)
 

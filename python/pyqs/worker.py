@@ -16,7 +16,7 @@ import socket
 import sys
 from typing import Any, NoReturn, Optional
 
-from . import _producer, _pyqs
+from . import _producer, _pyqs, _streams
 from ._signals import STOP_SIGNALS
 from ._supervisor import Supervisor, end_child
 from .errors import NotCarriedOver, PyqsError
@@ -56,8 +56,7 @@ class BaseManager:
             raise PyqsError("this worker has been started already; make another one, or call stop() before")
         _producer.shutdown()  # its threads would not survive the fork
         ours, orders = socket.socketpair()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _streams.flush()
         pid = os.fork()
         if pid == 0:
             ours.close()
