@@ -147,7 +147,8 @@ impl ApiError {
                 format!("The request is larger than {bytes_max} bytes.")
             }
             Self::NotFound => {
-                "There is nothing here: send AWS JSON 1.0 requests by POST to /.".to_owned()
+                "There is nothing here: send requests of AWS JSON 1.0 or the Query protocol to /."
+                    .to_owned()
             }
             Self::StoreUnavailable => {
                 "The data folder can't be written; is its disk full?".to_owned()

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, request};
 use axum::response::Response;
 use axum::routing::get;
 
@@ -17,8 +17,11 @@ use crate::connection::Handovers;
 use crate::engine::Engine;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
+use protocol::Protocol;
 
 mod json;
+mod protocol;
+mod query;
 
 /// The largest request that is read: SQS's 1 MiB of messages, with room for what JSON's escapes
 /// and base64 make of it. Escapes for plain letters, which no client writes, may exceed it.
@@ -64,31 +67,47 @@ async fn sqs(
     ConnectInfo(handovers): ConnectInfo<Handovers>,
     request: Request,
 ) -> Response {
-    match answer(&shared, request).await {
-        Ok(reply) => {
+    let (head, body) = request.into_parts();
+    let protocol = Protocol::of(&head);
+    match answer(&shared, protocol, &head, body).await {
+        Ok((action, reply)) => {
             if let Some(unconfirmed) = reply.unconfirmed {
                 handovers.expect(unconfirmed);
             }
-            json::response(StatusCode::OK, reply.body)
+            protocol.reply(action, reply.body)
         }
-        Err(error) => json::refusal(&error),
+        Err(error) => protocol.refusal(&error),
     }
 }
 
-async fn answer(shared: &Shared, request: Request) -> Result<Reply, ApiError> {
-    let (head, body) = request.into_parts();
+async fn answer(
+    shared: &Shared,
+    protocol: Protocol,
+    head: &request::Parts,
+    body: Body,
+) -> Result<(Action, Reply), ApiError> {
     refuse_cross_site(&head.headers)?;
-    if head.method != Method::POST {
-        return Err(ApiError::NotFound);
-    }
-    let action = Action::of_name(json::action_name(&head.headers)?)?;
+    let (action, parameters) = match protocol {
+        Protocol::Json => {
+            if head.method != Method::POST {
+                return Err(ApiError::NotFound);
+            }
+            let action = Action::of_name(json::action_name(&head.headers)?)?;
+            (action, read(&head.headers, body).await?)
+        }
+        Protocol::Query => {
+            let body = read(&head.headers, body).await?;
+            let request = query::read(head, &body, &shared.listening_on)?;
+            (Action::of_name(&request.action)?, request.parameters.into())
+        }
+    };
     shared.metrics.count(action);
-    let body = read(&head.headers, body).await?;
     let call = Call {
         engine: Arc::clone(&shared.engine),
         address: Address::of_request(&head.headers, &shared.listening_on, &shared.account),
     };
-    action.handle(&call, &body).await
+    let reply = action.handle(&call, &parameters).await?;
+    Ok((action, reply))
 }
 
 /// A web page anywhere can make a browser post here: browsers say so, and are refused

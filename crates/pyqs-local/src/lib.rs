@@ -1,6 +1,6 @@
 //! An SQS-compatible endpoint for laptops, tests and single servers.
 //!
-//! It speaks AWS JSON 1.0 over HTTP around [`pyqs_broker`], which decides everything that is SQS;
+//! It speaks AWS JSON 1.0 and the Query protocol over HTTP around [`pyqs_broker`], which decides everything that is SQS;
 //! this crate brings the clock, the wire, and a store on SQLite. It prints nothing and reads no
 //! environment: whoever starts it gives a [`Config`] and says when to stop.
 //!

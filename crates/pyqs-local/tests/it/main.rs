@@ -4,4 +4,5 @@ mod durable;
 mod errors;
 mod http;
 mod polls;
+mod query;
 mod support;
