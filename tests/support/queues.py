@@ -8,7 +8,6 @@ from typing import Any, Optional
 
 from support.waiting import DEADLINE_SECS, eventually
 
-
 DEFAULT_VISIBILITY_SECS = 30
 """A queue's visibility timeout, where none is given."""
 

@@ -13,7 +13,7 @@ from support.queues import Queue
 
 
 def _in_shell(project: Project, queue: Queue, redirections: str, *options: str) -> int:
-    """A worker that a shell starts so does its work and stops: its exit code. Its output is buffered, as it is for users."""
+    """A worker that a shell starts so does its work and stops: its exit code. Its output is buffered, as for users."""
     command = shlex.join([*pyqs_command(), queue.name, *options])
     queue.send_tasks("tasks.work", [[number] for number in range(5)])
     worker = project.start(["sh", "-c", f"exec {command} {redirections}"], PYTHONUNBUFFERED=None)

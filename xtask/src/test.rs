@@ -43,7 +43,9 @@ pub(crate) fn run(project: &Project, args: &Args) -> Result<ExitCode> {
     venv.install_requirements("tests/requirements.txt")?;
     heading("pytest");
     let mut pytest = venv.python();
-    pytest.args(["-m", "pytest", "tests"]).args(&args.passed_on);
+    // The tests mostly wait, for processes and for long polls. `-n 0` runs them one after the other.
+    pytest.args(["-m", "pytest", "tests", "-n", "4"]);
+    pytest.args(&args.passed_on);
     pass_through(without_ambient_settings(&mut pytest))
 }
 
