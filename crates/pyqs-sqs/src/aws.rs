@@ -17,7 +17,7 @@ mod translate;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,6 +29,7 @@ use aws_sdk_sqs::types::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
+use self::connect::ClientSource;
 pub use self::connect::{ConnectError, connect, region_name};
 use self::failure::{Call, entry_error, sqs_error};
 use self::observe::Observed;
@@ -46,7 +47,8 @@ pub const RECEIVE_SLACK: Duration = Duration::from_secs(5);
 /// SQS by the AWS SDK; made by [`connect()`]. Clones share their connections.
 #[derive(Clone)]
 pub struct AwsSqs {
-    client: Client,
+    client: Arc<RwLock<Client>>,
+    source: Arc<ClientSource>,
     observed: Arc<Observed>,
 }
 
@@ -60,8 +62,27 @@ impl fmt::Debug for AwsSqs {
 }
 
 impl AwsSqs {
-    fn new(client: Client, observed: Arc<Observed>) -> Self {
-        Self { client, observed }
+    fn new(client: Client, source: ClientSource, observed: Arc<Observed>) -> Self {
+        Self {
+            client: Arc::new(RwLock::new(client)),
+            source: Arc::new(source),
+            observed,
+        }
+    }
+
+    /// The client of now, which is cheap to clone.
+    fn client(&self) -> Client {
+        let client = self.client.read();
+        client.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the credentials again for the next call. The SDK reads profile files once: keys that
+    /// somebody changes there, before the old ones end, would never be seen.
+    async fn renew(&self) {
+        // What fails here has worked before; the old client goes on saying what is wrong.
+        if let Ok(client) = self.source.client(&self.observed).await {
+            *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        }
     }
 
     async fn within<T, E>(
@@ -83,7 +104,13 @@ impl AwsSqs {
         };
         match answer {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(sqs_error(call, error)),
+            Ok(Err(error)) => {
+                let error = sqs_error(call, error);
+                if matches!(error, SqsError::BadCredentials(_)) {
+                    Box::pin(self.renew()).await;
+                }
+                Err(error)
+            }
             Err(_) => {
                 let reason = format!("no answer within {} s", limit.as_secs());
                 Err(SqsError::TimedOut(Box::new(call.failure(reason))))
@@ -107,7 +134,7 @@ impl AwsSqs {
 #[async_trait]
 impl Sqs for AwsSqs {
     async fn queue_url(&self, name: &str) -> Result<QueueUrl, SqsError> {
-        let request = self.client.get_queue_url().queue_name(name);
+        let request = self.client().get_queue_url().queue_name(name);
         let answer = self.call("GetQueueUrl", Some(name), request.send()).await?;
         self.url("GetQueueUrl", name, answer.queue_url)
     }
@@ -117,7 +144,7 @@ impl Sqs for AwsSqs {
         name: &str,
         attributes: &BTreeMap<String, String>,
     ) -> Result<QueueUrl, SqsError> {
-        let mut request = self.client.create_queue().queue_name(name);
+        let mut request = self.client().create_queue().queue_name(name);
         if names::is_fifo(name) {
             request = request.attributes(QueueAttributeName::FifoQueue, "true");
         }
@@ -129,14 +156,14 @@ impl Sqs for AwsSqs {
     }
 
     async fn delete_queue(&self, queue: &QueueUrl) -> Result<(), SqsError> {
-        let request = self.client.delete_queue().queue_url(queue.as_str());
+        let request = self.client().delete_queue().queue_url(queue.as_str());
         self.call("DeleteQueue", Some(queue.name()), request.send())
             .await
             .map(drop)
     }
 
     async fn purge_queue(&self, queue: &QueueUrl) -> Result<(), SqsError> {
-        let request = self.client.purge_queue().queue_url(queue.as_str());
+        let request = self.client().purge_queue().queue_url(queue.as_str());
         self.call("PurgeQueue", Some(queue.name()), request.send())
             .await
             .map(drop)
@@ -147,7 +174,7 @@ impl Sqs for AwsSqs {
         let mut next = None;
         loop {
             let request = self
-                .client
+                .client()
                 .list_queues()
                 .set_queue_name_prefix(prefix.map(str::to_owned))
                 .max_results(LIST_PAGE_MAX)
@@ -168,7 +195,7 @@ impl Sqs for AwsSqs {
 
     async fn queue_attributes(&self, queue: &QueueUrl) -> Result<QueueAttributes, SqsError> {
         let request = self
-            .client
+            .client()
             .get_queue_attributes()
             .queue_url(queue.as_str())
             .attribute_names(QueueAttributeName::All);
@@ -188,7 +215,10 @@ impl Sqs for AwsSqs {
         queue: &QueueUrl,
         attributes: &BTreeMap<String, String>,
     ) -> Result<(), SqsError> {
-        let mut request = self.client.set_queue_attributes().queue_url(queue.as_str());
+        let mut request = self
+            .client()
+            .set_queue_attributes()
+            .queue_url(queue.as_str());
         for (attribute, value) in attributes {
             request = request.attributes(attribute.as_str().into(), value);
         }
@@ -199,7 +229,7 @@ impl Sqs for AwsSqs {
 
     async fn send(&self, queue: &QueueUrl, mut message: Outgoing) -> Result<String, SqsError> {
         let request = self
-            .client
+            .client()
             .send_message()
             .queue_url(queue.as_str())
             .set_message_system_attributes(translate::system_attributes_out(&mut message))
@@ -225,7 +255,7 @@ impl Sqs for AwsSqs {
         }
         let entries = messages.into_iter().enumerate().map(send_entry).collect();
         let request = self
-            .client
+            .client()
             .send_message_batch()
             .queue_url(queue.as_str())
             .set_entries(Some(entries));
@@ -246,7 +276,7 @@ impl Sqs for AwsSqs {
     ) -> Result<Vec<Received>, SqsError> {
         let limit = request.wait + RECEIVE_SLACK;
         let request = self
-            .client
+            .client()
             .receive_message()
             .queue_url(queue.as_str())
             .max_number_of_messages(i32::from(request.max))
@@ -277,7 +307,7 @@ impl Sqs for AwsSqs {
         }
         let entries = receipts.iter().enumerate().map(delete_entry).collect();
         let request = self
-            .client
+            .client()
             .delete_message_batch()
             .queue_url(queue.as_str())
             .set_entries(Some(entries));
@@ -298,7 +328,7 @@ impl Sqs for AwsSqs {
             return Ok(Vec::new());
         }
         let request = self
-            .client
+            .client()
             .change_message_visibility_batch()
             .queue_url(queue.as_str())
             .set_entries(Some(

@@ -34,13 +34,17 @@ async fn probe() {
         endpoint_url: std::env::var("PROBE_ENDPOINT").ok(),
         ..ConnectOptions::default()
     };
-    let answer = match pyqs_sqs::connect(&options).await {
-        Ok(sqs) => sqs
-            .queue_url("email")
-            .await
-            .map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
+    let calls = std::env::var("PROBE_CALLS").map_or(1, |calls| calls.parse().unwrap());
+    let mut answer = Err("no call".to_owned());
+    match pyqs_sqs::connect(&options).await {
+        Ok(sqs) => {
+            for _ in 0..calls {
+                let called = sqs.queue_url("email").await;
+                answer = called.map_err(|error| error.to_string());
+            }
+        }
+        Err(error) => answer = Err(error.to_string()),
+    }
     match answer {
         Ok(url) => println!("PROBE {url}"),
         Err(error) => println!("PROBE {error}"),
@@ -98,6 +102,33 @@ async fn signature_in(environment: &[(&str, &str)]) -> (String, String) {
 
 async fn region_in(environment: &[(&str, &str)]) -> String {
     signature_in(&[&KEYS, environment].concat()).await.1
+}
+
+#[tokio::test]
+async fn keys_that_change_in_the_profile_file_are_used_when_the_old_ones_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("credentials");
+    let keys = |id: &str| {
+        format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = not-a-secret\n")
+    };
+    std::fs::write(&file, keys("AKIDOLD")).unwrap();
+    let rotated = (file.clone(), keys("AKIDNEW"));
+    let server = Server::start(move |request| {
+        if signed_by(&request).0 == "AKIDNEW" {
+            return Answer::ok(FOUND);
+        }
+        std::fs::write(&rotated.0, &rotated.1).unwrap();
+        Answer::error(403, "ExpiredTokenException", "it has expired")
+    })
+    .await;
+    let url = server.url();
+    let file = file.to_str().unwrap();
+    let environment = [
+        ("AWS_ENDPOINT_URL", url.as_str()),
+        ("AWS_SHARED_CREDENTIALS_FILE", file),
+        ("PROBE_CALLS", "2"),
+    ];
+    assert_eq!(probe_in(&environment).await, "http://found/0/email");
 }
 
 #[tokio::test]

@@ -70,19 +70,36 @@ pub enum ConnectError {
 /// chain: environment, profile files (keys, SSO, a process, assumed roles), web identity, the ECS
 /// or EKS container's role, the EC2 instance's role.
 pub async fn connect(options: &ConnectOptions) -> Result<AwsSqs, ConnectError> {
-    let http = http_client()?;
-    let config = load(options, http)?.load().await;
+    let source = ClientSource {
+        options: options.clone(),
+        http: http_client()?,
+    };
     let observed = Arc::new(Observed::default());
-    let config = aws_sdk_sqs::config::Builder::from(&config)
-        .retry_config(RetryConfig::disabled())
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .build(),
-        )
-        .interceptor(Observer(Arc::clone(&observed)))
-        .build();
-    Ok(AwsSqs::new(Client::from_conf(config), observed))
+    let client = source.client(&observed).await?;
+    Ok(AwsSqs::new(client, source, observed))
+}
+
+/// What clients are made of.
+pub(super) struct ClientSource {
+    options: ConnectOptions,
+    http: SharedHttpClient,
+}
+
+impl ClientSource {
+    /// A client that has read environment and profile files just now.
+    pub(super) async fn client(&self, observed: &Arc<Observed>) -> Result<Client, ConnectError> {
+        let config = load(&self.options, self.http.clone())?.load().await;
+        let config = aws_sdk_sqs::config::Builder::from(&config)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .build(),
+            )
+            .interceptor(Observer(Arc::clone(observed)))
+            .build();
+        Ok(Client::from_conf(config))
+    }
 }
 
 /// The region that these options come to.
