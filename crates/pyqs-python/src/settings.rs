@@ -5,6 +5,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use pyqs_sqs::QueueArgument;
 use pyqs_worker::LogLevel;
 
 use crate::errors::SettingsInvalid;
@@ -31,7 +32,9 @@ impl WorkerSettings {
                 set(&mut settings, &name.extract::<String>()?, &value)?;
             }
         }
-        if settings.queues.is_empty() {
+        let queues = QueueArgument::parse_all(&settings.queues)
+            .map_err(|error| SettingsInvalid::new_err(error.to_string()))?;
+        if queues.is_empty() {
             return Err(SettingsInvalid::new_err(
                 "no queue is given: name at least one queue or pattern",
             ));

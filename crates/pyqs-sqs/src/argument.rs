@@ -22,8 +22,8 @@ pub struct QueueArgument {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueArgumentError {
-    /// There is a weight or a limit, but no name.
-    #[error("\"{argument}\" names no queue; write NAME:WEIGHT or NAME=TASKS")]
+    /// There is no name, but maybe a weight or a limit.
+    #[error("\"{argument}\" names no queue; write NAME, NAME:WEIGHT or NAME=TASKS")]
     NoName {
         /// What was given.
         argument: String,

@@ -132,5 +132,11 @@ pub(crate) struct SafetyArgs {
 
 /// Lets through what the worker will be able to read.
 fn queue_argument(word: &str) -> Result<String, QueueArgumentError> {
-    QueueArgument::parse_all([word]).map(|_| word.to_owned())
+    if QueueArgument::parse_all([word])?.is_empty() {
+        // Such as a shell's unset variable: a worker without queues would wait for ever, and say nothing.
+        return Err(QueueArgumentError::NoName {
+            argument: word.to_owned(),
+        });
+    }
+    Ok(word.to_owned())
 }
