@@ -11,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import importlib.util
 import logging
 import os
 import selectors
 import signal
 import socket
+import sys
 import threading
 import time
 import traceback
@@ -79,8 +81,16 @@ class Supervisor:
         for module in self._settings.preload:
             try:
                 importlib.import_module(module)
-            except ImportError as error:
-                raise PyqsError(f"can't import {module}, which --preload names: {error}") from error
+            except Exception as error:
+                raise PyqsError(
+                    f"can't import {module}, which --preload names: {type(error).__name__}: {error}"
+                ) from error
+        for module in self._settings.imports:
+            # Each task process imports them, but not one could where there is nothing to import.
+            if not _is_there(module.partition(".")[0]):
+                raise PyqsError(
+                    f"there is no module {module}, which --import names; start the worker where it can be imported"
+                )
         if self._settings.preload:
             gc.collect()
             gc.freeze()
@@ -350,11 +360,18 @@ def end_child(body: Callable[[], int]) -> NoReturn:
         # Threads that a task has started are awaited, as they were with PyQS.
         threading._shutdown()  # type: ignore[attr-defined]
         logging.shutdown()
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:
         traceback.print_exc()
     finally:
         _streams.flush()
         os._exit(code)
+
+
+def _is_there(package: str) -> bool:
+    """Whether there is such a package or module; it is not imported for this."""
+    return package in sys.modules or (package != "" and importlib.util.find_spec(package) is not None)
 
 
 def _wait(pid: int) -> Optional[int]:

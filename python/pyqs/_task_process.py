@@ -11,6 +11,7 @@ import importlib
 import inspect
 import logging
 import os
+import sys
 import time
 import traceback
 from typing import Any, Callable, Optional
@@ -37,7 +38,11 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
         endpoint_url=settings.endpoint_url,
     )
     for module in settings.imports:
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except Exception:
+            logger.exception("Can't import %s, which --import names; no task runs without it", module)
+            sys.exit(1)
     resolver = Resolver(settings.allow, settings.registered_only)
     try:
         for job in channel:

@@ -348,7 +348,8 @@ run(lambda control: 0, preload=["nowhere_at_all"], log_level="WARN")
 """)
     assert process.wait() == 1
     assert process.output == (
-        "pyqs: can't import nowhere_at_all, which --preload names: No module named 'nowhere_at_all'\n"
+        "pyqs: can't import nowhere_at_all, which --preload names: "
+        "ModuleNotFoundError: No module named 'nowhere_at_all'\n"
     )
 
 

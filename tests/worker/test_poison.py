@@ -173,3 +173,20 @@ def test_a_failing_import_of_named_modules_is_told_of(project: Project, queue: Q
     assert result.returncode == 1
     assert "no_such_module" in result.stderr
     assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_an_import_of_a_module_that_is_not_there_is_one_line(ours_project: Project, ours_queue: Queue) -> None:
+    result = ours_project.pyqs(ours_queue.name, "--import", "tasks", "--import", "no_such_package.tasks")
+
+    assert result.returncode == 1
+    assert "no_such_package.tasks, which --import names" in result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_an_import_of_a_module_that_fails_says_which(ours_project: Project, ours_queue: Queue) -> None:
+    ours_project.write("broken.py", "1 / 0")
+    worker = ours_project.worker(ours_queue.name, "--import", "broken")
+
+    worker.wait_for(r"^\[ERROR\]: Can't import broken, which --import names")
+    worker.wait_for(r"^ZeroDivisionError")
+    assert "end_child" not in worker.output, worker.output
