@@ -121,9 +121,10 @@ def task_delayer(
 
         ``_delay_seconds=`` overrides the task's own delay.
         """
-        seconds = kwargs.pop("_delay_seconds", delay_seconds)
+        seconds = _checked_delay(path, kwargs.pop("_delay_seconds", delay_seconds))
+        body = _body(path, args, kwargs)
         logger.info("Delaying task %s: %s, %s", path, args, kwargs)
-        return _producer.send(queue, _body(path, args, kwargs), _checked_delay(path, seconds))
+        return _producer.send(queue, body, seconds)
 
     return delay
 

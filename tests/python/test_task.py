@@ -159,6 +159,17 @@ def test_a_circle_is_named_too(sent: Sent) -> None:
         plain.delay(circle)
 
 
+def test_what_is_nested_too_deep_is_named_and_not_logged(sent: Sent, caplog: pytest.LogCaptureFixture) -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with caplog.at_level(logging.INFO, "pyqs"), pytest.raises(RecursionError, match=r"argument 1 of .*plain is a list"):
+        plain.delay(deep)
+    with caplog.at_level(logging.INFO, "pyqs"), pytest.raises(SettingsInvalid):
+        plain.delay(_delay_seconds=901)
+    assert caplog.messages == [], "nothing is delayed"
+
+
 def test_each_delay_is_logged(sent: Sent, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "pyqs"):
         bare.delay(1)
