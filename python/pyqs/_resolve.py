@@ -146,7 +146,12 @@ def _module_locations(name: str) -> Optional[list[str]]:
         # `__main__` of a script, and modules put together by hand.
         return [file for file in [getattr(module, "__file__", None)] if file]
     if spec is None:
-        spec = importlib.util.find_spec(name)
+        try:
+            spec = importlib.util.find_spec(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:  # something that the parent imports
+                raise
+            # The parent is no package.
     if spec is None:
         raise UnknownTask(f"there is no module {name} on sys.path ({os.getcwd()} is the current directory)")
     if spec.has_location and spec.origin:

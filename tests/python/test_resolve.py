@@ -208,7 +208,7 @@ def test_what_was_installed_is_refused(folder: Path, path: str) -> None:
         ("x" * (PATH_CHARS_MAX + 1) + ".f", "no import path"),
         ("nowhere_at_all.f", "there is no module nowhere_at_all"),
         ("usertasks.missing", "module usertasks has no missing"),
-        ("usertasks.Callable.method", "usertasks"),
+        ("usertasks.Callable.method", "there is no module usertasks.Callable"),
         ("broken.f", "ZeroDivisionError"),
         ("leaving.f", "SystemExit"),
         ("__main__.f", "script that it ran directly"),
