@@ -7,8 +7,10 @@ ourselves. Tests that need nothing of the endpoint but that it is there take ``o
 from __future__ import annotations
 
 import fcntl
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -21,6 +23,10 @@ from support.queues import Queue, new_name
 from support.recorder import Recorder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# A shell starts what it runs in the background with SIGINT ignored, and what the tests start would inherit that.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
