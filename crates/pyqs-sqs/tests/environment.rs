@@ -434,3 +434,22 @@ async fn serve_tls(mut stream: TcpStream, acceptor: TlsAcceptor, is_tunnel: bool
     let (hang_up, _) = mpsc::unbounded_channel();
     support::serve(stream, Arc::new(|_| Answer::ok(FOUND)), hang_up).await;
 }
+
+/// `AWS_MAX_ATTEMPTS` is for senders, who say what is wrong with it; nobody may fall over it.
+#[tokio::test]
+async fn bad_retry_settings_end_nothing() {
+    let (server, _requests) = recording_server().await;
+    let url = server.url();
+    for bad in [
+        ("AWS_MAX_ATTEMPTS", "abc"),
+        ("AWS_MAX_ATTEMPTS", "0"),
+        ("AWS_RETRY_MODE", "bogus"),
+    ] {
+        let environment = [KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL", url.as_str()), bad];
+        assert_eq!(
+            probe_in(&environment).await,
+            "http://found/0/email",
+            "{bad:?}"
+        );
+    }
+}

@@ -90,7 +90,6 @@ impl ClientSource {
     pub(super) async fn client(&self, observed: &Arc<Observed>) -> Result<Client, ConnectError> {
         let config = load(&self.options, self.http.clone())?.load().await;
         let config = aws_sdk_sqs::config::Builder::from(&config)
-            .retry_config(RetryConfig::disabled())
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT_TIMEOUT)
@@ -111,6 +110,9 @@ pub async fn region_name(options: &ConnectOptions) -> String {
 fn load(options: &ConnectOptions, http: SharedHttpClient) -> Result<ConfigLoader, ConnectError> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
+        // Retries are their callers' business. Said here, since what the loader is not told it reads
+        // from AWS_MAX_ATTEMPTS and AWS_RETRY_MODE, and panics where those are not what it expects.
+        .retry_config(RetryConfig::disabled())
         .region(region_chain(options));
     if let Some(url) = given(options.endpoint_url.as_deref()) {
         loader = loader.endpoint_url(checked_endpoint(url)?);
