@@ -63,7 +63,7 @@ impl RedrivePolicy {
 }
 
 /// The last part of an ARN, which is the queue's name.
-fn name_of_arn(arn: &str) -> &str {
+pub(crate) fn name_of_arn(arn: &str) -> &str {
     arn.rsplit(':').next().unwrap_or(arn)
 }
 

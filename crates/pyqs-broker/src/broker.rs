@@ -1,17 +1,16 @@
 //! The broker itself: which queues there are, time, and the way to and from a store.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::attributes::{Attribute, QueueAttributes, RedrivePolicy};
 use crate::change::{Change, QueueRecord};
-use crate::dedup::DeduplicationKey;
 use crate::effects::{Deadline, Effects};
 use crate::error::Error;
 use crate::ids::{Keys, MessageId, MessageKey, QueueId};
 use crate::message::{Message, Payload};
+use crate::move_task::MoveTasks;
 use crate::name::{self, FIFO_SUFFIX};
 use crate::queue::{Counts, Queue};
 use crate::receipt::Signer;
@@ -47,10 +46,11 @@ pub struct Broker<P> {
     pub(crate) signer: Signer,
     pub(crate) queues: BTreeMap<QueueId, Queue<P>>,
     pub(crate) effects: Effects<P>,
-    names: BTreeMap<Arc<str>, QueueId>,
+    pub(crate) names: BTreeMap<Arc<str>, QueueId>,
+    pub(crate) moves: MoveTasks,
     /// When queues of these names were deleted; kept only for the cooldown.
     deleted: BTreeMap<Arc<str>, Timestamp>,
-    keys: Keys,
+    pub(crate) keys: Keys,
     /// The latest time seen: a clock that steps back must not make new messages older.
     now: Timestamp,
 }
@@ -73,29 +73,11 @@ impl<P: Payload> Broker<P> {
             settings,
             queues: BTreeMap::new(),
             names: BTreeMap::new(),
+            moves: MoveTasks::default(),
             deleted: BTreeMap::new(),
             keys: Keys::starting_at(1),
             now: Timestamp::default(),
         }
-    }
-
-    /// The broker that was before a restart, from what a store kept: `KeysReserved`,
-    /// `QueueStored`, then `MessageStored` and `Deduplicated`.
-    pub fn restore(
-        settings: Settings,
-        stored: impl IntoIterator<Item = Change<P>>,
-    ) -> Result<Self, LoadError> {
-        let journal = settings.journal;
-        let mut broker = Self::new(Settings {
-            journal: false,
-            ..settings
-        });
-        for fact in stored {
-            broker.restore_fact(fact)?;
-        }
-        broker.settings.journal = journal;
-        broker.effects.keep_journal(journal);
-        Ok(broker)
     }
 
     /// Lets everything happen that is due: timeouts and delays end, old messages go. Every action
@@ -104,15 +86,23 @@ impl<P: Payload> Broker<P> {
     pub fn advance(&mut self, now: Timestamp) -> Timestamp {
         self.now = self.now.max(now);
         while let Some(deadline) = self.effects.pop_due(self.now) {
-            let (Deadline::Visible(id, _) | Deadline::Retention(id) | Deadline::Memory(id)) =
-                deadline;
-            let Some(queue) = self.queues.get_mut(&id) else {
-                continue;
-            };
             match deadline {
-                Deadline::Visible(_, key) => queue.show(key, &mut self.effects),
-                Deadline::Retention(_) => queue.expire(self.now, &mut self.effects),
-                Deadline::Memory(_) => queue.forget(self.now, &mut self.effects),
+                Deadline::Visible(id, key) => {
+                    if let Some(queue) = self.queues.get_mut(&id) {
+                        queue.show(key, &mut self.effects);
+                    }
+                }
+                Deadline::Retention(id) => {
+                    if let Some(queue) = self.queues.get_mut(&id) {
+                        queue.expire(self.now, &mut self.effects);
+                    }
+                }
+                Deadline::Memory(id) => {
+                    if let Some(queue) = self.queues.get_mut(&id) {
+                        queue.forget(self.now, &mut self.effects);
+                    }
+                }
+                Deadline::Move(id) => self.step_move_task(self.now, id),
             }
         }
         self.now
@@ -173,6 +163,7 @@ impl<P: Payload> Broker<P> {
         let mut queue = self.queues.remove(&id).ok_or(Error::QueueDoesNotExist)?;
         queue.close(&mut self.effects);
         self.names.remove(&queue.record.name);
+        self.moves.forget_source(id, &mut self.effects);
         if self.settings.deletion_cooldown {
             self.deleted.insert(queue.record.name, now);
         }
@@ -410,48 +401,6 @@ impl<P: Payload> Broker<P> {
         }
         Ok(())
     }
-
-    fn restore_fact(&mut self, fact: Change<P>) -> Result<(), LoadError> {
-        match fact {
-            Change::KeysReserved { below } => self.keys = Keys::starting_at(below),
-            Change::QueueStored(record) => {
-                self.names.insert(Arc::clone(&record.name), record.id);
-                self.queues.insert(record.id, Queue::new(record));
-            }
-            Change::MessageStored(stored) => {
-                let queue = self.queues.get_mut(&stored.queue);
-                let queue = queue.ok_or(LoadError::UnknownQueue(stored.queue))?;
-                if queue.is_fifo() && stored.message.group().is_none() {
-                    return Err(LoadError::GroupMissing(stored.key));
-                }
-                queue.insert(stored.key, stored.message, &mut self.effects);
-            }
-            Change::Deduplicated {
-                queue: id,
-                scope,
-                id: deduplication_id,
-                message,
-                until,
-            } => {
-                let queue = self
-                    .queues
-                    .get_mut(&id)
-                    .ok_or(LoadError::UnknownQueue(id))?;
-                let key = DeduplicationKey {
-                    scope,
-                    id: deduplication_id,
-                };
-                queue.deduplication.remember(key, message, until);
-                queue.schedule_memory(&mut self.effects);
-            }
-            Change::QueueDeleted(_)
-            | Change::QueuePurged(_)
-            | Change::MessageUpdated { .. }
-            | Change::MessageMoved { .. }
-            | Change::MessageDeleted(_) => return Err(LoadError::NotStored),
-        }
-        Ok(())
-    }
 }
 
 fn fifo_name_error(is_fifo: bool) -> Error {
@@ -464,27 +413,3 @@ fn fifo_name_error(is_fifo: bool) -> Error {
             .to_owned(),
     }
 }
-
-/// What was stored doesn't fit together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// Something is in a queue that wasn't stored before it.
-    UnknownQueue(QueueId),
-    /// A message of a FIFO queue has no group.
-    GroupMissing(MessageKey),
-    /// A change that is applied to what is stored, not itself stored.
-    NotStored,
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownQueue(id) => write!(f, "queue {} is missing", id.0),
-            Self::GroupMissing(key) => write!(f, "FIFO message {} has no message group", key.0),
-            Self::NotStored => f.write_str("a change among the stored facts"),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::attributes::QueueAttributes;
-use crate::ids::{MessageKey, QueueId};
+use crate::ids::{MessageKey, MoveTaskId, QueueId};
 use crate::message::{Message, Phase, Traits};
+use crate::move_task::MoveTask;
 use crate::time::Timestamp;
 
 /// One fact. Applied in order to what is stored they give the broker's state; the stored facts
@@ -38,7 +39,7 @@ pub enum Change<P> {
         /// When it was received for the first time.
         first_received: Option<Timestamp>,
     },
-    /// A message went to a dead-letter queue. What it carries stays.
+    /// A message went to a dead-letter queue, or out of one. What it carries stays.
     MessageMoved {
         /// The key it had.
         from: MessageKey,
@@ -66,6 +67,10 @@ pub enum Change<P> {
         /// Until when it is remembered.
         until: Timestamp,
     },
+    /// A move task was started, got on, or ended.
+    MoveTaskStored(MoveTask),
+    /// A move task is too old to be listed.
+    MoveTaskForgotten(MoveTaskId),
 }
 
 /// A queue as a store keeps it.

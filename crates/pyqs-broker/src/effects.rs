@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::change::Change;
-use crate::ids::{MessageKey, QueueId};
+use crate::ids::{MessageKey, MoveTaskId, QueueId};
 use crate::time::Timestamp;
 
 /// What is due at a point in time.
@@ -15,6 +15,8 @@ pub(crate) enum Deadline {
     Retention(QueueId),
     /// The queue's oldest deduplication or attempt id may be forgotten.
     Memory(QueueId),
+    /// A move task has messages to move.
+    Move(MoveTaskId),
 }
 
 #[derive(Debug)]

@@ -59,6 +59,16 @@ pub enum Error {
     MessageNotInflight,
     /// Too many messages in flight on a standard queue.
     OverLimit,
+    /// An ARN or a task's handle names nothing that there is.
+    ResourceNotFound {
+        /// The whole message.
+        message: String,
+    },
+    /// What is asked for can't be done as things stand.
+    UnsupportedOperation {
+        /// The whole message.
+        message: String,
+    },
     /// `PurgeQueue` within 60 seconds of the last.
     PurgeQueueInProgress {
         /// The queue's name.
@@ -80,6 +90,8 @@ impl Error {
             Self::ReceiptHandleIsInvalid { .. } => "ReceiptHandleIsInvalid",
             Self::MessageNotInflight => "MessageNotInflight",
             Self::OverLimit => "OverLimit",
+            Self::ResourceNotFound { .. } => "ResourceNotFoundException",
+            Self::UnsupportedOperation { .. } => "UnsupportedOperation",
             Self::PurgeQueueInProgress { .. } => "PurgeQueueInProgress",
         }
     }
@@ -90,6 +102,7 @@ impl Error {
             Self::QueueDoesNotExist => "AWS.SimpleQueueService.NonExistentQueue",
             Self::QueueNameExists { .. } => "QueueAlreadyExists",
             Self::QueueDeletedRecently => "AWS.SimpleQueueService.QueueDeletedRecently",
+            Self::UnsupportedOperation { .. } => "AWS.SimpleQueueService.UnsupportedOperation",
             Self::MessageNotInflight => "AWS.SimpleQueueService.MessageNotInflight",
             Self::PurgeQueueInProgress { .. } => "AWS.SimpleQueueService.PurgeQueueInProgress",
             _ => self.code(),
@@ -132,7 +145,9 @@ impl fmt::Display for Error {
                 }
             }
             Self::InvalidAttributeName { attribute } => write!(f, "Unknown Attribute {attribute}."),
-            Self::InvalidParameterValue { message } => f.write_str(message),
+            Self::InvalidParameterValue { message }
+            | Self::ResourceNotFound { message }
+            | Self::UnsupportedOperation { message } => f.write_str(message),
             Self::MissingParameter { parameter } => {
                 write!(f, "The request must contain the parameter {parameter}.")
             }

@@ -57,6 +57,11 @@ impl Groups {
         !self.available.is_empty()
     }
 
+    /// The oldest message that may be received.
+    pub(crate) fn oldest(&self) -> Option<MessageKey> {
+        self.available.first_key_value().map(|(key, _)| *key)
+    }
+
     /// Up to `max` messages that may be received together: as many as possible of the group whose
     /// turn it is, then of the next (`ReceiveMessage`: "as many messages with the same message
     /// group ID as possible").

@@ -32,8 +32,8 @@
 //!    A needless call is harmless.
 //!
 //! Modules in reading order: `broker` (queues), `send`, `receive`, `settle` (what the holder of a
-//! receipt handle does), `redrive`, `queue`, `line` (what is received next), `fifo`, `dedup`,
-//! `attempts`, `message`, `attributes`, `receipt`, `change`, `error`.
+//! receipt handle does), `redrive`, `move_task` (back out of dead-letter queues), `queue`, `line` (what is received next), `fifo`, `dedup`,
+//! `attempts`, `message`, `attributes`, `receipt`, `change`, `restore`, `error`.
 
 mod attempts;
 mod attributes;
@@ -46,11 +46,13 @@ mod fifo;
 mod ids;
 mod line;
 mod message;
+mod move_task;
 mod name;
 mod queue;
 mod receipt;
 mod receive;
 mod redrive;
+mod restore;
 mod send;
 mod settle;
 mod time;
@@ -59,14 +61,16 @@ pub use attributes::{
     Attribute, DeduplicationScope, FifoThroughputLimit, QueueAttributes, RedriveAllow,
     RedrivePolicy,
 };
-pub use broker::{Broker, LoadError, QueueView, Settings};
+pub use broker::{Broker, QueueView, Settings};
 pub use change::{Change, MessageRecord, QueueRecord};
 pub use error::{Error, Fault};
-pub use ids::{MessageId, MessageKey, QueueId, SequenceNumber};
+pub use ids::{MessageId, MessageKey, MoveTaskId, QueueId, SequenceNumber};
 pub use message::{
     Delivery, FifoFacts, Message, NewMessage, Payload, Phase, Receive, Sent, Traits,
 };
+pub use move_task::{MoveFailure, MoveStatus, MoveTask};
 pub use queue::Counts;
+pub use restore::LoadError;
 pub use time::Timestamp;
 
 /// Named limits of SQS, each cited where it is enforced.
@@ -86,6 +90,10 @@ pub mod limits {
     pub const WAIT_SECS_MAX: u32 = 20;
     /// How long FIFO deduplication ids and receive attempt ids are remembered, in seconds.
     pub const DEDUPLICATION_SECS: u32 = 300;
+    /// Messages a second that a move task moves.
+    pub const MOVE_TASK_RATE_MAX: u32 = 500;
+    /// Move tasks of a queue that are remembered and listed.
+    pub const MOVE_TASKS_LISTED_MAX: usize = 10;
     /// Characters of a queue's name, `.fifo` counted.
     pub const QUEUE_NAME_CHARS_MAX: usize = 80;
 }

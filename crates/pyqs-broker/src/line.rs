@@ -56,6 +56,14 @@ impl Line {
         }
     }
 
+    /// The oldest message that could be given out now.
+    pub(crate) fn oldest(&self) -> Option<MessageKey> {
+        match self {
+            Self::Standard(ready) => ready.first().copied(),
+            Self::Fifo(groups) => groups.oldest(),
+        }
+    }
+
     pub(crate) fn has_any(&self) -> bool {
         match self {
             Self::Standard(ready) => !ready.is_empty(),

@@ -87,6 +87,11 @@ impl<P> Queue<P> {
         self.line.next_batch(max)
     }
 
+    /// The oldest message that could be received now.
+    pub(crate) fn oldest_available(&self) -> Option<MessageKey> {
+        self.line.oldest()
+    }
+
     pub(crate) fn insert(
         &mut self,
         key: MessageKey,

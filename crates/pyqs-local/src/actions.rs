@@ -15,7 +15,9 @@ use crate::address::{Address, queue_of_url};
 use crate::engine::{Engine, Unconfirmed};
 use crate::error::ApiError;
 
+mod add_permission;
 mod batch;
+mod cancel_message_move_task;
 mod change_message_visibility;
 mod change_message_visibility_batch;
 mod create_queue;
@@ -25,29 +27,26 @@ mod delete_queue;
 mod get_queue_attributes;
 mod get_queue_url;
 mod list_dead_letter_source_queues;
+mod list_message_move_tasks;
 mod list_queue_tags;
 mod list_queues;
+mod move_handle;
 mod page;
 mod purge_queue;
 mod receive_message;
+mod remove_permission;
 mod send_message;
 mod send_message_batch;
 mod set_queue_attributes;
+mod start_message_move_task;
 mod tag_queue;
 mod untag_queue;
-
-/// Actions that AWS has and this endpoint has not.
-const UNSUPPORTED: [&str; 5] = [
-    "AddPermission",
-    "CancelMessageMoveTask",
-    "ListMessageMoveTasks",
-    "RemovePermission",
-    "StartMessageMoveTask",
-];
 
 /// What a request can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
+    AddPermission,
+    CancelMessageMoveTask,
     ChangeMessageVisibility,
     ChangeMessageVisibilityBatch,
     CreateQueue,
@@ -57,13 +56,16 @@ pub(crate) enum Action {
     GetQueueAttributes,
     GetQueueUrl,
     ListDeadLetterSourceQueues,
+    ListMessageMoveTasks,
     ListQueueTags,
     ListQueues,
     PurgeQueue,
     ReceiveMessage,
+    RemovePermission,
     SendMessage,
     SendMessageBatch,
     SetQueueAttributes,
+    StartMessageMoveTask,
     TagQueue,
     UntagQueue,
 }
@@ -82,7 +84,9 @@ pub(crate) struct Reply {
 }
 
 impl Action {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 23] = [
+        Self::AddPermission,
+        Self::CancelMessageMoveTask,
         Self::ChangeMessageVisibility,
         Self::ChangeMessageVisibilityBatch,
         Self::CreateQueue,
@@ -92,32 +96,32 @@ impl Action {
         Self::GetQueueAttributes,
         Self::GetQueueUrl,
         Self::ListDeadLetterSourceQueues,
+        Self::ListMessageMoveTasks,
         Self::ListQueueTags,
         Self::ListQueues,
         Self::PurgeQueue,
         Self::ReceiveMessage,
+        Self::RemovePermission,
         Self::SendMessage,
         Self::SendMessageBatch,
         Self::SetQueueAttributes,
+        Self::StartMessageMoveTask,
         Self::TagQueue,
         Self::UntagQueue,
     ];
 
     pub(crate) fn of_name(name: &str) -> Result<Self, ApiError> {
         let found = Self::ALL.into_iter().find(|action| action.name() == name);
-        found.ok_or_else(|| {
-            let name = name.to_owned();
-            if UNSUPPORTED.contains(&name.as_str()) {
-                ApiError::UnsupportedOperation { name }
-            } else {
-                ApiError::UnknownOperation { name }
-            }
+        found.ok_or_else(|| ApiError::UnknownOperation {
+            name: name.to_owned(),
         })
     }
 
     /// The name on the wire.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::AddPermission => "AddPermission",
+            Self::CancelMessageMoveTask => "CancelMessageMoveTask",
             Self::ChangeMessageVisibility => "ChangeMessageVisibility",
             Self::ChangeMessageVisibilityBatch => "ChangeMessageVisibilityBatch",
             Self::CreateQueue => "CreateQueue",
@@ -127,13 +131,16 @@ impl Action {
             Self::GetQueueAttributes => "GetQueueAttributes",
             Self::GetQueueUrl => "GetQueueUrl",
             Self::ListDeadLetterSourceQueues => "ListDeadLetterSourceQueues",
+            Self::ListMessageMoveTasks => "ListMessageMoveTasks",
             Self::ListQueueTags => "ListQueueTags",
             Self::ListQueues => "ListQueues",
             Self::PurgeQueue => "PurgeQueue",
             Self::ReceiveMessage => "ReceiveMessage",
+            Self::RemovePermission => "RemovePermission",
             Self::SendMessage => "SendMessage",
             Self::SendMessageBatch => "SendMessageBatch",
             Self::SetQueueAttributes => "SetQueueAttributes",
+            Self::StartMessageMoveTask => "StartMessageMoveTask",
             Self::TagQueue => "TagQueue",
             Self::UntagQueue => "UntagQueue",
         }
@@ -142,6 +149,10 @@ impl Action {
     pub(crate) async fn handle(self, call: &Call, body: &[u8]) -> Result<Reply, ApiError> {
         let cx = call;
         match self {
+            Self::AddPermission => reply(add_permission::handle(cx, input(body)?).await),
+            Self::CancelMessageMoveTask => {
+                reply(cancel_message_move_task::handle(cx, input(body)?).await)
+            }
             Self::ChangeMessageVisibility => {
                 reply(change_message_visibility::handle(cx, input(body)?).await)
             }
@@ -157,6 +168,7 @@ impl Action {
             Self::ListDeadLetterSourceQueues => {
                 reply(list_dead_letter_source_queues::handle(cx, &input(body)?))
             }
+            Self::ListMessageMoveTasks => reply(list_message_move_tasks::handle(cx, &input(body)?)),
             Self::ListQueueTags => reply(list_queue_tags::handle(cx, &input(body)?)),
             Self::ListQueues => reply(list_queues::handle(cx, &input(body)?)),
             Self::PurgeQueue => reply(purge_queue::handle(cx, input(body)?).await),
@@ -166,9 +178,13 @@ impl Action {
                 reply.unconfirmed = Some(unconfirmed);
                 Ok(reply)
             }
+            Self::RemovePermission => reply(remove_permission::handle(cx, input(body)?).await),
             Self::SendMessage => reply(send_message::handle(cx, input(body)?).await),
             Self::SendMessageBatch => reply(send_message_batch::handle(cx, input(body)?).await),
             Self::SetQueueAttributes => reply(set_queue_attributes::handle(cx, input(body)?).await),
+            Self::StartMessageMoveTask => {
+                reply(start_message_move_task::handle(cx, input(body)?).await)
+            }
             Self::TagQueue => reply(tag_queue::handle(cx, input(body)?).await),
             Self::UntagQueue => reply(untag_queue::handle(cx, input(body)?).await),
         }

@@ -175,8 +175,9 @@ impl Engine {
             (next, None) => next.is_some(),
             (None, _) => false,
         };
-        // Without a poll nobody notices, and what is due happens with the next request.
-        if is_earlier && !state.polls.is_empty() {
+        // Without a poll nobody notices, and what is due happens with the next request; but a move
+        // task goes on by itself.
+        if is_earlier && (!state.polls.is_empty() || state.broker.is_moving()) {
             state.armed = None;
             self.timer.notify_one();
         }

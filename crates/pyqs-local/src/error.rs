@@ -12,8 +12,6 @@ pub(crate) enum ApiError {
     Serialization { reason: String },
     /// There is no such action.
     UnknownOperation { name: String },
-    /// The action exists on AWS and not here.
-    UnsupportedOperation { name: String },
     /// A queue URL that can't be one.
     InvalidAddress { address: String },
     /// The message has characters that SQS does not carry.
@@ -83,7 +81,6 @@ impl ApiError {
     fn code(&self) -> &'static str {
         match self {
             Self::Broker(error) => error.code(),
-            Self::UnsupportedOperation { .. } => "UnsupportedOperation",
             Self::InvalidAddress { .. } => "InvalidAddress",
             Self::InvalidMessageContents => "InvalidMessageContents",
             Self::Batch(error) => error.code(),
@@ -100,7 +97,7 @@ impl ApiError {
     pub(crate) fn query_code(&self) -> String {
         match self {
             Self::Broker(error) => error.query_code().to_owned(),
-            Self::UnsupportedOperation { .. } | Self::Batch(_) => {
+            Self::Batch(_) => {
                 format!("AWS.SimpleQueueService.{}", self.code())
             }
             _ => self.code().to_owned(),
@@ -119,7 +116,9 @@ impl ApiError {
         match self {
             Self::CrossSite | Self::Broker(BrokerError::OverLimit) => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnknownOperation { .. } | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::UnknownOperation { .. }
+            | Self::NotFound
+            | Self::Broker(BrokerError::ResourceNotFound { .. }) => StatusCode::NOT_FOUND,
             Self::StoreUnavailable => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
@@ -131,9 +130,6 @@ impl ApiError {
             Self::Broker(error) => error.to_string(),
             Self::Serialization { reason } => reason.clone(),
             Self::UnknownOperation { name } => format!("The action {name} is not valid."),
-            Self::UnsupportedOperation { name } => {
-                format!("The action {name} is not supported by this endpoint.")
-            }
             Self::InvalidAddress { address } => {
                 format!("The address {address} is not valid for this endpoint.")
             }

@@ -25,7 +25,7 @@
 //!
 //! Modules in reading order: `config`, `server`, `connection` (who got what), `http` (the way of
 //! a request), `actions` (one file each), `engine` (the broker, its long polls and its commits),
-//! `content` (what a message carries), `attributes`, `address` (URLs and ARNs), `error`, `store`.
+//! `content` (what a message carries), `attributes`, `address` (URLs and ARNs), `policy`, `error`, `store`.
 
 mod actions;
 mod address;
@@ -37,6 +37,7 @@ mod engine;
 mod error;
 mod http;
 mod metrics;
+mod policy;
 mod server;
 mod store;
 

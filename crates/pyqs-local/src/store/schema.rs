@@ -12,7 +12,8 @@
 pub(super) const APPLICATION_ID: i64 = 0x5079_5153;
 
 /// Step `n` brings a file from version `n` to `n + 1`; the latest version is their number.
-pub(super) const MIGRATIONS: [&str; 1] = ["
+pub(super) const MIGRATIONS: [&str; 2] = [
+    "
     -- seed: 16 bytes from which receipt handles and message ids are derived.
     -- keys_below: every key that was ever used, of a queue or a message, is smaller.
     CREATE TABLE meta (
@@ -63,4 +64,18 @@ pub(super) const MIGRATIONS: [&str; 1] = ["
         until         INTEGER NOT NULL,
         PRIMARY KEY (queue, message_group, id)
     ) WITHOUT ROWID;
-"];
+",
+    "
+    -- Tasks that move dead letters, the last ten of each queue.
+    CREATE TABLE move_tasks (
+        id              INTEGER PRIMARY KEY,  -- messages with a smaller key are those it moves
+        queue           INTEGER NOT NULL,     -- the dead-letter queue
+        destination_arn TEXT,                 -- where to, if not each message's own source
+        rate            INTEGER,              -- messages a second
+        started         INTEGER NOT NULL,
+        to_move         INTEGER NOT NULL,
+        moved           INTEGER NOT NULL,
+        status          TEXT NOT NULL         -- RUNNING, COMPLETED, CANCELLED, or why it failed
+    );
+",
+];

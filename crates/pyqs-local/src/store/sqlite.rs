@@ -12,6 +12,7 @@ use pyqs_broker::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, named_params, params};
 
+use super::move_tasks;
 use super::schema::{APPLICATION_ID, MIGRATIONS};
 use super::{Contents, Store, StoreError};
 use crate::attributes;
@@ -80,6 +81,7 @@ impl SqliteStore {
         let mut messages = connection.prepare("SELECT * FROM messages ORDER BY key")?;
         let mut deduplications =
             connection.prepare("SELECT * FROM deduplications ORDER BY until")?;
+        let mut tasks = connection.prepare("SELECT * FROM move_tasks")?;
         let facts = std::iter::once(
             self.keys_below()
                 .map(|below| Change::KeysReserved { below }),
@@ -87,6 +89,7 @@ impl SqliteStore {
         .chain(queues.query_and_then([], read_queue)?)
         .chain(messages.query_and_then([], read_message)?)
         .chain(deduplications.query_and_then([], read_deduplication)?);
+        let facts = facts.chain(tasks.query_and_then([], move_tasks::read)?);
         let mut failure = None;
         let facts = facts.map_while(|fact| fact.map_err(|error| failure = Some(error)).ok());
         let broker = Broker::restore(settings, facts);
@@ -206,11 +209,12 @@ fn apply(transaction: &Transaction<'_>, change: &Change<Body>) -> Result<(), Sto
             transaction.prepare_cached(sql)?.execute([signed(*below)])?;
         }
         Change::QueueStored(record) => store_queue(transaction, record)?,
-        Change::QueueDeleted(id) => {
-            delete_messages(transaction, *id)?;
-            let id = [signed(id.0)];
+        Change::QueueDeleted(queue) => {
+            delete_messages(transaction, *queue)?;
+            let id = [signed(queue.0)];
             transaction.execute("DELETE FROM deduplications WHERE queue = ?", id)?;
             transaction.execute("DELETE FROM queues WHERE id = ?", id)?;
+            move_tasks::forget_queue(transaction, *queue)?;
         }
         Change::QueuePurged(id) => delete_messages(transaction, *id)?,
         Change::MessageStored(record) => store_message(transaction, record)?,
@@ -240,6 +244,8 @@ fn apply(transaction: &Transaction<'_>, change: &Change<Body>) -> Result<(), Sto
             sent,
             traits,
         } => move_message(transaction, [*from, *key], *queue, *sent, traits)?,
+        Change::MoveTaskStored(task) => move_tasks::store(transaction, task)?,
+        Change::MoveTaskForgotten(id) => move_tasks::forget(transaction, *id)?,
         Change::MessageDeleted(key) => {
             for sql in [
                 "DELETE FROM messages WHERE key = ?",
@@ -454,24 +460,24 @@ fn phase_columns(phase: Phase) -> (Option<i64>, Option<i64>) {
     }
 }
 
-fn millis(timestamp: Timestamp) -> i64 {
+pub(super) fn millis(timestamp: Timestamp) -> i64 {
     signed(timestamp.as_millis())
 }
 
-fn timestamp(millis: i64) -> Result<Timestamp, StoreError> {
+pub(super) fn timestamp(millis: i64) -> Result<Timestamp, StoreError> {
     unsigned(millis).map(Timestamp::from_millis)
 }
 
 /// SQLite's integers are signed; ours count up from small numbers and never come near the limit.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn unsigned(number: i64) -> Result<u64, StoreError> {
+pub(super) fn unsigned(number: i64) -> Result<u64, StoreError> {
     u64::try_from(number).map_err(|_| damaged(format!("{number} where no negative number can be")))
 }
 
-fn damaged(what: String) -> StoreError {
+pub(super) fn damaged(what: String) -> StoreError {
     StoreError::Damaged { what }
 }
 

@@ -40,7 +40,21 @@ ReceiveMessage | {"QueueUrl":"$Q","MaxNumberOfMessages":"ten"} | 400 | coral#Ser
 ReceiveMessage | {"QueueUrl":"$Q","WaitTimeSeconds":21} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 ReceiveMessage | {"QueueUrl":"$Q","AttributeNames":["x"]} | 400 | sqs#InvalidAttributeName | InvalidAttributeName
 ListQueues | {"MaxResults":1001} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
-StartMessageMoveTask | {} | 400 | sqs#UnsupportedOperation | AWS.SimpleQueueService.UnsupportedOperation
+StartMessageMoveTask | {} | 400 | coral#MissingRequiredParameterException | MissingParameter
+StartMessageMoveTask | {"SourceArn":"email"} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:0:nope"} | 404 | sqs#ResourceNotFoundException | ResourceNotFoundException
+StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:0:email"} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:0:email","MaxNumberOfMessagesPerSecond":501} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:0:email","MaxNumberOfMessagesPerSecond":-1} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+CancelMessageMoveTask | {"TaskHandle":"x"} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+CancelMessageMoveTask | {"TaskHandle":"eyJ0YXNrSWQiOiJ4Iiwic291cmNlQXJuIjoieCJ9"} | 404 | sqs#ResourceNotFoundException | ResourceNotFoundException
+ListMessageMoveTasks | {} | 400 | coral#MissingRequiredParameterException | MissingParameter
+ListMessageMoveTasks | {"SourceArn":"arn:aws:sqs:us-east-1:0:email","MaxResults":11} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+AddPermission | {"QueueUrl":"$Q"} | 400 | coral#MissingRequiredParameterException | MissingParameter
+AddPermission | {"QueueUrl":"$Q","Label":"a b","AWSAccountIds":["1"],"Actions":["SendMessage"]} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+AddPermission | {"QueueUrl":"$Q","Label":"a","AWSAccountIds":["1"],"Actions":["CreateQueue"]} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+AddPermission | {"QueueUrl":"$Q","Label":"a","AWSAccountIds":["1"],"Actions":["Dance"]} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+RemovePermission | {"QueueUrl":"$Q","Label":"a"} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 Dance | {} | 404 | coral#UnknownOperationException | InvalidAction
 "#;
 

@@ -304,10 +304,31 @@ fn a_file_of_a_later_version_and_one_of_another_program_are_refused() {
     };
     set("user_version", 99);
     assert!(matches!(open(), Err(StoreError::TooNew { found: 99, .. })));
-    set("user_version", 1);
+    set("user_version", signed(MIGRATIONS.len() as u64));
     open().unwrap();
     set("application_id", 7);
     assert!(matches!(open(), Err(StoreError::Foreign { .. })));
+}
+
+#[test]
+fn a_file_of_the_first_version_is_brought_to_the_latest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let first = Connection::open(&path).unwrap();
+    first.execute_batch(MIGRATIONS[0]).unwrap();
+    let (application, version) = ("application_id", "user_version");
+    first
+        .pragma_update(None, application, APPLICATION_ID)
+        .unwrap();
+    first.pragma_update(None, version, 1).unwrap();
+    drop(first);
+    let (mut store, _) = SqliteStore::open(folder.path(), Sync::Normal).unwrap();
+    store.restore(Settings::default(), 7).unwrap();
+    let found: i64 = store
+        .connection
+        .pragma_query_value(None, version, |row| row.get(0))
+        .unwrap();
+    assert_eq!(found, signed(MIGRATIONS.len() as u64));
 }
 
 #[test]

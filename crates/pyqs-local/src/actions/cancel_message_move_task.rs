@@ -1,0 +1,30 @@
+//! `CancelMessageMoveTask`.
+
+use serde::{Deserialize, Serialize};
+
+use super::Call;
+use super::move_handle::MoveHandle;
+use crate::error::ApiError;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Input {
+    task_handle: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Output {
+    approximate_number_of_messages_moved: u64,
+}
+
+pub(super) async fn handle(call: &Call, input: Input) -> Result<Output, ApiError> {
+    let handle = input.task_handle.ok_or(ApiError::missing("TaskHandle"))?;
+    let task = MoveHandle::decode(&handle)?.task_id;
+    let cancel = call
+        .engine
+        .act(|broker, now| Ok(broker.cancel_move_task(now, &task)?));
+    Ok(Output {
+        approximate_number_of_messages_moved: cancel.await?,
+    })
+}
