@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: ours and its peers on one endpoint, in one run.
+//! `cargo xtask bench`: ours and its peers in one run; `cargo xtask bench endpoint` for the endpoint alone.
 
 use std::process::ExitCode;
 
@@ -10,7 +10,7 @@ use crate::venv::Venv;
 /// Options of the benchmark.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Passed on to bench/run.py
+    /// Passed on to bench/run.py, or after `endpoint` to bench/endpoint.py
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
@@ -20,6 +20,13 @@ pub(crate) struct Args {
 pub(crate) fn run(project: &Project, args: &Args) -> Result<ExitCode> {
     let venv = Venv::of_project(project)?;
     venv.install_package()?;
-    heading("bench/run.py");
-    pass_through(venv.python().arg("bench/run.py").args(&args.args))
+    let (script, args) = match &args.args[..] {
+        [first, rest @ ..] if first == "endpoint" => {
+            venv.install_requirements("tests/requirements.txt")?;
+            ("bench/endpoint.py", rest)
+        }
+        all => ("bench/run.py", all),
+    };
+    heading(script);
+    pass_through(venv.python().arg(script).args(args))
 }
