@@ -104,6 +104,18 @@ def test_celerys_json_runs(
     ours_queue.wait_until_empty()
 
 
+def test_the_rest_of_a_chain_is_not_lost(ours_project: Project, ours_queue: Queue) -> None:
+    message = protocol_2(None)
+    embed = {"callbacks": None, "errbacks": None, "chain": [{"task": "tasks.work", "args": [2]}], "chord": None}
+    message["body"] = json.dumps([[1], {}, embed])
+    ours_queue.send(json.dumps(message))
+    worker = ours_project.worker(ours_queue.name)
+
+    worker.wait_for("can't be run: task: the rest of a chain is to be sent after the task")
+    assert ours_project.notes("work") == []
+    assert ours_queue.counts() == (0, 1)
+
+
 def test_messages_that_celery_wrote_run(project: Project, queue: Queue) -> None:
     project.write("mailing.py", MAILING)
     bodies = FROM_CELERY.read_text().split()

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::message;
+use crate::{errors, message};
 
 /// See [`pyqs_worker::Job`].
 #[pyclass(frozen, module = "pyqs._pyqs")]
@@ -47,12 +47,15 @@ impl Job {
         self.0.timeout
     }
 
-    /// Decodes the arguments, positional and by keyword.
+    /// Decodes the arguments, positional and by keyword. A message that asks for more than its task is
+    /// undecodable too.
     fn arguments<'py>(
         &self,
         py: Python<'py>,
     ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
-        let message = message::read(&self.0.body)?;
+        let message = message::read(&self.0.body)?
+            .standing_alone()
+            .map_err(|error| errors::undecodable(&error))?;
         message::arguments(py, &message)
     }
 }
