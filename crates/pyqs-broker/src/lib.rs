@@ -32,7 +32,7 @@
 //!    A needless call is harmless.
 //!
 //! Modules in reading order: `broker` (queues), `send`, `receive`, `settle` (what the holder of a
-//! receipt handle does), `redrive`, `move_task` (back out of dead-letter queues), `queue`, `line` (what is received next), `fifo`, `dedup`,
+//! receipt handle does), `redrive`, `move_task` (back out of dead-letter queues), `queue`, `line` (what is received next), `fair`, `fifo`, `dedup`,
 //! `attempts`, `message`, `attributes`, `receipt`, `change`, `restore`, `error`.
 
 mod attempts;
@@ -42,6 +42,7 @@ mod change;
 mod dedup;
 mod effects;
 mod error;
+mod fair;
 mod fifo;
 mod ids;
 mod line;

@@ -83,8 +83,8 @@ impl<P> Queue<P> {
     }
 
     /// Up to `max` messages that may be received now.
-    pub(crate) fn next_batch(&self, max: usize) -> Vec<MessageKey> {
-        self.line.next_batch(max)
+    pub(crate) fn next_batch(&mut self, now: Timestamp, max: usize) -> Vec<MessageKey> {
+        self.line.next_batch(now, max)
     }
 
     /// The oldest message that could be received now.
@@ -101,10 +101,11 @@ impl<P> Queue<P> {
         let expires = message
             .sent
             .plus_secs(self.record.attributes.retention_secs);
-        let phase = message.phase;
+        let (phase, sent) = (message.phase, message.sent);
         let group = message.group().cloned();
         self.messages.insert(key, message);
         self.enter(key, group.as_ref(), phase, effects);
+        self.line.sent(group.as_ref(), sent);
         if self.retention_at.is_none_or(|at| expires < at) {
             self.schedule_retention(effects);
         }

@@ -35,7 +35,8 @@ impl<P: Payload> Broker<P> {
         let max = room.min(request.max as usize);
         let mut deliveries = Vec::new();
         while deliveries.len() < max {
-            let batch = self.queues[&id].next_batch(max - deliveries.len());
+            let (queue, _) = self.queue_and_effects(id)?;
+            let batch = queue.next_batch(now, max - deliveries.len());
             if batch.is_empty() {
                 break;
             }
