@@ -53,12 +53,13 @@ impl TasksSent {
         self.max.is_some_and(|max| self.finished >= max)
     }
 
-    /// Whether it will have run all that it may within this time, if it is kept busy.
+    /// Whether it will have run all that it may within this time, if it is kept busy. Never in the first half of its
+    /// tasks: an idle worker that once ran a tiny task is not to keep a spare process for ever.
     pub(crate) fn is_near_its_end(&self, within: Duration) -> bool {
         let Some(left) = self.max.map(|max| max.saturating_sub(self.ended)) else {
             return false;
         };
-        left <= 1 || (self.ended > 0 && self.took / self.ended * left <= within)
+        left <= 1 || (self.ended >= left && self.took / self.ended * left <= within)
     }
 
     /// Takes in what the process says.
@@ -153,7 +154,7 @@ mod tests {
     use crate::process::wire::TaskResult;
 
     fn sent(count: u64) -> (TasksSent, Ledger) {
-        let mut tasks = TasksSent::new(Some(3));
+        let mut tasks = TasksSent::new(Some(4));
         for key in 1..=count {
             tasks.sent(MessageKey(key));
         }
@@ -221,16 +222,18 @@ mod tests {
 
     #[test]
     fn the_end_is_near_by_count_or_by_time() {
-        let (mut tasks, ledger) = sent(3);
+        let (mut tasks, ledger) = sent(4);
         let second = Duration::from_secs(1);
         assert!(!tasks.is_near_its_end(second), "nothing is known yet");
         tasks.take_results(&[run(&ledger, 1)], &mut Vec::new());
+        assert!(!tasks.is_near_its_end(second), "three of four left");
+        tasks.take_results(&[run(&ledger, 2)], &mut Vec::new());
         assert!(tasks.is_near_its_end(second), "two left of 10 ms each");
         assert!(!tasks.is_near_its_end(Duration::from_millis(19)));
-        tasks.take_results(&[run(&ledger, 2)], &mut Vec::new());
+        tasks.take_results(&[run(&ledger, 3)], &mut Vec::new());
         assert!(tasks.is_near_its_end(Duration::ZERO), "one left");
         assert!(!tasks.is_used_up());
-        tasks.take_results(&[run(&ledger, 3)], &mut Vec::new());
+        tasks.take_results(&[run(&ledger, 4)], &mut Vec::new());
         assert!(tasks.is_used_up());
     }
 
