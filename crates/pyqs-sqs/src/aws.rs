@@ -2,8 +2,8 @@
 //!
 //! The SDK's own retries are off, since the callers own retries and must see each failure. Every
 //! call has a time limit here, over all that it does: credentials, connection, request, answer.
-//! The SDK's protection against stalled streams stays as it is; it watches bodies that have begun,
-//! and a long poll's has not. The SDK for Rust compares no MD5s, and nor do we: connections carry
+//! The SDK's protection against stalled streams is off: those limits do its work, and its watch
+//! would wake an idle worker's long poll ten times a second. The SDK for Rust compares no MD5s, and nor do we: connections carry
 //! checksums, and TLS more.
 
 mod ca_bundle;

@@ -11,7 +11,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{Region, SharedHttpClient};
+use aws_sdk_sqs::config::{Region, SharedHttpClient, StalledStreamProtectionConfig};
 
 use super::AwsSqs;
 use super::ca_bundle;
@@ -90,6 +90,7 @@ impl ClientSource {
     pub(super) async fn client(&self, observed: &Arc<Observed>) -> Result<Client, ConnectError> {
         let config = load(&self.options, self.http.clone())?.load().await;
         let config = aws_sdk_sqs::config::Builder::from(&config)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT_TIMEOUT)
