@@ -83,6 +83,29 @@ impl Date {
     }
 }
 
+impl Date {
+    /// The day so many days after 1970-01-01; `None` outside the years 1 to 9999.
+    fn from_unix_days(days: i64) -> Option<Self> {
+        // The inverse of `unix_days`: years begin in March, in eras of 400 years.
+        let days = days.checked_add(719_468)?;
+        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let (month, carry) = if month < 10 {
+            (month + 3, 0)
+        } else {
+            (month - 9, 1)
+        };
+        Self::new(
+            u16::try_from(year + era * 400 + carry).ok()?,
+            u8::try_from(month).ok()?,
+            u8::try_from(day).ok()?,
+        )
+    }
+}
+
 impl Time {
     /// The time, if the clock has it.
     pub fn new(
@@ -115,6 +138,23 @@ impl DateTime {
     pub fn unix_micros(self) -> i64 {
         let offset = self.time.offset.map_or(0, UtcOffset::total_micros);
         self.date.unix_days() * 86_400_000_000 + self.time.micros_of_day() - offset
+    }
+
+    /// The moment so many microseconds after 1970-01-01T00:00Z, in UTC; `None` outside the calendar.
+    pub fn from_unix_micros(micros: i64) -> Option<Self> {
+        const DAY: i64 = 86_400_000_000;
+        let date = Date::from_unix_days(micros.div_euclid(DAY))?;
+        let micros = micros.rem_euclid(DAY);
+        let seconds = u32::try_from(micros / 1_000_000).ok()?;
+        let part = |seconds: u32| u8::try_from(seconds % 60).ok();
+        let time = Time::new(
+            u8::try_from(seconds / 3600).ok()?,
+            part(seconds / 60)?,
+            part(seconds)?,
+            u32::try_from(micros % 1_000_000).ok()?,
+            Some(UtcOffset::UTC),
+        )?;
+        Some(Self { date, time })
     }
 }
 

@@ -9,5 +9,6 @@ mod number;
 mod scanner;
 mod text;
 mod typed;
+pub(crate) mod write;
 
 pub(crate) use scanner::{Dialect, Scanner};

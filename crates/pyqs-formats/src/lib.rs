@@ -1,6 +1,6 @@
 //! Wire formats of task messages: bytes in, values out, nothing is run.
 //!
-//! Reads PyQS's own JSON and what Celery writes to SQS. A message body goes in, a [`Head`] or a whole
+//! Reads PyQS's own JSON and what Celery writes to SQS, and writes calls that Celery reads. A message body goes in, a [`Head`] or a whole
 //! [`Message`] comes out, or an [`Undecodable`] that says which layer failed and why. The crate knows no
 //! queues, no processes, no Python and no clock; it imports, calls and opens nothing that a message names.
 //!
@@ -17,7 +17,8 @@
 //! Modules in reading order: [`mod@read`] chooses the format, of what `body` and `outline` find; `native` and
 //! `celery` read one each, into [`head`] and [`message`]. [`value`] and [`calendar`] are what arguments are
 //! made of. A payload of Celery's goes through `compress`, [`signed`] and one of the serializers: `json`,
-//! `pickle`, `yaml`, `msgpack`. `budget` and [`limits`] bound all of them; [`undecodable`] is the one error.
+//! `pickle`, `yaml`, `msgpack`. What is sent in Celery's format is written by [`mod@write`]; [`signature`] says what
+//! that is after a task with links or a chain. `budget` and [`limits`] bound all of them; [`undecodable`] is the one error.
 
 mod body;
 mod budget;
@@ -36,11 +37,13 @@ mod outline;
 mod pickle;
 pub mod read;
 mod serializer;
+pub mod signature;
 pub mod signed;
 mod surrogates;
 pub mod undecodable;
 mod unique;
 pub mod value;
+pub mod write;
 mod yaml;
 
 pub use head::{Format, Head};
@@ -48,3 +51,4 @@ pub use message::Message;
 pub use read::{Reader, read, read_head};
 pub use undecodable::Undecodable;
 pub use value::Value;
+pub use write::CeleryCall;
