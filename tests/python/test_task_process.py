@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from pyqs import _producer, _pyqs, _registry, _task_process, task
+from pyqs import _execution, _producer, _pyqs, _registry, _task_process, _unrunnable, task
 from pyqs.errors import UndecodableMessage
 from pyqs.events import clear_events, get_events, register_event
 
@@ -58,7 +58,7 @@ Run = Callable[..., list[str]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     monkeypatch.setattr(_producer, "_producer", None)  # put back when the test is over
-    monkeypatch.setattr(_task_process, "_unrunnable", _task_process._UnrunnableLog())
+    monkeypatch.setattr(_execution, "unrunnable", _unrunnable.UnrunnableLog())
     monkeypatch.setattr(_registry, "_by_path", dict(_registry._by_path))
     clear_events()
 
@@ -122,8 +122,8 @@ def test_arguments_that_cannot_be_decoded(run: Run, caplog: pytest.LogCaptureFix
 
 def test_a_queue_full_of_them_does_not_fill_the_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     assert run(*[Undecodable("t.note")] * 100).count("unrunnable") == 100
-    assert len(caplog.messages) == _task_process.UNRUNNABLE_LINES_MAX
-    _task_process._unrunnable._since = 0.0
+    assert len(caplog.messages) == _unrunnable.UNRUNNABLE_LINES_MAX
+    _execution.unrunnable._since = 0.0
     run(Undecodable("t.note"))
     assert "90 more messages can't be run" in caplog.messages
 
