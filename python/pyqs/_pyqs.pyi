@@ -96,6 +96,8 @@ class Ledger:
 
     @staticmethod
     def for_settings(settings: WorkerSettings) -> Ledger: ...
+    def successor(self) -> Ledger:
+        """The ledger of the next manager, which knows what has succeeded under this one."""
 
 @final
 class TaskChannel:

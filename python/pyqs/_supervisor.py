@@ -67,6 +67,7 @@ class Supervisor:
         self._signals: Optional[Signals] = None
         self._selector = selectors.DefaultSelector()
         self._manager: Optional[Manager] = None
+        self._ledger: Optional[Ledger] = None
         self._task_processes: dict[int, TaskProcess] = {}
         self._stops = 0
         self._fatal: Optional[str] = None
@@ -139,7 +140,7 @@ class Supervisor:
     def _start_manager(self) -> None:
         """Fork a manager, with a ledger of its own: task processes of an earlier one may still write to theirs."""
         try:
-            ledger = Ledger.for_settings(self._settings)
+            ledger = self._ledger.successor() if self._ledger else Ledger.for_settings(self._settings)
             ours, theirs = socket.socketpair()
 
             def manager() -> int:
@@ -153,6 +154,7 @@ class Supervisor:
             self._start_manager_later(f"can't be started ({error})")
             return
         theirs.close()
+        self._ledger = ledger
         self._manager = Manager(pid, ours, ledger)
         self._selector.register(ours, selectors.EVENT_READ, self._listen)
 

@@ -114,6 +114,16 @@ def is_alive(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def thread_names(pid: int) -> list[str]:
+    """The names of a process's threads."""
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                names.append((thread / "comm").read_text().strip())
+    return names
+
+
 def one_line(text: str) -> str:
     """The only line of a text, which is what a person is told when something is wrong."""
     lines = text.splitlines()

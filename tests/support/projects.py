@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from support.endpoints import Endpoint, pyqs_command
-from support.processes import Process
+from support.processes import Process, thread_names
 from support.waiting import DEADLINE_SECS, eventually
 
 JOURNAL = '''
@@ -183,11 +183,10 @@ class Project:
 
 
 def manager_pid(worker: Process) -> int:
-    """The manager: the child of the supervisor that runs no tasks."""
-    task_processes = {int(match.group(1)) for match in worker.matches(r"Running ProcessWorker, pid: (\d+)")}
+    """The manager: the child of the supervisor with the engine's threads, which it names after itself."""
 
     def only_one() -> Optional[int]:
-        others = [pid for pid in worker.children() if pid not in task_processes]
-        return others[0] if len(others) == 1 else None
+        found = [pid for pid in worker.children() if "pyqs-manager" in thread_names(pid)]
+        return found[0] if len(found) == 1 else None
 
-    return eventually(only_one, f"one manager among {worker.children()}, {worker.output}") or 0
+    return eventually(only_one, "one manager among the children of the worker") or 0

@@ -6,6 +6,7 @@ import os
 import signal
 from typing import Any
 
+from support.endpoints import Endpoint
 from support.processes import is_alive
 from support.projects import Project, manager_pid
 from support.queues import Queue
@@ -46,6 +47,39 @@ def test_task_processes_of_a_killed_manager_finish_their_task_and_leave(
     eventually(lambda: not is_alive(pid), "the old process has left")
     queue.send_task("tasks.work", 2)
     assert project.wait_for_notes("work")[0]["pid"] != pid
+
+
+def test_what_had_succeeded_when_the_manager_was_killed_does_not_run_again(
+    ours_project: Project, ours: Endpoint, queue_name: str
+) -> None:
+    """At full load some tenths of a hundred successes are not deleted yet at any instant."""
+    queue = Queue(ours.client(), queue_name, VisibilityTimeout="5")
+    queue.send_tasks("tasks.work", [[number] for number in range(2000)])
+    worker = ours_project.worker(queue.name, "--concurrency", "2", loglevel="ERROR")
+    for kills in (1, 2):
+        ours_project.wait_for_notes("work", 400 * kills)
+        os.kill(manager_pid(worker), signal.SIGKILL)
+        worker.wait_for(r"^.ERROR.: The manager .* was killed by SIGKILL", kills)
+
+    queue.wait_until_empty()
+    assert sorted(ours_project.values("work")) == list(range(2000)), "each ran once"
+
+
+def test_a_task_that_outlives_its_manager_does_not_run_again(
+    ours_project: Project, ours: Endpoint, queue_name: str
+) -> None:
+    queue = Queue(ours.client(), queue_name, VisibilityTimeout="5")
+    queue.send_task("tasks.wait", "go", 1)
+    worker = ours_project.worker(queue.name)
+    ours_project.wait_for_notes("began")
+
+    os.kill(manager_pid(worker), signal.SIGKILL)
+    worker.wait_for(r"^.ERROR.: The manager .* was killed by SIGKILL")
+    ours_project.open_gate("go")
+
+    worker.wait_for("delivered again after it had succeeded; deleted without running it")
+    queue.wait_until_empty()
+    assert ours_project.values("ended") == [1]
 
 
 def test_a_manager_that_keeps_dying_is_not_started_in_a_hurry(project: Project, queue: Queue) -> None:

@@ -142,6 +142,7 @@ impl Consumer {
             } => self.add_queue(queue, attributes, share),
             Event::QueueChanged { queue, attributes } => self.change_queue(queue, attributes),
             Event::Received { poll, messages } => self.received(poll, messages),
+            Event::KnownToHaveSucceeded { message } => self.succeeded.remember(message),
             Event::ReceiveFailed { poll, trouble } => self.receive_failed(poll, trouble),
             Event::Deleted { request, reply } => self.deleted(request, reply),
             Event::VisibilityChanged { request, reply } => self.visibility_changed(request, reply),

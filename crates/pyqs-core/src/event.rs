@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::message::{
-    Arrival, MessageKey, PollId, ProcessId, QueueAttributes, QueueId, RequestId, Share,
+    Arrival, MessageId, MessageKey, PollId, ProcessId, QueueAttributes, QueueId, RequestId, Share,
 };
 
 /// Something that happened outside.
@@ -36,6 +36,12 @@ pub enum Event {
         poll: PollId,
         /// In the order in which SQS gave them.
         messages: Vec<Arrival>,
+    },
+    /// The message's task has succeeded under another consumer, which is no more. Comes before the message
+    /// itself, which then is deleted without running.
+    KnownToHaveSucceeded {
+        /// The message.
+        message: MessageId,
     },
     /// A receive failed, or was abandoned.
     ReceiveFailed {

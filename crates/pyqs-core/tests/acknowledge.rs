@@ -227,3 +227,19 @@ fn deletes_that_are_never_taken_stop_the_polls_before_memory_fills() {
         "{received} were taken in"
     );
 }
+
+#[test]
+fn what_succeeded_under_a_consumer_before_this_one_is_deleted_without_running() {
+    let mut scene = Scene::with(30, 1);
+    let (told, other) = (scene.arrival(), scene.arrival());
+    let poll = scene.take_poll(Q);
+    let known = Event::KnownToHaveSucceeded {
+        message: told.id.clone(),
+    };
+    let messages = vec![told.clone(), other.clone()];
+    scene.tell_all(vec![known, Event::Received { poll, messages }]);
+    scene.wait(secs(1));
+    assert_eq!(scene.dispatched(), [other.key]);
+    assert_eq!(scene.deletes(), [[told.key]]);
+    assert_eq!(scene.consumer.snapshot().counters.duplicates_deleted, 1);
+}

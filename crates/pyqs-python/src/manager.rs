@@ -32,6 +32,11 @@ impl Ledger {
         let slots = pyqs_worker::Ledger::slots_for(settings.0.concurrency);
         Ok(Self(pyqs_worker::Ledger::new(slots)?))
     }
+
+    /// The ledger of the next manager, which knows what has succeeded under this one.
+    fn successor(&self) -> PyResult<Self> {
+        Ok(Self(self.0.successor()?))
+    }
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -6,6 +6,7 @@ use pyqs_core::{Arrival, MessageKey, QueueId, TaskKind, Work};
 use pyqs_sqs::{Receipt, Received};
 
 use crate::clock;
+use crate::process::successes::Mark;
 use crate::process::wire::JOBS_BYTES_MAX;
 
 /// Pairs of queue and task name that are told apart; all further ones count as one kind. It bounds
@@ -51,6 +52,8 @@ fn read_task(received: &Received) -> Result<String, String> {
 pub(crate) struct Held {
     pub(crate) queue: QueueId,
     pub(crate) message_id: String,
+    /// By which its success is remembered.
+    pub(crate) mark: Mark,
     pub(crate) receipt: Receipt,
     pub(crate) body: String,
     pub(crate) receive_count: u32,
@@ -87,9 +90,11 @@ impl Arrivals {
             }
             Err(reason) => (String::new(), Some(reason), Work::Poison),
         };
+        let id = received.message_id.as_str();
+        let mark = Mark::of(id);
         let arrival = Arrival {
             key,
-            id: received.message_id.as_str().into(),
+            id: id.into(),
             receive_count: received.receive_count,
             group: received
                 .group
@@ -99,6 +104,7 @@ impl Arrivals {
         };
         let held = Held {
             queue,
+            mark,
             message_id: received.message_id,
             receipt: received.receipt,
             body: received.body,

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use pyqs_core::limits::TICK;
 use pyqs_core::{
-    Action, Consumer, Event, Instant, MessageKey, PollId, ProcessId, QueueAttributes, QueueId,
-    RequestId,
+    Action, Arrival, Consumer, Event, Instant, MessageKey, PollId, ProcessId, QueueAttributes,
+    QueueId, RequestId,
 };
 use pyqs_sqs::{QueueUrl, ReceiveRequest};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -189,10 +189,11 @@ impl Driver {
                     });
                 }
                 let is_fifo = self.queues.is_fifo(queue);
-                let messages = letters
+                let messages: Vec<_> = letters
                     .into_iter()
                     .map(|letter| self.arrivals.take_in(queue, is_fifo, letter))
                     .collect();
+                self.recall(&messages);
                 Event::Received { poll, messages }
             }
             Err(PollFailure { trouble, reason }) => {
@@ -201,6 +202,18 @@ impl Driver {
             }
         };
         self.events.push(event);
+    }
+
+    /// Tells the core which of these have succeeded under a manager before this one.
+    fn recall(&mut self, messages: &[Arrival]) {
+        let succeeded = messages.iter().filter(|message| {
+            let held = self.arrivals.held(message.key);
+            held.is_some_and(|held| self.pool.successes().contains(held.mark))
+        });
+        let events = succeeded.map(|message| Event::KnownToHaveSucceeded {
+            message: message.id.clone(),
+        });
+        self.events.extend(events);
     }
 
     fn control(&mut self, line: &FromSupervisor, socket: Option<OwnedFd>, now: Instant) {
@@ -325,6 +338,7 @@ impl Driver {
                     visibility_secs: u32::try_from(timeout).unwrap_or(u32::MAX),
                     receive_count: held.receive_count,
                     lease_until_nanos: lease_until.as_nanos(),
+                    mark: held.mark,
                 };
                 Some((message, job))
             });

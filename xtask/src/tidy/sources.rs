@@ -73,7 +73,7 @@ const BANS: &[Ban] = &[
 /// The files that may hold `unsafe`: memory shared with forked processes, descriptors that came over a border, and a
 /// test's allocator that measures what a hostile message takes.
 const UNSAFE_FILES: &[&str] = &[
-    "crates/pyqs-worker/src/process/ledger.rs",
+    "crates/pyqs-worker/src/process/shared.rs",
     "crates/pyqs-python/src/descriptor.rs",
     "crates/pyqs-formats/tests/hostile.rs",
     "crates/pyqs/tests/support/fork.rs",
@@ -259,7 +259,7 @@ mod tests {
     fn unsafe_is_fenced() {
         let text = "unsafe { f() }";
         assert_eq!(found("crates/pyqs-core/src/a.rs", text), ["1: has unsafe"]);
-        assert!(found("crates/pyqs-worker/src/process/ledger.rs", text).is_empty());
+        assert!(found("crates/pyqs-worker/src/process/shared.rs", text).is_empty());
         assert!(
             found(
                 "crates/pyqs-core/src/a.rs",

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::ledger::{Ledger, OUTCOMES_KEPT, Sequence, TaskOutcome};
+use super::successes::Mark;
 use super::wire::{FrameBuffer, FromProcess, JobFrame, TaskResult, ToProcess, encode};
 use crate::clock;
 
@@ -41,6 +42,7 @@ pub struct Job {
     /// When its lease ends unless extended, in nanoseconds of the machine's lease clock.
     pub lease_until_nanos: u64,
     sequence: Sequence,
+    mark: Mark,
 }
 
 impl From<JobFrame<'_>> for Job {
@@ -56,6 +58,7 @@ impl From<JobFrame<'_>> for Job {
             receive_count: frame.receive_count,
             lease_until_nanos: frame.lease_until_nanos,
             sequence: frame.sequence,
+            mark: frame.mark,
         }
     }
 }
@@ -94,6 +97,7 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 struct Running {
     sequence: Sequence,
+    mark: Mark,
     began_nanos: u64,
     result: Option<TaskResult>,
 }
@@ -146,6 +150,9 @@ impl TaskChannel {
         };
         if running.result.is_some() {
             return;
+        }
+        if outcome == TaskOutcome::Succeeded {
+            self.ledger.successes().add(running.mark);
         }
         let took = clock::now_nanos().saturating_sub(running.began_nanos);
         self.ledger.finish(
@@ -209,6 +216,7 @@ impl TaskChannel {
             let began_nanos = clock::now_nanos();
             self.running = Some(Running {
                 sequence: job.sequence,
+                mark: job.mark,
                 began_nanos,
                 result: None,
             });
@@ -314,6 +322,7 @@ mod tests {
 
     use super::TaskChannel;
     use crate::process::ledger::{Ledger, TaskOutcome};
+    use crate::process::successes::Mark;
     use crate::process::wire::{
         FrameBuffer, FromProcess, JobFrame, TaskResult, ToProcess, encode, encode_jobs,
     };
@@ -349,6 +358,7 @@ mod tests {
                 visibility_secs: 30,
                 receive_count: 1,
                 lease_until_nanos,
+                mark: Mark::of(&sequence.to_string()),
             });
             let mut bytes = Vec::new();
             encode_jobs(jobs, &mut bytes);
@@ -450,6 +460,10 @@ mod tests {
         channel.record(TaskOutcome::Succeeded);
         channel.finish().unwrap();
         assert_eq!(ledger.progress(0).finished, 1);
+        assert!(
+            ledger.successes().contains(Mark::of("1")),
+            "for the next manager"
+        );
         // The second task is here already, but nobody would acknowledge it.
         assert_eq!(channel.next().unwrap(), None);
         assert_eq!(ledger.progress(0).begun, 1);

@@ -7,22 +7,19 @@
 //!
 //! Tasks of one process are numbered by [`Sequence`], from 1, in the order in which they were sent.
 //!
-//! The supervisor makes a ledger before it forks a manager, one for each manager that it starts:
-//! task processes of an earlier manager may still write to theirs.
-//!
-//! This is the one module of the crate with `unsafe` in it, because memory shared by processes can be
-//! had in no other way. The reasons why it holds stand at each block.
-#![allow(unsafe_code)]
+//! The supervisor makes a ledger before it forks its first manager, and a [successor](Ledger::successor) for each
+//! manager after it: task processes of an earlier one may still write to theirs. What all ledgers of a supervisor have
+//! in common are the messages that have succeeded.
 
-use std::ffi::c_void;
 use std::io;
-use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use serde::{Deserialize, Serialize};
+
+use super::shared::SharedWords;
+use super::successes::Successes;
 
 /// A task's number among those sent to one process; the first is 1, 0 stands for none.
 pub type Sequence = u32;
@@ -45,7 +42,10 @@ pub enum TaskOutcome {
 
 /// The shared memory. Cheap to clone; inherited through fork.
 #[derive(Clone, Debug)]
-pub struct Ledger(Arc<Mapping>);
+pub struct Ledger {
+    slots: Arc<SharedWords>,
+    successes: Successes,
+}
 
 /// What a slot says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,23 @@ impl Ledger {
                 "a ledger needs a slot",
             ));
         }
-        Ok(Self(Arc::new(Mapping::new(slots)?)))
+        Ok(Self {
+            slots: Arc::new(SharedWords::new(SLOT_WORDS * slots as usize)?),
+            successes: Successes::new()?,
+        })
+    }
+
+    /// The ledger of the next manager: as many slots, all empty, and the same successes.
+    pub fn successor(&self) -> io::Result<Self> {
+        Ok(Self {
+            slots: Arc::new(SharedWords::new(self.slots.words().len())?),
+            successes: self.successes.clone(),
+        })
+    }
+
+    /// The messages that have succeeded, under whichever manager.
+    pub(crate) fn successes(&self) -> &Successes {
+        &self.successes
     }
 
     /// Slots needed for so many task processes: beside each its spare, and some that are leaving.
@@ -75,19 +91,19 @@ impl Ledger {
 
     /// How many slots there are.
     pub fn slots(&self) -> u32 {
-        self.0.slots
+        u32::try_from(self.slots.words().len() / SLOT_WORDS).expect("`new` was given a u32")
     }
 
     /// Empties a slot for a new process. The manager calls it before that process is forked.
     pub(crate) fn reset(&self, slot: u32) {
-        let slot = self.0.slot(slot);
+        let slot = self.slot(slot);
         slot.finished.store(0, Ordering::Relaxed);
         slot.cursor.store(0, Ordering::Release);
     }
 
     /// The process begins a task. `false`: the manager has taken it back; it must not run.
     pub(crate) fn begin(&self, slot: u32, sequence: Sequence) -> bool {
-        let cursor = &self.0.slot(slot).cursor;
+        let cursor = &self.slot(slot).cursor;
         cursor
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
                 let cursor = Cursor::unpack(word);
@@ -110,15 +126,15 @@ impl Ledger {
         outcome: TaskOutcome,
         took: Duration,
     ) {
-        let slot = self.0.slot(slot);
+        let slot = self.slot(slot);
         slot.outcomes[ring_index(sequence)].store(pack_ended(outcome, took), Ordering::Release);
-        slot.finished.store(sequence, Ordering::Release);
+        slot.finished.store(sequence.into(), Ordering::Release);
     }
 
     /// The manager takes back all tasks up to `upto` that were not begun; the answer is the last
     /// one that was.
     pub(crate) fn revoke(&self, slot: u32, upto: Sequence) -> Sequence {
-        let cursor = &self.0.slot(slot).cursor;
+        let cursor = &self.slot(slot).cursor;
         let revoked = cursor.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
             let cursor = Cursor::unpack(word);
             Some(
@@ -136,9 +152,9 @@ impl Ledger {
 
     /// How far the process has come.
     pub(crate) fn progress(&self, slot: u32) -> Progress {
-        let slot = self.0.slot(slot);
+        let slot = self.slot(slot);
         // `finished` first: read the other way round, a task could seem to have ended unbegun.
-        let finished = slot.finished.load(Ordering::Acquire);
+        let finished = low_half(slot.finished.load(Ordering::Acquire));
         let begun = Cursor::unpack(slot.cursor.load(Ordering::Acquire)).begun;
         Progress { begun, finished }
     }
@@ -146,17 +162,33 @@ impl Ledger {
     /// How a task ended, given that [`Progress::finished`] has reached it and that it is one of the last
     /// [`OUTCOMES_KEPT`]. `None` for what no process of ours can have written.
     pub(crate) fn ended(&self, slot: u32, sequence: Sequence) -> Option<(TaskOutcome, Duration)> {
-        unpack_ended(self.0.slot(slot).outcomes[ring_index(sequence)].load(Ordering::Acquire))
+        unpack_ended(self.slot(slot).outcomes[ring_index(sequence)].load(Ordering::Acquire))
     }
 }
 
-/// One process's part. Aligned so that two processes never write to the same cache line.
-#[repr(C, align(128))]
-struct Slot {
+/// A cursor, the last that finished, the outcomes; filled up so that two processes never write to the same cache line.
+const SLOT_WORDS: usize = (2 + OUTCOMES_KEPT).next_multiple_of(16);
+
+/// One process's part.
+struct Slot<'a> {
     /// A packed [`Cursor`]: one word, so that "begin" and "take back" can't both succeed.
-    cursor: AtomicU64,
-    finished: AtomicU32,
-    outcomes: [AtomicU64; OUTCOMES_KEPT],
+    cursor: &'a AtomicU64,
+    finished: &'a AtomicU64,
+    outcomes: &'a [AtomicU64],
+}
+
+impl Ledger {
+    fn slot(&self, slot: u32) -> Slot<'_> {
+        let start = slot as usize * SLOT_WORDS;
+        match &self.slots.words()[start..start + 2 + OUTCOMES_KEPT] {
+            [cursor, finished, outcomes @ ..] => Slot {
+                cursor,
+                finished,
+                outcomes,
+            },
+            _ => unreachable!("the range holds more than two words"),
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -171,12 +203,16 @@ impl Cursor {
     }
 
     fn unpack(word: u64) -> Self {
-        #[allow(clippy::cast_possible_truncation)] // The two halves of the word.
         Self {
-            begun: (word >> 32) as u32,
-            revoked_upto: word as u32,
+            begun: low_half(word >> 32),
+            revoked_upto: low_half(word),
         }
     }
+}
+
+#[allow(clippy::cast_possible_truncation)] // The lower half is meant.
+fn low_half(word: u64) -> u32 {
+    word as u32
 }
 
 fn ring_index(sequence: Sequence) -> usize {
@@ -208,69 +244,10 @@ fn unpack_ended(word: u64) -> Option<(TaskOutcome, Duration)> {
     Some((outcome, Duration::from_nanos(word >> 8)))
 }
 
-/// Anonymous shared memory that holds an array of [`Slot`].
-#[derive(Debug)]
-struct Mapping {
-    start: NonNull<Slot>,
-    slots: u32,
-}
-
-// SAFETY: a `Mapping` owns its memory, of which it gives out only shared references to atomics; they
-// may be used from, and the memory unmapped by, any thread.
-unsafe impl Send for Mapping {}
-// SAFETY: as above; all access through `&Mapping` is atomic.
-unsafe impl Sync for Mapping {}
-
-impl Mapping {
-    fn new(slots: u32) -> io::Result<Self> {
-        // SAFETY: a null address leaves the place to the kernel, so nothing that exists is replaced.
-        let start = unsafe {
-            mmap_anonymous(
-                ptr::null_mut(),
-                Self::bytes(slots),
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED,
-            )
-        }?;
-        let start = NonNull::new(start.cast())
-            .ok_or_else(|| io::Error::other("mmap gave the null address"))?;
-        Ok(Self { start, slots })
-    }
-
-    fn bytes(slots: u32) -> usize {
-        size_of::<Slot>() * slots as usize
-    }
-
-    fn slot(&self, slot: u32) -> &Slot {
-        assert!(
-            slot < self.slots,
-            "slot {slot} of a ledger of {}",
-            self.slots
-        );
-        // SAFETY: the index is within the mapping, whose pages are aligned for `Slot` (128 bytes) and
-        // zeroed by the kernel; all zeros is a valid `Slot`, which is made of atomic integers only.
-        // The memory lives as long as `self`. Other processes write to it through the same atomics.
-        unsafe { self.start.add(slot as usize).as_ref() }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: the region is the one that `new` mapped, and no reference outlives `self`. It goes away
-        // in this process only.
-        let unmapped = unsafe {
-            munmap(
-                self.start.as_ptr().cast::<c_void>(),
-                Self::bytes(self.slots),
-            )
-        };
-        debug_assert!(unmapped.is_ok(), "munmap of a region that was mapped whole");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Ledger, Progress, TaskOutcome};
+    use crate::process::successes::Mark;
     use std::time::Duration;
 
     #[test]
@@ -338,6 +315,18 @@ mod tests {
         let (outcome, took) = ledger.ended(0, 1).unwrap();
         assert_eq!(outcome, TaskOutcome::Failed);
         assert!(took > Duration::from_hours(800 * 24));
+    }
+
+    #[test]
+    fn a_successor_has_empty_slots_and_knows_what_succeeded() {
+        let first = Ledger::new(3).unwrap();
+        assert!(first.begin(2, 7));
+        let next = first.successor().unwrap();
+        assert_eq!(next.slots(), 3);
+        assert_eq!(next.progress(2).begun, 0);
+        // The task ends under the old ledger, when its manager is gone.
+        first.successes().add(Mark::of("a"));
+        assert!(next.successes().contains(Mark::of("a")));
     }
 
     #[test]

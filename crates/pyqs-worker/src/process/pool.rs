@@ -11,6 +11,7 @@ use super::control::Supervisor;
 use super::crash_loop::CrashLoop;
 use super::ledger::Ledger;
 use super::link::Link;
+use super::successes::Successes;
 use super::tasks::TasksSent;
 use super::wire::{FromProcess, JobFrame, ToProcess, encode, encode_jobs};
 use crate::inbound::Inbound;
@@ -130,6 +131,11 @@ impl Pool {
             stopping: false,
             orphaned: false,
         }
+    }
+
+    /// The messages that have succeeded, under this manager and those before it.
+    pub(crate) fn successes(&self) -> &Successes {
+        self.ledger.successes()
     }
 
     /// Brings the number of processes to what is wanted: spares take the places of those that

@@ -9,6 +9,7 @@ use serde::de::Deserialize;
 use serde::{Deserialize as DeserializeDerive, Serialize};
 
 use super::ledger::{Sequence, TaskOutcome};
+use super::successes::Mark;
 
 /// The largest frame: ten messages of SQS's 1 MiB each, and their receipts and URLs.
 pub const FRAME_BYTES_MAX: usize = 12 * 1024 * 1024;
@@ -40,6 +41,8 @@ pub(crate) struct JobFrame<'a> {
     pub(crate) visibility_secs: u32,
     pub(crate) receive_count: u32,
     pub(crate) lease_until_nanos: u64,
+    /// By which its success is remembered.
+    pub(crate) mark: Mark,
 }
 
 impl JobFrame<'_> {
@@ -50,8 +53,8 @@ impl JobFrame<'_> {
             + self.queue_url.len()
             + self.task.len()
             + self.body.len();
-        // Five lengths and four numbers, each at most 10 bytes as a varint.
-        strings + 100
+        // Five lengths and six numbers, each at most 10 bytes as a varint.
+        strings + 120
     }
 }
 
@@ -165,6 +168,7 @@ mod tests {
         encode, encode_jobs,
     };
     use crate::process::ledger::TaskOutcome;
+    use crate::process::successes::Mark;
 
     fn job(sequence: u32, body: &str) -> JobFrame<'_> {
         JobFrame {
@@ -178,6 +182,7 @@ mod tests {
             visibility_secs: 30,
             receive_count: 1,
             lease_until_nanos: u64::MAX,
+            mark: Mark::of("id"),
         }
     }
 
