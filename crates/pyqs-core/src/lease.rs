@@ -17,8 +17,9 @@ pub const LEASE_MIN: Duration = Duration::from_secs(5);
 pub const TRANSIT_MAX: Duration = Duration::from_secs(2);
 /// A lease with less left than this starts no task: a heartbeat could come too late.
 pub const HEARTBEAT_NEEDS_MIN: Duration = Duration::from_millis(500);
-/// A tick proves that a reply was not there only this long afterwards: after a pause, the first
-/// ticks come before what had waited in the socket has been read.
+/// A tick proves that a reply was not there only this long afterwards, and only when the driver
+/// has run this long since its last pause: the first ticks after one come before what had waited in
+/// the socket has been read.
 const TICK_SETTLES: Duration = Duration::from_millis(200);
 
 /// The time for which SQS hides a message from others, by a cautious reckoning.
@@ -108,11 +109,22 @@ impl Lease {
 #[derive(Debug, Default)]
 pub(crate) struct Ticks {
     moments: VecDeque<Instant>,
+    /// The last call, and the first one after the last pause.
+    last: Instant,
+    resumed: Instant,
 }
 
 impl Ticks {
     /// The consumer was called at `now`.
     pub(crate) fn record(&mut self, now: Instant) {
+        if now.saturating_since(self.last) > TICK + TICK_SETTLES {
+            self.resumed = now;
+        }
+        self.last = now;
+        // What waited during the pause may wait still, and through the next pause.
+        if now.saturating_since(self.resumed) < TICK_SETTLES {
+            return;
+        }
         // Ticks closer together prove nothing more; so the list has at most a few entries.
         if self
             .moments
@@ -280,10 +292,17 @@ mod tests {
         assert_eq!(round_trip.slow(at(100_000)), Duration::from_nanos(3));
     }
 
+    /// A driver that ran steadily up to that second.
+    fn ticks_until(end: u64) -> Ticks {
+        let mut ticks = Ticks::default();
+        let halves = u32::try_from(end * 2).unwrap();
+        (0..=halves).for_each(|half| ticks.record(Instant::ORIGIN + TICK * half));
+        ticks
+    }
+
     #[test]
     fn a_reply_that_waited_for_the_consumer_was_not_slow() {
-        let mut ticks = Ticks::default();
-        ticks.record(at(10));
+        let mut ticks = ticks_until(10);
         assert_eq!(ticks.round_trip(at(11), at(9)), secs(2));
         ticks.record(at(70));
         assert_eq!(ticks.round_trip(at(70), at(9)), secs(1));
@@ -291,12 +310,19 @@ mod tests {
 
     #[test]
     fn after_a_pause_the_last_tick_before_it_counts() {
-        let mut ticks = Ticks::default();
-        ticks.record(at(10));
+        let mut ticks = ticks_until(10);
         for moment in 0..4 {
             ticks.record(at(70) + Duration::from_millis(40 * moment));
         }
         let now = at(70) + Duration::from_millis(160);
         assert_eq!(ticks.lease_began(now, at(5), secs(1)), at(9));
+    }
+
+    #[test]
+    fn a_moment_between_two_pauses_proves_nothing() {
+        let mut ticks = ticks_until(10);
+        ticks.record(at(40));
+        ticks.record(at(70));
+        assert_eq!(ticks.lease_began(at(70), at(5), secs(1)), at(9));
     }
 }

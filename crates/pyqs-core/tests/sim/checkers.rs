@@ -12,8 +12,8 @@ use crate::sqs::{Sqs, timestamp};
 /// What is known of each job, and of what the core was told and asked for.
 pub(crate) struct Checkers {
     jobs: Vec<JobRecord>,
-    /// The jobs of each message group, in the order in which they were sent.
-    groups: BTreeMap<(u32, u32), Vec<usize>>,
+    unsent: usize,
+    groups: BTreeMap<(u32, u32), GroupRecord>,
     /// Deliveries that the driver keeps.
     pub(crate) held: BTreeSet<MessageKey>,
     given: BTreeMap<MessageKey, ProcessId>,
@@ -29,6 +29,9 @@ pub(crate) struct Checkers {
 
 #[derive(Clone, Debug, Default)]
 struct JobRecord {
+    /// Its queue and message group.
+    group: Option<(u32, u32)>,
+    can_succeed: bool,
     is_sent: bool,
     /// When it first began and when it last ended.
     began: Option<Instant>,
@@ -36,6 +39,16 @@ struct JobRecord {
     is_running: bool,
     runs: u32,
     successes: u32,
+}
+
+/// The jobs of a message group.
+#[derive(Debug, Default)]
+struct GroupRecord {
+    /// In the order in which they were sent.
+    sent: Vec<usize>,
+    /// So many of them, from the first on, have succeeded or are on the dead-letter queue.
+    done: usize,
+    running: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -47,8 +60,15 @@ struct ProcessRecord {
 
 impl Checkers {
     pub(crate) fn new(plan: &Plan) -> Self {
+        let jobs = plan.jobs.iter().map(|job| JobRecord {
+            group: job.group.map(|group| (job.queue, group)),
+            can_succeed: job.poison == Poison::No,
+            ..JobRecord::default()
+        });
+        let jobs: Vec<JobRecord> = jobs.collect();
         Self {
-            jobs: vec![JobRecord::default(); plan.jobs.len()],
+            unsent: jobs.len(),
+            jobs,
             groups: BTreeMap::new(),
             held: BTreeSet::new(),
             given: BTreeMap::new(),
@@ -62,14 +82,12 @@ impl Checkers {
         }
     }
 
-    pub(crate) fn sent(&mut self, plan: &Plan, number: usize) {
-        self.jobs[number].is_sent = true;
-        let job = &plan.jobs[number];
-        if let Some(group) = job.group {
-            self.groups
-                .entry((job.queue, group))
-                .or_default()
-                .push(number);
+    pub(crate) fn sent(&mut self, number: usize) {
+        let record = &mut self.jobs[number];
+        record.is_sent = true;
+        self.unsent -= 1;
+        if let Some(group) = record.group {
+            self.groups.entry(group).or_default().sent.push(number);
         }
     }
 
@@ -105,27 +123,46 @@ impl Checkers {
         record.is_running = true;
         record.runs += 1;
         record.began.get_or_insert(now);
-        self.check_order(number);
+        if let Some(group) = record.group {
+            self.check_order(sqs, group, number);
+        }
     }
 
-    /// All that was sent before it in its group must have succeeded.
-    fn check_order(&self, number: usize) {
-        let Some(group) = self.groups.values().find(|group| group.contains(&number)) else {
-            return;
-        };
-        for &earlier in group.iter().take_while(|&&earlier| earlier != number) {
-            let record = &self.jobs[earlier];
-            assert!(
-                record.successes > 0 && !record.is_running,
-                "job {number} began before job {earlier} was done"
-            );
+    /// All that was sent before it in its group must have succeeded, or be on the dead-letter
+    /// queue, and none may be running.
+    fn check_order(&mut self, sqs: &Sqs, group: (u32, u32), number: usize) {
+        let group = self.groups.get_mut(&group).expect("it was sent");
+        let is_done = |job: usize| self.jobs[job].successes > 0;
+        while group.sent.get(group.done).is_some_and(|&job| is_done(job)) {
+            group.done += 1;
         }
+        let mut dead = None;
+        while let Some(&first) = group.sent.get(group.done)
+            && first != number
+            && !is_done(number)
+        {
+            let is_dead = dead.get_or_insert_with(|| sqs.dead_jobs()).contains(&first);
+            assert!(
+                is_dead || is_done(first),
+                "job {number} began before job {first} was done"
+            );
+            group.done += 1;
+        }
+        let running = group.running.replace(number);
+        assert!(
+            running.is_none(),
+            "job {number} began while job {running:?} of its group ran"
+        );
     }
 
     /// Another worker ran a job.
     pub(crate) fn ran_elsewhere(&mut self, job: usize) {
+        self.jobs[job].runs += 1;
+        self.succeeded(job);
+    }
+
+    fn succeeded(&mut self, job: usize) {
         let record = &mut self.jobs[job];
-        record.runs += 1;
         record.successes += 1;
         self.duplicates += u32::from(record.successes > 1);
     }
@@ -138,12 +175,15 @@ impl Checkers {
         message: MessageKey,
         has_succeeded: bool,
     ) {
-        let record = &mut self.jobs[sqs.deliveries[&message].job];
+        let job = sqs.deliveries[&message].job;
+        let record = &mut self.jobs[job];
         record.ended = Some(now);
         record.is_running = false;
+        if let Some(group) = record.group {
+            self.groups.get_mut(&group).expect("it began").running = None;
+        }
         if has_succeeded {
-            record.successes += 1;
-            self.duplicates += u32::from(record.successes > 1);
+            self.succeeded(job);
         }
     }
 
@@ -373,26 +413,22 @@ impl Checkers {
         }
     }
 
-    /// All jobs that can succeed have, and nobody holds anything.
-    pub(crate) fn is_finished(&self, plan: &Plan) -> bool {
-        let mut jobs = self.jobs.iter().zip(&plan.jobs);
-        self.given.is_empty()
-            && jobs.all(|(record, job)| {
-                record.is_sent && (record.successes > 0 || job.poison != Poison::No)
-            })
+    /// All was sent, and no process has anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.given.is_empty() && self.unsent == 0
     }
 
     /// Which jobs have not succeeded.
-    pub(crate) fn unfinished(&self, plan: &Plan) -> Vec<usize> {
-        let jobs = self.jobs.iter().zip(&plan.jobs).enumerate();
-        let open =
-            jobs.filter(|(_, (record, job))| record.successes == 0 && job.poison == Poison::No);
+    pub(crate) fn unfinished(&self) -> Vec<usize> {
+        let jobs = self.jobs.iter().enumerate();
+        let open = jobs.filter(|(_, record)| record.successes == 0 && record.can_succeed);
         open.map(|(number, _)| number).collect()
     }
 
     /// Nothing was lost: what SQS does not have any more succeeded.
-    pub(crate) fn nothing_is_lost(&self, sqs: &mut Sqs, now: Instant) {
-        let there: BTreeSet<usize> = sqs.messages(now).into_iter().map(|(job, _)| job).collect();
+    pub(crate) fn nothing_is_lost(&self, sqs: &Sqs) {
+        let mut there = sqs.waiting_jobs();
+        there.extend(sqs.dead_jobs());
         for (number, record) in self.jobs.iter().enumerate() {
             assert!(
                 !record.is_sent || record.successes > 0 || there.contains(&number),

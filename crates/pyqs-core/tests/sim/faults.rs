@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pyqs_core::{Settings, Share};
+use pyqs_core::{Instant, Settings, Share, Trouble};
 
 use crate::rng::Rng;
 
@@ -26,6 +26,8 @@ pub(crate) struct QueuePlan {
     pub(crate) visibility_secs: u32,
     pub(crate) is_fifo: bool,
     pub(crate) share: Share,
+    /// `maxReceiveCount` of its redrive policy, if it has one.
+    pub(crate) receives_max: Option<u32>,
 }
 
 /// One message and what its task does.
@@ -67,6 +69,15 @@ pub(crate) struct Faults {
     pub(crate) rivals: Vec<Duration>,
     /// A process is killed.
     pub(crate) kills: Vec<Duration>,
+    pub(crate) outage: Option<Outage>,
+}
+
+/// For a while no request has a proper answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outage {
+    pub(crate) from: Instant,
+    pub(crate) until: Instant,
+    pub(crate) trouble: Trouble,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +107,7 @@ impl Faults {
             && self.pauses.is_empty()
             && self.rivals.is_empty()
             && self.kills.is_empty()
+            && self.outage.is_none()
     }
 
     fn random(rng: &mut Rng, heal_at: Duration) -> Self {
@@ -117,6 +129,7 @@ impl Faults {
             (0..count).map(|_| rng.micros(0, micros(heal_at))).collect()
         };
         let (pauses, kills, rivals) = (times(3), times(4), times(30));
+        let outage = rng.permille(200).then(|| Outage::random(rng, heal_at));
         Self {
             request_lost,
             reply_lost,
@@ -130,6 +143,24 @@ impl Faults {
                 .collect(),
             rivals,
             kills,
+            outage,
+        }
+    }
+}
+
+impl Outage {
+    fn random(rng: &mut Rng, heal_at: Duration) -> Self {
+        let from = Instant::ORIGIN + rng.micros(0, micros(heal_at));
+        Self {
+            from,
+            until: from + rng.micros(100_000, 60_000_000),
+            trouble: rng.pick(&[
+                Trouble::Unreachable,
+                Trouble::Throttled,
+                Trouble::QueueMissing,
+                Trouble::Denied,
+                Trouble::Rejected,
+            ]),
         }
     }
 }
@@ -143,7 +174,7 @@ impl Plan {
             .map(|_| QueuePlan::random(&mut rng))
             .collect();
         let has_long = rng.permille(300);
-        let count = rng.pick(&[5, 30, 100, 300]);
+        let count = rng.pick(&[20, 100, 200, 500]);
         let jobs = (0..count)
             .map(|_| Job::random(&mut rng, &queues, heal_at, has_long))
             .collect();
@@ -165,11 +196,27 @@ impl Plan {
     }
 }
 
+impl Plan {
+    pub(crate) fn is_poison(&self, job: usize) -> bool {
+        self.jobs[job].poison != Poison::No
+    }
+
+    /// Whether nothing but the core's own doing can spend the receives of a job: it needs one, its
+    /// queue grants a few, and no other can stand in its way.
+    pub(crate) fn is_innocent(&self, job: usize) -> bool {
+        let job = &self.jobs[job];
+        let queue = &self.queues[job.queue as usize];
+        let runs = job.fails + job.crashes + u32::from(job.poison != Poison::No);
+        !queue.is_fifo && runs == 0 && queue.receives_max.is_some_and(|max| max >= 2)
+    }
+}
+
 impl QueuePlan {
     fn random(rng: &mut Rng) -> Self {
         Self {
-            visibility_secs: rng.pick(&[2, 5, 5, 30, 60]),
+            visibility_secs: rng.pick(&[0, 2, 5, 5, 30, 60]),
             is_fifo: rng.permille(300),
+            receives_max: rng.permille(300).then(|| rng.range32(1, 6)),
             share: Share {
                 weight: rng.pick(&[1, 1, 3]),
                 tasks_max: rng.permille(200).then(|| rng.range32(1, 3)),
@@ -181,7 +228,11 @@ impl QueuePlan {
 impl Job {
     fn random(rng: &mut Rng, queues: &[QueuePlan], heal_at: Duration, has_long: bool) -> Self {
         let queue = rng.range32(0, u32::try_from(queues.len()).expect("a few") - 1);
-        let is_fifo = queues[queue as usize].is_fifo;
+        let QueuePlan {
+            is_fifo,
+            receives_max,
+            ..
+        } = queues[queue as usize];
         let kind = rng.range32(0, if has_long { 3 } else { 2 });
         let longest = if rng.permille(50) { 2_000_000 } else { 500 };
         let length = match kind {
@@ -191,7 +242,8 @@ impl Job {
             _ => rng.micros(1_000_000, 40_000_000),
         };
         let poison = match rng.range(0, 99) {
-            _ if is_fifo => Poison::No,
+            // It would hold up its group for ever.
+            _ if is_fifo && receives_max.is_none() => Poison::No,
             0 => Poison::Unreadable,
             1 => Poison::Unrunnable,
             _ => Poison::No,

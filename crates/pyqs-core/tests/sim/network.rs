@@ -38,9 +38,14 @@ impl World {
     }
 
     pub(crate) fn ask(&mut self, request: Request) {
-        let faults = self.plan.faults.clone();
         let there = self.latency();
-        let refusal = if self.rng.permille(faults.throttled) {
+        let faults = &self.plan.faults;
+        let outage = faults
+            .outage
+            .filter(|outage| (outage.from..outage.until).contains(&self.now));
+        let refusal = if let Some(outage) = outage {
+            Some((outage.trouble, there))
+        } else if self.rng.permille(faults.throttled) {
             Some((Trouble::Throttled, there))
         } else if self.rng.permille(faults.server_error) {
             Some((Trouble::ServerError, there))

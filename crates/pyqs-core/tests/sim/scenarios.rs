@@ -14,6 +14,7 @@ fn queue(visibility_secs: u32) -> QueuePlan {
         visibility_secs,
         is_fifo: false,
         share: Share::default(),
+        receives_max: None,
     }
 }
 
@@ -45,7 +46,7 @@ fn run(processes: u32, queues: Vec<QueuePlan>, jobs: Vec<Job>) -> World {
         stop: None,
     };
     let mut world = World::new(plan);
-    let is_over = |world: &World| world.checkers.is_finished(&world.plan) && world.sqs.left() == 0;
+    let is_over = |world: &World| world.checkers.is_idle() && world.sqs.left() == 0;
     world.run(Instant::ORIGIN + Duration::from_hours(1), is_over);
     assert!(is_over(&world), "not done within an hour");
     assert_eq!(world.checkers.duplicates, 0);

@@ -1,9 +1,11 @@
 //! The simulated SQS: the broker, the polls that wait at it, and the truth about every delivery.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pyqs_broker::{Attribute, Broker, Error, NewMessage, Payload, Receive, Timestamp};
+use pyqs_broker::{
+    Attribute, Broker, Error, NewMessage, Payload, Receive, RedrivePolicy, Timestamp,
+};
 use pyqs_core::{EntryReply, Instant, MessageKey, PollId};
 
 use crate::faults::QueuePlan;
@@ -50,6 +52,8 @@ pub(crate) struct Waiting {
 pub(crate) struct Sqs {
     broker: Broker<Body>,
     queues: Vec<pyqs_broker::QueueId>,
+    /// The dead-letter queues.
+    dead: Vec<pyqs_broker::QueueId>,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) deliveries: BTreeMap<MessageKey, Delivery>,
     /// The delivery that SQS holds a message by.
@@ -66,19 +70,27 @@ impl Sqs {
             ..Default::default()
         };
         let mut broker = Broker::new(settings);
-        let queues = plans.iter().enumerate().map(|(number, plan)| {
+        let mut create = |name: &str, attributes: &[Attribute]| {
+            let created = broker.create_queue(Timestamp::default(), name, attributes);
+            created.expect("a proper queue")
+        };
+        let (mut queues, mut dead) = (Vec::new(), Vec::new());
+        for (number, plan) in plans.iter().enumerate() {
+            let end = if plan.is_fifo { ".fifo" } else { "" };
+            let fifo = plan.is_fifo.then_some(Attribute::FifoQueue(true));
             let mut attributes = vec![Attribute::VisibilityTimeout(plan.visibility_secs)];
-            let mut name = format!("q{number}");
-            if plan.is_fifo {
-                attributes.push(Attribute::FifoQueue(true));
-                name.push_str(".fifo");
+            attributes.extend(fifo.clone());
+            if let Some(receives_max) = plan.receives_max {
+                let name = format!("q{number}-dead{end}");
+                dead.push(create(&name, &Vec::from_iter(fifo)));
+                let policy = RedrivePolicy::new(&name, receives_max);
+                attributes.push(Attribute::RedrivePolicy(Some(policy)));
             }
-            broker
-                .create_queue(Timestamp::default(), &name, &attributes)
-                .expect("a proper queue")
-        });
+            queues.push(create(&format!("q{number}{end}"), &attributes));
+        }
         Self {
-            queues: queues.collect(),
+            queues,
+            dead,
             broker,
             waiting: Vec::new(),
             deliveries: BTreeMap::new(),
@@ -202,18 +214,21 @@ impl Sqs {
         }
     }
 
-    /// The jobs whose messages are still there, and whether they are in flight.
-    pub(crate) fn messages(&mut self, now: Instant) -> Vec<(usize, bool)> {
-        self.broker.advance(timestamp(now));
-        let queues = self.queues.iter();
-        let messages = queues.flat_map(|&id| self.broker.messages(id).expect("it exists"));
-        let messages = messages.map(|(_, _, message)| {
-            (
-                message.payload.0,
-                matches!(message.phase, pyqs_broker::Phase::InFlight { .. }),
-            )
-        });
-        messages.collect()
+    /// The jobs whose messages are still to be worked on.
+    pub(crate) fn waiting_jobs(&self) -> BTreeSet<usize> {
+        self.jobs_on(&self.queues)
+    }
+
+    /// The jobs whose messages are on dead-letter queues.
+    pub(crate) fn dead_jobs(&self) -> BTreeSet<usize> {
+        self.jobs_on(&self.dead)
+    }
+
+    fn jobs_on(&self, queues: &[pyqs_broker::QueueId]) -> BTreeSet<usize> {
+        let messages = queues
+            .iter()
+            .flat_map(|&id| self.broker.messages(id).expect("it exists"));
+        messages.map(|(_, _, message)| message.payload.0).collect()
     }
 
     /// Deliveries that never began and that SQS still hides.
@@ -230,6 +245,7 @@ impl Sqs {
         hidden
     }
 
+    /// How many messages are to be worked on.
     pub(crate) fn left(&self) -> usize {
         let views = self
             .queues

@@ -52,6 +52,8 @@ pub(crate) struct World {
     wake_at: Instant,
     pub(crate) paused_until: Instant,
     is_healed: bool,
+    /// Nothing is to go wrong but what the jobs do themselves.
+    pub(crate) is_calm: bool,
     pub(crate) lost_replies: BTreeSet<PollId>,
     pub(crate) steps: u64,
     steps_here: u32,
@@ -74,6 +76,7 @@ impl World {
             wake_at: Instant::ORIGIN,
             paused_until: Instant::ORIGIN,
             is_healed: false,
+            is_calm: false,
             lost_replies: BTreeSet::new(),
             steps: 0,
             steps_here: 0,
@@ -88,7 +91,7 @@ impl World {
             let attributes = QueueAttributes {
                 visibility_timeout: Duration::from_secs(queue.visibility_secs.into()),
                 is_fifo: queue.is_fifo,
-                receives_max: None,
+                receives_max: queue.receives_max,
             };
             self.inbox.push_back(Event::QueueAdded {
                 queue: QueueId(number),
@@ -118,6 +121,11 @@ impl World {
                 self.plan(stop.at + after, Happening::Inbox(Event::Stop { now: true }));
             }
         }
+    }
+
+    /// Calls of the core, and all that ever was on the agenda.
+    pub(crate) fn steps_in_all(&self) -> u64 {
+        self.steps + self.agenda_length
     }
 
     /// Puts something on the agenda, so long from now.
@@ -260,7 +268,7 @@ impl World {
             Happening::Send(number) => {
                 let job = &self.plan.jobs[number];
                 self.sqs.send(self.now, number, job.queue, job.group);
-                self.checkers.sent(&self.plan, number);
+                self.checkers.sent(number);
             }
             Happening::Ask(request) => self.answer(request),
             Happening::WaitEnds(poll) => {
