@@ -48,10 +48,10 @@ pub struct RedrivePolicy {
 }
 
 impl RedrivePolicy {
-    /// A policy for a dead-letter queue in this broker.
-    pub fn new(queue: &str, receives_max: u32) -> Self {
+    /// A policy for the dead-letter queue with this ARN, of which only the name counts.
+    pub fn new(dead_letter_arn: impl Into<String>, receives_max: u32) -> Self {
         Self {
-            dead_letter_arn: format!("arn:aws:sqs:us-east-1:000000000000:{queue}"),
+            dead_letter_arn: dead_letter_arn.into(),
             receives_max,
         }
     }

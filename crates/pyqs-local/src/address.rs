@@ -1,46 +1,96 @@
 //! Queue URLs and ARNs: made for each request from how it came in.
 
-use axum::http::HeaderMap;
-use axum::http::header::{AUTHORIZATION, HOST};
+use std::net::SocketAddr;
 
+use axum::http::header::HOST;
+use axum::http::request;
+
+use crate::config::Config;
 use crate::error::ApiError;
+use crate::http::region_named;
 
-/// The region where a request names none.
-const REGION_DEFAULT: &str = "us-east-1";
+/// The region where neither a request nor the configuration names one.
+pub(crate) const REGION_DEFAULT: &str = "us-east-1";
+
+/// What of an endpoint's addresses is the same for all requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    scheme: &'static str,
+    listening_on: String,
+    /// `None` takes the region that each request is signed for.
+    region: Option<String>,
+    account: String,
+}
+
+impl Site {
+    pub(crate) fn new(config: &Config, listening_on: SocketAddr) -> Self {
+        Self {
+            scheme: if config.tls.is_some() {
+                "https"
+            } else {
+                "http"
+            },
+            listening_on: listening_on.to_string(),
+            region: config.region.clone(),
+            account: config.account.clone(),
+        }
+    }
+
+    pub(crate) fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    pub(crate) fn listening_on(&self) -> &str {
+        &self.listening_on
+    }
+
+    /// The addresses as the client of a request has them.
+    pub(crate) fn address(&self, head: &request::Parts) -> Address {
+        let host = head.headers.get(HOST).and_then(|value| value.to_str().ok());
+        let host = host.filter(|host| !host.is_empty());
+        let region = self.region.clone().or_else(|| region_named(head));
+        Address {
+            scheme: self.scheme,
+            host: host.unwrap_or(&self.listening_on).to_owned(),
+            region: region.unwrap_or_else(|| REGION_DEFAULT.to_owned()),
+            account: self.account.clone(),
+        }
+    }
+}
 
 /// How the client calls this endpoint, and so what it will call the queues.
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
+    scheme: &'static str,
     /// Host and port as in the `Host` header, so that URLs work from containers too.
     host: String,
-    /// From the signature's credential scope.
     region: String,
     account: String,
 }
 
 impl Address {
-    pub(crate) fn of_request(headers: &HeaderMap, listening_on: &str, account: &str) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let host = text(HOST).filter(|host| !host.is_empty());
-        let region = text(AUTHORIZATION).and_then(region_of_scope);
-        Self {
-            host: host.unwrap_or(listening_on).to_owned(),
-            region: region.unwrap_or(REGION_DEFAULT).to_owned(),
-            account: account.to_owned(),
-        }
-    }
-
     pub(crate) fn account(&self) -> &str {
         &self.account
     }
 
     pub(crate) fn url(&self, queue: &str) -> String {
-        format!("http://{}/{}/{queue}", self.host, self.account)
+        format!("{}://{}/{}/{queue}", self.scheme, self.host, self.account)
     }
 
     pub(crate) fn arn(&self, queue: &str) -> String {
-        format!("arn:aws:sqs:{}:{}:{queue}", self.region, self.account)
+        arn(&self.region, &self.account, queue)
     }
+}
+
+/// Letters, digits and dashes, of which regions are made.
+pub(crate) fn is_region(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !text.is_empty() && text.bytes().all(is_plain)
+}
+
+/// A queue's ARN.
+pub(crate) fn arn(region: &str, account: &str, queue: &str) -> String {
+    format!("arn:aws:sqs:{region}:{account}:{queue}")
 }
 
 /// The queue's name in a queue URL: what follows host and account. Neither of these is compared:
@@ -53,14 +103,6 @@ pub(crate) fn queue_of_url(url: &str) -> Result<&str, ApiError> {
             address: url.to_owned(),
         }),
     }
-}
-
-/// `AWS4-HMAC-SHA256 Credential=KEY/20261101/eu-central-1/sqs/aws4_request, ...`
-fn region_of_scope(authorization: &str) -> Option<&str> {
-    let (_, credential) = authorization.split_once("Credential=")?;
-    let region = credential.split(['/', ',']).nth(2)?;
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    (!region.is_empty() && region.chars().all(is_plain)).then_some(region)
 }
 
 #[cfg(test)]
@@ -85,9 +127,29 @@ mod tests {
 
     #[test]
     fn regions_in_credential_scopes() {
+        let site = Site::new(&Config::default(), Config::default().address);
+        let check = |uri: &str, authorization: Option<&str>, region: &str| {
+            let mut request = axum::http::Request::post(uri);
+            if let Some(authorization) = authorization {
+                request = request.header("Authorization", authorization);
+            }
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let arn = format!("arn:aws:sqs:{region}:000000000000:email");
+            assert_eq!(
+                site.address(&head).arn("email"),
+                arn,
+                "{uri} {authorization:?}"
+            );
+        };
         let scope = "AWS4-HMAC-SHA256 Credential=AK/20261101/eu-central-1/sqs/aws4_request, X=y";
-        assert_eq!(region_of_scope(scope), Some("eu-central-1"));
-        assert_eq!(region_of_scope("Basic eHh4"), None);
-        assert_eq!(region_of_scope("Credential=a/b/<c>/d"), None);
+        check("/", Some(scope), "eu-central-1");
+        check("/", Some("Basic eHh4"), REGION_DEFAULT);
+        check("/", Some("Credential=a/b/<c>/d"), REGION_DEFAULT);
+        check("/?a=b", None, REGION_DEFAULT);
+        check(
+            "/?X-Amz-Credential=a%2Fb%2Feu-west-1%2Fd",
+            None,
+            "eu-west-1",
+        );
     }
 }

@@ -87,7 +87,8 @@ pub(crate) fn render(attributes: &QueueAttributes) -> Vec<(&'static str, String)
         ),
     ];
     if let Some(policy) = &attributes.redrive {
-        all.push(("RedrivePolicy", render_redrive(policy)));
+        let text = redrive_text(policy.dead_letter_arn.clone(), policy.receives_max);
+        all.push(("RedrivePolicy", text));
     }
     if let Some(allow) = &attributes.redrive_allow {
         all.push(("RedriveAllowPolicy", render_allow(allow)));
@@ -156,10 +157,11 @@ fn redrive_policy(text: &str) -> Result<Option<RedrivePolicy>, Error> {
     }))
 }
 
-fn render_redrive(policy: &RedrivePolicy) -> String {
+/// A redrive policy's text.
+pub(crate) fn redrive_text(dead_letter_arn: String, receives_max: u32) -> String {
     let text = RedriveText {
-        dead_letter_target_arn: policy.dead_letter_arn.clone(),
-        max_receive_count: NumberText::Number(policy.receives_max),
+        dead_letter_target_arn: dead_letter_arn,
+        max_receive_count: NumberText::Number(receives_max),
     };
     serde_json::to_string(&text).expect("a struct of text and number is always JSON")
 }

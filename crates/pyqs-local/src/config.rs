@@ -1,13 +1,19 @@
 //! What an endpoint is told when it is made.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// How to serve. `Config::default()` serves from memory on 127.0.0.1:9324.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where to listen: a loopback address; port 0 takes a free one. Default: 127.0.0.1:9324.
+    /// Where to listen; port 0 takes a free one. Default: 127.0.0.1:9324.
     pub address: SocketAddr,
+    /// Who may ask. Default: [`Access::Loopback`].
+    pub access: Access,
+    /// Speaks HTTPS, with this certificate. `None`, the default, is HTTP.
+    pub tls: Option<TlsFiles>,
     /// The folder that keeps everything; made if missing. `None`, the default, keeps it in
     /// memory, and nothing after the end.
     pub data: Option<PathBuf>,
@@ -22,14 +28,19 @@ pub struct Config {
     /// Refuses to make a queue anew within 60 seconds of its deletion, as AWS does.
     /// Default: false.
     pub deletion_cooldown: bool,
-    /// The account in URLs and ARNs. Default: 000000000000.
+    /// The account in URLs and ARNs: twelve digits. Default: 000000000000.
     pub account: String,
+    /// The region in ARNs, and the only one that signatures may be for. `None`, the default, is
+    /// each request's own: the one that it is signed for, else us-east-1.
+    pub region: Option<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 9324)),
+            access: Access::default(),
+            tls: None,
             data: None,
             sync: Sync::Normal,
             queues: Vec::new(),
@@ -37,8 +48,62 @@ impl Default for Config {
             purge_cooldown: false,
             deletion_cooldown: false,
             account: "000000000000".to_owned(),
+            region: None,
         }
     }
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Access {
+    /// Everybody on this machine: an address that others can reach is refused.
+    #[default]
+    Loopback,
+    /// Everybody who can reach the address.
+    Anyone,
+    /// Who has one of these keys: each request's signature is checked.
+    Keys(Vec<AccessKey>),
+}
+
+/// A key that may ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    /// What clients call it: AWS's "access key id".
+    pub id: String,
+    /// What they sign with.
+    pub secret: Secret,
+}
+
+/// A text that is nowhere shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text, for who computes with it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<String>> From<T> for Secret {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(...)")
+    }
+}
+
+/// Where a certificate and its key are, both in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, followed by those that lead to its authority.
+    pub certificate: PathBuf,
+    /// The certificate's private key.
+    pub key: PathBuf,
 }
 
 /// What an answered request survives.
@@ -52,18 +117,18 @@ pub enum Sync {
 }
 
 /// A queue to have at the start. A name that ends in `.fifo` makes a FIFO queue.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueueDeclaration {
     /// Its name.
     pub name: String,
-    /// Its visibility timeout in seconds, 0 to 43,200; `None` is SQS's default, 30.
-    pub visibility_timeout_secs: Option<u32>,
+    /// Its attributes, named and written as in `CreateQueue`; others keep SQS's defaults.
+    pub attributes: BTreeMap<String, String>,
     /// Where messages go that were received too often.
     pub dead_letter: Option<DeadLetter>,
 }
 
 /// A queue's dead-letter queue; made if missing.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Its name.
     pub queue: String,

@@ -290,7 +290,8 @@ fn is_carried(c: char) -> bool {
         | '\u{10000}'..='\u{10FFFF}')
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits in lower case.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         // Writing to a string can't fail.

@@ -9,10 +9,10 @@ use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pyqs_broker::{Attribute, Broker, QueueId, RedrivePolicy, Settings, Timestamp};
+use pyqs_broker::{Broker, Settings, Timestamp};
 use tokio::sync::Notify;
 
-use crate::config::{Config, QueueDeclaration};
+use crate::config::Config;
 use crate::content::Body;
 use crate::error::ApiError;
 use crate::server::ServeError;
@@ -20,6 +20,7 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{Contents, Store};
 
 mod commit;
+mod declare;
 mod handover;
 mod held;
 mod polls;
@@ -66,27 +67,22 @@ impl Engine {
             journal: config.data.is_some(),
         };
         let Some(folder) = &config.data else {
-            return Self::start(Broker::new(settings), None, &config.queues, HELD_BYTES_MAX);
+            return Self::start(Broker::new(settings), None, config, HELD_BYTES_MAX);
         };
         let (mut store, contents) = SqliteStore::open(folder, config.sync)?;
         let broker = store.restore(settings, settings.seed)?;
         let parts: (Box<dyn Store>, Arc<dyn Contents>) = (Box::new(store), Arc::new(contents));
-        Self::start(broker, Some(parts), &config.queues, HELD_BYTES_MAX)
+        Self::start(broker, Some(parts), config, HELD_BYTES_MAX)
     }
 
     /// An engine around a broker and, where it journals, the store for its changes.
     fn start(
         mut broker: Broker<Body>,
         store: Option<(Box<dyn Store>, Arc<dyn Contents>)>,
-        queues: &[QueueDeclaration],
+        config: &Config,
         held_bytes_max: usize,
     ) -> Result<Arc<Self>, ServeError> {
-        for queue in queues {
-            declare(&mut broker, queue).map_err(|source| ServeError::Queue {
-                name: queue.name.clone(),
-                source,
-            })?;
-        }
+        declare::all(&mut broker, config)?;
         let (store, contents) = store.unzip();
         let mut committer = store.map_or_else(Committer::none, Committer::start);
         committer.submit(broker.take_changes(), false);
@@ -220,40 +216,6 @@ impl State {
             self.committer.submit(changes, false);
         }
     }
-}
-
-/// Makes a queue, and its dead-letter queue, as it was declared.
-fn declare(
-    broker: &mut Broker<Body>,
-    queue: &QueueDeclaration,
-) -> Result<QueueId, pyqs_broker::Error> {
-    let mut attributes = Vec::new();
-    if let Some(secs) = queue.visibility_timeout_secs {
-        attributes.push(Attribute::VisibilityTimeout(secs));
-    }
-    if let Some(dead_letter) = &queue.dead_letter {
-        ensure(broker, &dead_letter.queue)?;
-        let policy = RedrivePolicy::new(&dead_letter.queue, dead_letter.receives_max);
-        attributes.push(Attribute::RedrivePolicy(Some(policy)));
-    }
-    let id = ensure(broker, &queue.name)?;
-    if !attributes.is_empty() {
-        broker.set_attributes(now(), id, &attributes)?;
-    }
-    Ok(id)
-}
-
-/// The queue of that name, made if missing.
-fn ensure(broker: &mut Broker<Body>, name: &str) -> Result<QueueId, pyqs_broker::Error> {
-    if let Ok(id) = broker.queue(name) {
-        return Ok(id);
-    }
-    let fifo = [Attribute::FifoQueue(true)];
-    let attributes = match name.strip_suffix(".fifo") {
-        Some(_) => &fifo[..],
-        None => &[],
-    };
-    broker.create_queue(now(), name, attributes)
 }
 
 fn now() -> Timestamp {

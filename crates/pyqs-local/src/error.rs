@@ -3,6 +3,8 @@
 use axum::http::StatusCode;
 use pyqs_broker::{Error as BrokerError, Fault};
 
+use crate::http::SignatureError;
+
 /// Why a request was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ApiError {
@@ -20,6 +22,8 @@ pub(crate) enum ApiError {
     Batch(BatchError),
     /// The request comes from another site's web page.
     CrossSite,
+    /// It isn't signed by a key that may ask.
+    Signature(SignatureError),
     /// The request is larger than any that SQS takes.
     TooLarge { bytes_max: usize },
     /// Neither an action nor one of the endpoint's own pages.
@@ -43,6 +47,12 @@ pub(crate) enum BatchError {
 impl From<BrokerError> for ApiError {
     fn from(error: BrokerError) -> Self {
         Self::Broker(error)
+    }
+}
+
+impl From<SignatureError> for ApiError {
+    fn from(error: SignatureError) -> Self {
+        Self::Signature(error)
     }
 }
 
@@ -70,6 +80,7 @@ impl ApiError {
             Self::Serialization { .. } => shared("SerializationException"),
             Self::UnknownOperation { .. } | Self::NotFound => shared("UnknownOperationException"),
             Self::CrossSite => shared("AccessDeniedException"),
+            Self::Signature(error) => shared(error.shape()),
             Self::TooLarge { .. } => shared("RequestEntityTooLargeException"),
             Self::StoreUnavailable => shared("InternalFailure"),
             Self::Stopping => shared("ServiceUnavailableException"),
@@ -87,6 +98,7 @@ impl ApiError {
             Self::Serialization { .. } => "MalformedInput",
             Self::UnknownOperation { .. } | Self::NotFound => "InvalidAction",
             Self::CrossSite => "AccessDenied",
+            Self::Signature(error) => error.code(),
             Self::TooLarge { .. } => "RequestEntityTooLarge",
             Self::StoreUnavailable => "InternalFailure",
             Self::Stopping => "ServiceUnavailable",
@@ -115,6 +127,7 @@ impl ApiError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::CrossSite | Self::Broker(BrokerError::OverLimit) => StatusCode::FORBIDDEN,
+            Self::Signature(error) => error.status(),
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownOperation { .. }
             | Self::NotFound
@@ -138,6 +151,7 @@ impl ApiError {
                                              #xFFFD | #x10000 to #x10FFFF"
                 .to_owned(),
             Self::Batch(error) => error.message(),
+            Self::Signature(error) => error.message(),
             Self::CrossSite => "Requests from other sites' web pages are refused.".to_owned(),
             Self::TooLarge { bytes_max } => {
                 format!("The request is larger than {bytes_max} bytes.")

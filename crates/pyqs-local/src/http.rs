@@ -1,7 +1,7 @@
 //! The way of a request: who may ask, what is asked, how it is answered.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -12,16 +12,18 @@ use axum::response::Response;
 use axum::routing::get;
 
 use crate::actions::{Action, Call, Reply};
-use crate::address::Address;
+use crate::address::Site;
 use crate::connection::Handovers;
 use crate::engine::Engine;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use protocol::Protocol;
+pub(crate) use sigv4::{SignatureError, Verifier, region_named};
 
 mod json;
 mod protocol;
 mod query;
+mod sigv4;
 
 /// The largest request that is read: SQS's 1 MiB of messages, with room for what JSON's escapes
 /// and base64 make of it. Escapes for plain letters, which no client writes, may exceed it.
@@ -35,17 +37,18 @@ const CLOSED_POLLS: HeaderName = HeaderName::from_static("x-pyqs-closed-polls");
 struct Shared {
     engine: Arc<Engine>,
     metrics: Metrics,
-    listening_on: String,
-    account: String,
+    site: Site,
+    /// `None` where anybody may ask.
+    verifier: Option<Verifier>,
 }
 
 /// Everything that is served: SQS on every path, as SDKs post to `/` and to queue URLs.
-pub(crate) fn routes(engine: Arc<Engine>, address: SocketAddr, account: &str) -> Router {
+pub(crate) fn routes(engine: Arc<Engine>, site: Site, verifier: Option<Verifier>) -> Router {
     let shared = Arc::new(Shared {
         engine,
         metrics: Metrics::default(),
-        listening_on: address.to_string(),
-        account: account.to_owned(),
+        site,
+        verifier,
     });
     Router::new()
         .route("/health", get(health).fallback(sqs))
@@ -86,25 +89,35 @@ async fn answer(
     head: &request::Parts,
     body: Body,
 ) -> Result<(Action, Reply), ApiError> {
-    refuse_cross_site(&head.headers)?;
+    refuse_cross_site(&head.headers, &shared.site)?;
+    let verifier = shared.verifier.as_ref();
+    let signed = verifier.map(|verifier| verifier.check_head(head, now_secs()));
+    let signed = signed.transpose()?;
+    let read = async {
+        let body = read(&head.headers, body).await?;
+        if let Some(signed) = signed {
+            signed.check_body(&body)?;
+        }
+        Ok::<_, ApiError>(body)
+    };
     let (action, parameters) = match protocol {
         Protocol::Json => {
             if head.method != Method::POST {
                 return Err(ApiError::NotFound);
             }
             let action = Action::of_name(json::action_name(&head.headers)?)?;
-            (action, read(&head.headers, body).await?)
+            (action, read.await?)
         }
         Protocol::Query => {
-            let body = read(&head.headers, body).await?;
-            let request = query::read(head, &body, &shared.listening_on)?;
+            let body = read.await?;
+            let request = query::read(head, &body, shared.site.listening_on())?;
             (Action::of_name(&request.action)?, request.parameters.into())
         }
     };
     shared.metrics.count(action);
     let call = Call {
         engine: Arc::clone(&shared.engine),
-        address: Address::of_request(&head.headers, &shared.listening_on, &shared.account),
+        address: shared.site.address(head),
     };
     let reply = action.handle(&call, &parameters).await?;
     Ok((action, reply))
@@ -112,21 +125,27 @@ async fn answer(
 
 /// A web page anywhere can make a browser post here: browsers say so, and are refused
 /// (`Sec-Fetch-Site`, and `Origin` for those that don't send it).
-fn refuse_cross_site(headers: &HeaderMap) -> Result<(), ApiError> {
+fn refuse_cross_site(headers: &HeaderMap, site: &Site) -> Result<(), ApiError> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none")) {
         return Err(ApiError::CrossSite);
     }
     let host = text(HOST.as_str()).unwrap_or_default();
     let is_own = |origin: &str| {
-        origin
-            .split_once("://")
-            .is_some_and(|(_, rest)| rest == host)
+        let parts = origin.split_once("://");
+        parts.is_some_and(|parts| parts == (site.scheme(), host))
     };
     match text(ORIGIN.as_str()) {
         Some(origin) if !is_own(origin) => Err(ApiError::CrossSite),
         _ => Ok(()),
     }
+}
+
+/// The clock that signatures are checked by.
+fn now_secs() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    // A clock before 1970 reads as 1970.
+    i64::try_from(since_epoch.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }
 
 /// The body, unless it is too large; one that says so is not read at all.

@@ -21,6 +21,7 @@
 //!   survives): an answer waits for its transaction, which it shares with all that came meanwhile.
 //! - A client that goes away during a receive strands no message: what could not be handed over
 //!   is visible again. Every answer says so in the header `x-pyqs-closed-polls: released`.
+//! - With keys ([`Access`]) a request does nothing unless its signature is right.
 //! - Whatever a client sends gets a 4xx answer, never a panic or a dropped connection.
 //!
 //! Modules in reading order: `config`, `server`, `connection` (who got what), `http` (the way of
@@ -41,5 +42,5 @@ mod policy;
 mod server;
 mod store;
 
-pub use config::{Config, DeadLetter, QueueDeclaration, Sync};
+pub use config::{Access, AccessKey, Config, DeadLetter, QueueDeclaration, Secret, Sync, TlsFiles};
 pub use server::{ServeError, Server};

@@ -1,5 +1,6 @@
 //! The server: binds, serves, stops.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,10 +10,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::address::{Site, is_region};
+use crate::config::{Access, AccessKey, Config};
 use crate::connection::{Handovers, TrackingListener};
 use crate::engine::Engine;
-use crate::http;
+use crate::http::{self, Verifier};
 use crate::store::StoreError;
 
 /// How long a stop waits for clients that are in the middle of a request.
@@ -23,7 +25,8 @@ pub struct Server {
     listener: std::net::TcpListener,
     address: SocketAddr,
     engine: Arc<Engine>,
-    account: String,
+    site: Site,
+    verifier: Option<Verifier>,
 }
 
 /// Why an endpoint can't serve.
@@ -39,11 +42,37 @@ pub enum ServeError {
         #[source]
         source: io::Error,
     },
-    /// The address can be reached from other machines.
-    #[error("{address} is not a loopback address: listening elsewhere needs signatures checked")]
-    NotLoopback {
+    /// The address can be reached from other machines, and there are no keys to check.
+    #[error("{} can be reached from other machines, and anybody there could read and send", .address.ip())]
+    Open {
         /// The address.
         address: SocketAddr,
+    },
+    /// The account isn't one.
+    #[error("an account is twelve digits, and '{account}' is not")]
+    Account {
+        /// What was given.
+        account: String,
+    },
+    /// The region isn't one.
+    #[error("a region has letters, digits and dashes, as in eu-central-1, and '{region}' is none")]
+    Region {
+        /// What was given.
+        region: String,
+    },
+    /// An access key can't be signed with.
+    #[error(
+        "an access key has an id of letters, digits, '-' and '_', and a secret, and the one numbered {number} has not"
+    )]
+    AccessKey {
+        /// Which one, from 1.
+        number: usize,
+    },
+    /// Two access keys have the same id.
+    #[error("there are two access keys with the id {id}")]
+    AccessKeyRepeated {
+        /// The id.
+        id: String,
     },
     /// The data folder can't be used.
     #[error("can't open the data folder")]
@@ -66,10 +95,8 @@ impl Server {
     /// Binds the address, opens the store and makes the declared queues. Clients that connect
     /// from now on wait for [`run`](Self::run).
     pub fn bind(config: Config) -> Result<Self, ServeError> {
+        check(&config)?;
         let address = config.address;
-        if !address.ip().is_loopback() {
-            return Err(ServeError::NotLoopback { address });
-        }
         let bind = || {
             let listener = std::net::TcpListener::bind(address)?;
             listener.set_nonblocking(true)?;
@@ -82,7 +109,8 @@ impl Server {
             listener,
             address: bound,
             engine,
-            account: config.account,
+            site: Site::new(&config, bound),
+            verifier: Verifier::new(config.access, config.region),
         })
     }
 
@@ -95,7 +123,7 @@ impl Server {
     /// what they have, and writes everything that was answered.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let listener = TrackingListener(TcpListener::from_std(self.listener)?);
-        let routes = http::routes(Arc::clone(&self.engine), self.address, &self.account);
+        let routes = http::routes(Arc::clone(&self.engine), self.site, self.verifier);
         let service = routes.into_make_service_with_connect_info::<Handovers>();
         let (stop, stopped) = watch::channel(());
         let serving = axum::serve(listener, service).with_graceful_shutdown(until_closed(stopped));
@@ -114,6 +142,45 @@ impl Server {
         self.engine.close();
         Ok(outcome?)
     }
+}
+
+/// What can be told without touching anything.
+fn check(config: &Config) -> Result<(), ServeError> {
+    let address = config.address;
+    if config.access == Access::Loopback && !address.ip().is_loopback() {
+        return Err(ServeError::Open { address });
+    }
+    let account = &config.account;
+    if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+        let account = account.clone();
+        return Err(ServeError::Account { account });
+    }
+    if let Some(region) = &config.region
+        && !is_region(region)
+    {
+        let region = region.clone();
+        return Err(ServeError::Region { region });
+    }
+    if let Access::Keys(keys) = &config.access {
+        check_keys(keys)?;
+    }
+    Ok(())
+}
+
+fn check_keys(keys: &[AccessKey]) -> Result<(), ServeError> {
+    let mut ids = BTreeSet::new();
+    for (index, key) in keys.iter().enumerate() {
+        let is_id = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let is_usable = !key.id.is_empty() && !key.secret.reveal().is_empty();
+        if !is_usable || !key.id.bytes().all(is_id) {
+            return Err(ServeError::AccessKey { number: index + 1 });
+        }
+        if !ids.insert(&key.id) {
+            let id = key.id.clone();
+            return Err(ServeError::AccessKeyRepeated { id });
+        }
+    }
+    Ok(())
 }
 
 /// Ready when the sender is gone.

@@ -73,5 +73,12 @@ fn all(call: &Call, view: &QueueView<'_>) -> BTreeMap<&'static str, String> {
         ("QueueArn", call.address.arn(&record.name)),
     ];
     let set = attributes::render(&record.attributes);
-    set.into_iter().chain(read_only).collect()
+    let mut all: BTreeMap<_, _> = set.into_iter().chain(read_only).collect();
+    if let Some(policy) = &record.attributes.redrive {
+        // The dead-letter queue's ARN is the one that this client knows it by.
+        let arn = call.address.arn(policy.dead_letter_name());
+        let text = attributes::redrive_text(arn, policy.receives_max);
+        all.insert("RedrivePolicy", text);
+    }
+    all
 }

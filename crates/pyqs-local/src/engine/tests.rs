@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use pyqs_broker::{Change, MessageKey, NewMessage, Receive};
 
 use super::*;
-use crate::config::Sync;
+use crate::config::{QueueDeclaration, Sync};
 use crate::content::Content;
 use crate::store::StoreError;
 
@@ -56,7 +56,7 @@ impl TestStore {
         });
         let parts: (Box<dyn Store>, Arc<dyn Contents>) =
             (Box::new(self.clone()), Arc::new(self.clone()));
-        Engine::start(broker, Some(parts), &[declared()], usize::MAX).unwrap()
+        Engine::start(broker, Some(parts), &declared(), usize::MAX).unwrap()
     }
 
     fn stored_bodies(&self) -> Vec<String> {
@@ -73,10 +73,15 @@ impl TestStore {
     }
 }
 
-fn declared() -> QueueDeclaration {
-    QueueDeclaration {
+/// With one queue, `email`.
+fn declared() -> Config {
+    let email = QueueDeclaration {
         name: "email".to_owned(),
         ..QueueDeclaration::default()
+    };
+    Config {
+        queues: vec![email],
+        ..Config::default()
     }
 }
 
@@ -184,7 +189,7 @@ fn sqlite_engine(folder: &Path, pages_max: Option<u32>, held_bytes_max: usize) -
         store.limit_pages(pages_max);
     }
     let parts: (Box<dyn Store>, Arc<dyn Contents>) = (Box::new(store), Arc::new(contents));
-    Engine::start(broker, Some(parts), &[declared()], held_bytes_max).unwrap()
+    Engine::start(broker, Some(parts), &declared(), held_bytes_max).unwrap()
 }
 
 #[tokio::test]

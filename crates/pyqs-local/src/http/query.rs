@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::error::ApiError;
 use form::Form;
+pub(super) use form::unescape;
 use xml::Writer;
 
 mod form;

@@ -71,8 +71,12 @@ impl Form {
     }
 }
 
-/// Takes `+` and `%` escapes back. What isn't one stands for itself, as browsers have it.
 fn decode(encoded: &[u8]) -> Result<String, ApiError> {
+    String::from_utf8(unescape(encoded)).map_err(|_| malformed("they are not UTF-8"))
+}
+
+/// Takes `+` and `%` escapes back. What isn't one stands for itself, as browsers have it.
+pub(crate) fn unescape(encoded: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded;
     while let Some((&first, after)) = rest.split_first() {
@@ -89,7 +93,7 @@ fn decode(encoded: &[u8]) -> Result<String, ApiError> {
             byte => byte,
         });
     }
-    String::from_utf8(bytes).map_err(|_| malformed("they are not UTF-8"))
+    bytes
 }
 
 fn escaped<'a>((digits, after): (&'a [u8], &'a [u8])) -> Option<(u8, &'a [u8])> {

@@ -125,7 +125,7 @@ impl World {
         }
         let dead = NAMES[queue / 2 * 2];
         if dead != name && self.broker.queue(dead).is_ok() {
-            let policy = RedrivePolicy::new(dead, 2);
+            let policy = RedrivePolicy::new(format!("arn:aws:sqs:r:1:{dead}"), 2);
             attributes.push(Attribute::RedrivePolicy(Some(policy)));
         }
         self.broker
