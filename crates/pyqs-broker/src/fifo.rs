@@ -17,7 +17,7 @@ pub(crate) struct Groups {
 struct Group {
     ready: BTreeSet<MessageKey>,
     delayed: BTreeSet<MessageKey>,
-    in_flight: usize,
+    in_flight: BTreeSet<MessageKey>,
     /// Under which key the group stands in `Groups::available`.
     listed: Option<MessageKey>,
 }
@@ -36,7 +36,7 @@ impl Groups {
         match place {
             Place::Ready => drop(members.ready.insert(key)),
             Place::Delayed => drop(members.delayed.insert(key)),
-            Place::InFlight => members.in_flight += 1,
+            Place::InFlight => drop(members.in_flight.insert(key)),
         }
         self.list(group);
     }
@@ -48,7 +48,7 @@ impl Groups {
         match place {
             Place::Ready => drop(members.ready.remove(&key)),
             Place::Delayed => drop(members.delayed.remove(&key)),
-            Place::InFlight => members.in_flight -= 1,
+            Place::InFlight => drop(members.in_flight.remove(&key)),
         }
         self.list(group);
     }
@@ -83,11 +83,7 @@ impl Groups {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
-        let head = if group.in_flight == 0 {
-            group.head().next()
-        } else {
-            None
-        };
+        let head = group.head().next();
         if head != group.listed {
             if let Some(old) = group.listed {
                 self.available.remove(&old);
@@ -97,16 +93,19 @@ impl Groups {
             }
             group.listed = head;
         }
-        if group.in_flight == 0 && group.ready.is_empty() && group.delayed.is_empty() {
+        if group.in_flight.is_empty() && group.ready.is_empty() && group.delayed.is_empty() {
             self.groups.remove(name);
         }
     }
 }
 
 impl Group {
-    /// The ready messages up to the first delayed one, which holds up all behind it.
+    /// The ready messages up to the first one that is hidden, which holds up all behind it. One
+    /// that is given back while later ones are in flight can so be received again at once, as on
+    /// AWS.
     fn head(&self) -> impl Iterator<Item = MessageKey> {
-        let barrier = self.delayed.first().copied();
+        let hidden = [self.delayed.first(), self.in_flight.first()];
+        let barrier = hidden.into_iter().flatten().min().copied();
         self.ready
             .iter()
             .copied()

@@ -112,11 +112,10 @@ impl Model {
             }
         }
         let lane = |group: u8| live().filter(move |i| self.messages[*i].group == group);
-        let is_locked = |group: u8| {
-            lane(group).any(|i| matches!(self.messages[i].state, State::InFlight { .. }))
-        };
-        let open = groups.into_iter().filter(|group| !is_locked(*group));
-        open.flat_map(|group| lane(group).take_while(is_visible))
+        // What is hidden holds up all behind it, and nothing before it.
+        let groups = groups.into_iter();
+        groups
+            .flat_map(|group| lane(group).take_while(is_visible))
             .take(max)
             .collect()
     }
