@@ -19,9 +19,10 @@ impl Attempts {
     }
 
     pub(crate) fn remember(&mut self, attempt: &str, answer: Vec<Receipt>, until: Timestamp) {
-        if self.answers.insert(attempt.to_owned(), answer).is_none() {
-            self.expiries.push_back((until, attempt.to_owned()));
+        if self.answers.insert(attempt.to_owned(), answer).is_some() {
+            self.expiries.retain(|(_, known)| known != attempt);
         }
+        self.expiries.push_back((until, attempt.to_owned()));
     }
 
     pub(crate) fn forget_until(&mut self, now: Timestamp) {

@@ -1,6 +1,6 @@
 //! A queue's attributes: defaults, ranges, and what can be set on which queue.
 
-use crate::error::Error;
+use crate::error::{Error, invalid_parameter};
 use crate::limits::{DELAY_SECS_MAX, MESSAGE_BYTES_MAX, VISIBILITY_SECS_MAX, WAIT_SECS_MAX};
 
 /// One attribute with its new value, as `CreateQueue` and `SetQueueAttributes` take them.
@@ -54,6 +54,25 @@ impl RedrivePolicy {
             dead_letter_arn: dead_letter_arn.into(),
             receives_max,
         }
+    }
+
+    fn check_range(&self) -> Result<(), Error> {
+        if (1..=1000).contains(&self.receives_max) {
+            return Ok(());
+        }
+        Err(self.refusal(&format!(
+            "Invalid value for maxReceiveCount: {}, valid values are from 1 to 1000 both inclusive.",
+            self.receives_max
+        )))
+    }
+
+    /// The refusal of this policy.
+    pub(crate) fn refusal(&self, reason: &str) -> Error {
+        let policy = format!(
+            "{{\"deadLetterTargetArn\":\"{}\",\"maxReceiveCount\":{}}}",
+            self.dead_letter_arn, self.receives_max
+        );
+        invalid_parameter(policy, "RedrivePolicy", reason)
     }
 
     /// The dead-letter queue's name: the ARN's last part.
@@ -172,11 +191,38 @@ impl QueueAttributes {
             Attribute::DeduplicationScope(scope) => self.deduplication_scope = scope,
             Attribute::FifoThroughputLimit(limit) => self.fifo_throughput_limit = limit,
             Attribute::Policy(text) => self.policy = text,
-            Attribute::KmsMasterKeyId(id) => self.kms_master_key_id = id,
+            // One kind of encryption at a time: the last to be chosen.
+            Attribute::KmsMasterKeyId(id) => {
+                self.is_sse_managed = self.is_sse_managed && id.is_empty();
+                self.kms_master_key_id = id;
+            }
             Attribute::KmsDataKeyReusePeriodSeconds(secs) => self.kms_data_key_reuse_secs = secs,
-            Attribute::SqsManagedSseEnabled(on) => self.is_sse_managed = on,
+            Attribute::SqsManagedSseEnabled(on) => {
+                self.is_sse_managed = on;
+                if on {
+                    self.kms_master_key_id.clear();
+                }
+            }
             Attribute::FifoQueue(is_fifo) if is_fifo == self.is_fifo => {}
-            Attribute::FifoQueue(_) => return Err(attribute.invalid("")),
+            Attribute::FifoQueue(_) => {
+                return Err(attribute.invalid("Modifying queue type is not supported."));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wrong with all attributes together, however they came to be set.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let is_high_throughput =
+            self.fifo_throughput_limit == FifoThroughputLimit::PerMessageGroupId;
+        if is_high_throughput && self.deduplication_scope == DeduplicationScope::Queue {
+            return Err(Error::InvalidAttributeValue {
+                attribute: "FifoThroughputLimit",
+                value: "perMessageGroupId".to_owned(),
+                // The model's words (`SetQueueAttributes`).
+                reason: "The perMessageGroupId value is allowed only when the value for \
+                         DeduplicationScope is messageGroup.",
+            });
         }
         Ok(())
     }
@@ -220,7 +266,7 @@ impl Attribute {
             Self::ReceiveMessageWaitTimeSeconds(secs) => (*secs, 0..=WAIT_SECS_MAX),
             Self::VisibilityTimeout(secs) => (*secs, 0..=VISIBILITY_SECS_MAX),
             Self::KmsDataKeyReusePeriodSeconds(secs) => (*secs, 60..=86_400),
-            Self::RedrivePolicy(Some(policy)) => (policy.receives_max, 1..=1000),
+            Self::RedrivePolicy(Some(policy)) => return policy.check_range(),
             _ => return Ok(()),
         };
         if range.contains(&value) {

@@ -239,12 +239,6 @@ impl<P: Payload> Broker<P> {
     ) -> Result<(), Error> {
         let now = self.advance(now);
         let record = self.view(id)?.record;
-        if let Some(fifo) = attributes
-            .iter()
-            .find(|a| matches!(a, Attribute::FifoQueue(_)))
-        {
-            return Err(fifo.invalid("You can specify this attribute only when creating a queue."));
-        }
         let changed = self.with_attributes(&record.name, record.attributes.clone(), attributes)?;
         let (queue, effects) = self.queue_and_effects(id)?;
         let before = std::mem::replace(&mut queue.record.attributes, changed);
@@ -344,6 +338,12 @@ impl<P: Payload> Broker<P> {
                 self.check_redrive(name, base.is_fifo, policy)?;
             }
         }
+        base.check()?;
+        let is_managed = |a: &Attribute| matches!(a, Attribute::SqsManagedSseEnabled(true));
+        let has_key = |a: &Attribute| matches!(a, Attribute::KmsMasterKeyId(id) if !id.is_empty());
+        if attributes.iter().any(is_managed) && attributes.iter().any(has_key) {
+            return Err(Error::SseConflict);
+        }
         Ok(base)
     }
 
@@ -353,13 +353,7 @@ impl<P: Payload> Broker<P> {
         is_fifo: bool,
         policy: &RedrivePolicy,
     ) -> Result<(), Error> {
-        let refuse = |reason: &str| Error::InvalidParameterValue {
-            message: format!(
-                "Value {{\"deadLetterTargetArn\":\"{}\",\"maxReceiveCount\":{}}} for parameter \
-                 RedrivePolicy is invalid. Reason: {reason}",
-                policy.dead_letter_arn, policy.receives_max
-            ),
-        };
+        let refuse = |reason| policy.refusal(reason);
         let Ok(target) = self
             .queue(policy.dead_letter_name())
             .and_then(|id| self.view(id))

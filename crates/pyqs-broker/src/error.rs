@@ -40,6 +40,8 @@ pub enum Error {
         /// The attribute's name.
         attribute: String,
     },
+    /// A queue is to be encrypted in two ways at once.
+    SseConflict,
     /// A parameter is out of range or doesn't fit the queue's type.
     InvalidParameterValue {
         /// The whole message.
@@ -77,6 +79,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// A message for a FIFO queue has nothing to tell duplicates by.
+    pub fn deduplication_missing() -> Self {
+        Self::InvalidParameterValue {
+            message: "The queue should either have ContentBasedDeduplication enabled or \
+                      MessageDeduplicationId provided explicitly"
+                .to_owned(),
+        }
+    }
+
     /// The name of the error's shape in the service model (`__type`'s last part).
     pub fn code(&self) -> &'static str {
         match self {
@@ -84,7 +95,7 @@ impl Error {
             Self::QueueNameExists { .. } => "QueueNameExists",
             Self::QueueDeletedRecently => "QueueDeletedRecently",
             Self::InvalidAttributeValue { .. } => "InvalidAttributeValue",
-            Self::InvalidAttributeName { .. } => "InvalidAttributeName",
+            Self::InvalidAttributeName { .. } | Self::SseConflict => "InvalidAttributeName",
             Self::InvalidQueueName | Self::InvalidParameterValue { .. } => "InvalidParameterValue",
             Self::MissingParameter { .. } => "MissingParameter",
             Self::ReceiptHandleIsInvalid { .. } => "ReceiptHandleIsInvalid",
@@ -145,6 +156,10 @@ impl fmt::Display for Error {
                 }
             }
             Self::InvalidAttributeName { attribute } => write!(f, "Unknown Attribute {attribute}."),
+            Self::SseConflict => f.write_str(
+                "You can use one type of server-side encryption (SSE) at one time. You can either \
+                 enable KMS SSE or SQS SSE.",
+            ),
             Self::InvalidParameterValue { message }
             | Self::ResourceNotFound { message }
             | Self::UnsupportedOperation { message } => f.write_str(message),

@@ -7,6 +7,7 @@ use crate::limits::{BATCH_MAX, DEDUPLICATION_SECS, IN_FLIGHT_MAX};
 use crate::message::{Delivery, FifoFacts, Payload, Phase, Receive};
 use crate::queue::Queue;
 use crate::receipt::{Receipt, Signer};
+use crate::send::{WRONG_TYPE, check_label};
 use crate::settle::{check_visibility, record_update};
 use crate::time::Timestamp;
 
@@ -23,6 +24,7 @@ impl<P: Payload> Broker<P> {
     ) -> Result<Vec<Delivery<P>>, Error> {
         check_receive(request)?;
         let now = self.advance(now);
+        check_attempt(self.queue_and_effects(id)?.0, request.attempt.as_deref())?;
         if let Some(replayed) = self.replay(now, id, request)? {
             return Ok(replayed);
         }
@@ -161,6 +163,15 @@ fn delivery<P: Clone>(signer: &Signer, queue: &Queue<P>, key: MessageKey) -> Opt
         },
         dead_letter_source: traits.and_then(|traits| traits.dead_letter_source.clone()),
     })
+}
+
+/// Receive attempt ids are for FIFO queues (`ReceiveMessage`, `ReceiveRequestAttemptId`).
+fn check_attempt<P>(queue: &Queue<P>, attempt: Option<&str>) -> Result<(), Error> {
+    let parameter = "ReceiveRequestAttemptId";
+    match attempt {
+        Some(attempt) if !queue.is_fifo() => Err(invalid_parameter(attempt, parameter, WRONG_TYPE)),
+        attempt => check_label(parameter, attempt),
+    }
 }
 
 fn check_receive(request: &Receive) -> Result<(), Error> {

@@ -14,6 +14,10 @@ use crate::message::{Message, NewMessage, Payload, Phase, Sent, Traits};
 use crate::queue::Queue;
 use crate::time::Timestamp;
 
+/// Why a parameter of the other type of queue is refused.
+pub(crate) const WRONG_TYPE: &str =
+    "The request include parameter that is not valid for this queue type.";
+
 impl<P: Payload> Broker<P> {
     /// `SendMessage`.
     pub fn send(&mut self, now: Timestamp, id: QueueId, new: NewMessage<P>) -> Result<Sent, Error> {
@@ -103,11 +107,7 @@ fn deduplication_key<P: Payload>(
         Some(id) => Arc::from(id.as_str()),
         None if attributes.deduplicates_by_content => Arc::from(new.payload.fingerprint()),
         None => {
-            return Err(Error::InvalidParameterValue {
-                message: "The queue should either have ContentBasedDeduplication enabled or \
-                          MessageDeduplicationId provided explicitly"
-                    .to_owned(),
-            });
+            return Err(Error::deduplication_missing());
         }
     };
     let scope = match attributes.deduplication_scope {
@@ -148,13 +148,12 @@ fn check_new<P: Payload>(queue: &Queue<P>, new: &NewMessage<P>) -> Result<(), Er
     }
     check_label("MessageGroupId", new.group.as_deref())?;
     check_label("MessageDeduplicationId", new.deduplication.as_deref())?;
-    let wrong_type = "The request include parameter that is not valid for this queue type";
     match (queue.is_fifo(), new.delay_secs, &new.deduplication) {
         (true, _, _) if new.group.is_none() => Err(Error::MissingParameter {
             parameter: "MessageGroupId",
         }),
-        (true, Some(secs @ 1..), _) => Err(invalid_parameter(secs, "DelaySeconds", wrong_type)),
-        (false, _, Some(id)) => Err(invalid_parameter(id, "MessageDeduplicationId", wrong_type)),
+        (true, Some(secs @ 1..), _) => Err(invalid_parameter(secs, "DelaySeconds", WRONG_TYPE)),
+        (false, _, Some(id)) => Err(invalid_parameter(id, "MessageDeduplicationId", WRONG_TYPE)),
         (false, Some(secs), _) if secs > DELAY_SECS_MAX => {
             let reason = "DelaySeconds must be >= 0 and <= 900.";
             Err(invalid_parameter(secs, "DelaySeconds", reason))
@@ -164,7 +163,7 @@ fn check_new<P: Payload>(queue: &Queue<P>, new: &NewMessage<P>) -> Result<(), Er
 }
 
 /// Group and deduplication ids: 1 to 128 letters, digits and punctuation (`SendMessage`).
-fn check_label(parameter: &str, label: Option<&str>) -> Result<(), Error> {
+pub(crate) fn check_label(parameter: &str, label: Option<&str>) -> Result<(), Error> {
     match label {
         Some(label) if !(1..=128).contains(&label.len()) || !is_graphic(label) => {
             let reason = format!(

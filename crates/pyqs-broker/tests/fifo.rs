@@ -1,8 +1,9 @@
 //! FIFO queues, through the public API.
 
+use pyqs_broker::limits::IN_FLIGHT_MAX;
 use pyqs_broker::{
-    Attribute, Broker, DeduplicationScope, Delivery, NewMessage, QueueId, Receive, RedrivePolicy,
-    Settings, Timestamp,
+    Attribute, Broker, DeduplicationScope, Delivery, FifoThroughputLimit, NewMessage, QueueId,
+    Receive, RedrivePolicy, Settings, Timestamp,
 };
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -70,19 +71,38 @@ fn what_comes_back_comes_in_its_old_place() {
     }
     let first = broker.receive(START, queue, &Receive::up_to(2)).unwrap();
     broker
-        .change_visibility(START, queue, &first[0].receipt, 0)
+        .change_visibility(START, queue, &first[1].receipt, 0)
         .unwrap();
     assert!(
         receive(&mut broker, queue, 1).is_empty(),
-        "a2 is still in flight"
+        "a1 is still in flight"
     );
     broker
-        .change_visibility(START, queue, &first[1].receipt, 0)
+        .change_visibility(START, queue, &first[0].receipt, 0)
         .unwrap();
     assert_eq!(
         payloads(&receive(&mut broker, queue, 1)),
         ["a1", "a2", "a3"]
     );
+}
+
+#[test]
+fn what_comes_back_waits_for_nothing_behind_it() {
+    let (mut broker, queue) = broker_with(&[]);
+    for payload in ["a1", "a2", "a3"] {
+        send(&mut broker, queue, "a", payload);
+    }
+    let first = broker.receive(START, queue, &Receive::up_to(2)).unwrap();
+    broker.take_woken();
+    broker
+        .change_visibility(START, queue, &first[0].receipt, 0)
+        .unwrap();
+    assert!(broker.take_woken().contains(&queue));
+    let again = receive(&mut broker, queue, 1);
+    assert_eq!(payloads(&again), ["a1"], "a2 and a3 behind it wait for a2");
+    broker.delete(at(1), queue, &again[0].receipt).unwrap();
+    assert!(receive(&mut broker, queue, 1).is_empty());
+    assert_eq!(payloads(&receive(&mut broker, queue, 30)), ["a2", "a3"]);
 }
 
 #[test]
@@ -184,6 +204,85 @@ fn an_attempt_id_brings_the_same_messages_again() {
     );
     broker.delete(at(49), queue, &second[0].receipt).unwrap();
     assert!(broker.receive(at(49), queue, &request).unwrap().is_empty());
+}
+
+#[test]
+fn an_attempt_id_is_remembered_for_five_minutes_from_its_answer() {
+    let (mut broker, queue) = broker_with(&[Attribute::VisibilityTimeout(600)]);
+    send(&mut broker, queue, "a", "a1");
+    send(&mut broker, queue, "b", "b1");
+    send(&mut broker, queue, "c", "c1");
+    let request = Receive {
+        attempt: Some("x".to_owned()),
+        ..Receive::up_to(1)
+    };
+    let mut receive_at = |secs| broker.receive(at(secs), queue, &request).unwrap();
+    assert_eq!(payloads(&receive_at(0)), ["a1"]);
+    assert_eq!(payloads(&receive_at(299)), ["a1"]);
+    let second = receive_at(300);
+    assert_eq!(payloads(&second), ["b1"], "a new attempt");
+    broker.delete(at(400), queue, &second[0].receipt).unwrap();
+    let mut receive_at = |secs| broker.receive(at(secs), queue, &request).unwrap();
+    assert_eq!(payloads(&receive_at(400)), ["c1"], "its answer has changed");
+    assert_eq!(payloads(&receive_at(699)), ["c1"]);
+    assert_eq!(payloads(&receive_at(700)), [""; 0]);
+}
+
+#[test]
+fn attempt_ids_are_checked_and_are_for_fifo_queues_only() {
+    let (mut broker, queue) = broker_with(&[]);
+    let plain = broker.create_queue(START, "plain", &[]).unwrap();
+    let mut is_taken = |queue, attempt: &str| {
+        let request = Receive {
+            attempt: Some(attempt.to_owned()),
+            ..Receive::up_to(1)
+        };
+        broker.receive(START, queue, &request).is_ok()
+    };
+    assert!(is_taken(queue, "x") && is_taken(queue, &"~".repeat(128)));
+    for wrong in ["", "a b", "\u{e4}", &"x".repeat(129)] {
+        assert!(!is_taken(queue, wrong), "{wrong}");
+    }
+    assert!(!is_taken(plain, "x"));
+}
+
+#[test]
+fn more_than_120_000_in_flight_are_not_received_and_not_refused() {
+    let (mut broker, queue) = broker_with(&[]);
+    for number in 0..=IN_FLIGHT_MAX {
+        let new = NewMessage::new("a").in_group(&(number / 10).to_string());
+        let new = new.with_deduplication(&number.to_string());
+        broker.send(START, queue, new).unwrap();
+    }
+    let mut last = None;
+    for _ in 0..IN_FLIGHT_MAX / 10 {
+        let received = receive(&mut broker, queue, 0);
+        assert_eq!(received.len(), 10);
+        last = received.into_iter().next();
+    }
+    assert!(receive(&mut broker, queue, 0).is_empty());
+    let last = last.unwrap().receipt;
+    broker.delete(START, queue, &last).unwrap();
+    assert_eq!(receive(&mut broker, queue, 0).len(), 1);
+}
+
+#[test]
+fn high_throughput_needs_deduplication_by_group() {
+    let (mut broker, queue) = broker_with(&[]);
+    let limit = Attribute::FifoThroughputLimit(FifoThroughputLimit::PerMessageGroupId);
+    let by = Attribute::DeduplicationScope;
+    let mut set = |attributes: &[Attribute]| {
+        let set = broker.set_attributes(START, queue, attributes);
+        set.map_err(|error| error.code())
+    };
+    let refused = Err("InvalidAttributeValue");
+    assert_eq!(set(std::slice::from_ref(&limit)), refused);
+    let both = [limit.clone(), by(DeduplicationScope::MessageGroup)];
+    assert_eq!(set(&both), Ok(()), "in any order");
+    assert_eq!(set(&[by(DeduplicationScope::Queue)]), refused);
+    let queue_type = Attribute::FifoQueue;
+    assert_eq!(set(&[queue_type(true)]), Ok(()));
+    assert_eq!(set(&[queue_type(false)]), refused);
 }
 
 #[test]

@@ -40,6 +40,7 @@ mod send_message_batch;
 mod set_queue_attributes;
 mod start_message_move_task;
 mod tag_queue;
+mod tags;
 mod untag_queue;
 
 /// What a request can ask for.

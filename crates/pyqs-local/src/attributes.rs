@@ -7,6 +7,7 @@ use pyqs_broker::{
     RedrivePolicy,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// One attribute from its name and text.
 pub(crate) fn parse(name: &str, text: &str) -> Result<Attribute, Error> {
@@ -36,7 +37,7 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Attribute, Error> {
             _ => return Err(invalid("FifoThroughputLimit", text, "")),
         }),
         "FifoQueue" => Attribute::FifoQueue(boolean("FifoQueue", text)?),
-        "Policy" => Attribute::Policy(text.to_owned()),
+        "Policy" => Attribute::Policy(policy(text)?),
         "KmsMasterKeyId" => Attribute::KmsMasterKeyId(text.to_owned()),
         "KmsDataKeyReusePeriodSeconds" => {
             Attribute::KmsDataKeyReusePeriodSeconds(number("KmsDataKeyReusePeriodSeconds", text)?)
@@ -87,7 +88,7 @@ pub(crate) fn render(attributes: &QueueAttributes) -> Vec<(&'static str, String)
         ),
     ];
     if let Some(policy) = &attributes.redrive {
-        let text = redrive_text(policy.dead_letter_arn.clone(), policy.receives_max);
+        let text = redrive_text(&policy.dead_letter_arn, policy.receives_max);
         all.push(("RedrivePolicy", text));
     }
     if let Some(allow) = &attributes.redrive_allow {
@@ -119,49 +120,71 @@ pub(crate) fn render(attributes: &QueueAttributes) -> Vec<(&'static str, String)
     all
 }
 
-/// The wire's form of a redrive policy. AWS takes the count as a number or as text and answers
-/// with a number.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RedriveText {
-    dead_letter_target_arn: String,
-    max_receive_count: NumberText,
+/// An access policy: any JSON object, since nothing here reads it but what writes permissions.
+/// Empty takes it away.
+fn policy(text: &str) -> Result<String, Error> {
+    if text.is_empty() || serde_json::from_str::<Map<String, Value>>(text).is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err(invalid("Policy", text, ""))
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum NumberText {
-    Number(u32),
-    Text(String),
+/// What AWS answers for a redrive policy. It takes the count as a number or as text.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RedriveText<'a> {
+    dead_letter_target_arn: &'a str,
+    max_receive_count: u32,
 }
 
 fn redrive_policy(text: &str) -> Result<Option<RedrivePolicy>, Error> {
     if text.is_empty() {
         return Ok(None);
     }
-    let invalid = |reason| invalid("RedrivePolicy", text, reason);
-    let policy: RedriveText = serde_json::from_str(text)
-        .map_err(|_| invalid("Redrive policy is not a valid JSON map."))?;
-    let receives_max = match policy.max_receive_count {
-        NumberText::Number(number) => number,
-        NumberText::Text(text) => text
-            .parse()
-            .map_err(|_| invalid("Invalid value for maxReceiveCount."))?,
+    let refused = |reason: &str| Error::InvalidParameterValue {
+        message: format!("Value {text} for parameter RedrivePolicy is invalid. Reason: {reason}"),
     };
-    if policy.dead_letter_target_arn.split(':').count() != 6 {
-        return Err(invalid("Invalid value for deadLetterTargetArn."));
+    let missing = |name| {
+        refused(&format!(
+            "Redrive policy does not contain mandatory attribute: {name}."
+        ))
+    };
+    let policy: Map<String, Value> = serde_json::from_str(text)
+        .map_err(|_| refused("Redrive policy is not a valid JSON map."))?;
+    let arn = policy.get("deadLetterTargetArn");
+    let arn = arn.ok_or_else(|| missing("deadLetterTargetArn"))?;
+    let count = policy.get("maxReceiveCount");
+    let count = count.ok_or_else(|| missing("maxReceiveCount"))?;
+    let receives_max = match count {
+        Value::String(text) => text.parse().ok(),
+        count => count.as_u64(),
+    };
+    let receives_max = receives_max.filter(|count| (1..=1000).contains(count));
+    let receives_max = receives_max.and_then(|count| u32::try_from(count).ok());
+    let receives_max = receives_max.ok_or_else(|| {
+        refused(&format!(
+            "Invalid value for maxReceiveCount: {count}, valid values are from 1 to 1000 both \
+             inclusive."
+        ))
+    })?;
+    let arn = arn.as_str().unwrap_or_default();
+    match arn.split(':').collect::<Vec<_>>()[..] {
+        ["arn", _, "sqs", _, _, _] => Ok(Some(RedrivePolicy {
+            dead_letter_arn: arn.to_owned(),
+            receives_max,
+        })),
+        ["arn", _, _, _, _, _] => Err(refused(
+            "Only SQS queues are valid resources for deadLetterTargetArn.",
+        )),
+        _ => Err(refused("Invalid value for deadLetterTargetArn.")),
     }
-    Ok(Some(RedrivePolicy {
-        dead_letter_arn: policy.dead_letter_target_arn,
-        receives_max,
-    }))
 }
 
 /// A redrive policy's text.
-pub(crate) fn redrive_text(dead_letter_arn: String, receives_max: u32) -> String {
+pub(crate) fn redrive_text(dead_letter_arn: &str, receives_max: u32) -> String {
     let text = RedriveText {
         dead_letter_target_arn: dead_letter_arn,
-        max_receive_count: NumberText::Number(receives_max),
+        max_receive_count: receives_max,
     };
     serde_json::to_string(&text).expect("a struct of text and number is always JSON")
 }
@@ -280,6 +303,17 @@ mod tests {
             ("VisibilityTimeout", ""),
             ("RedrivePolicy", "[]"),
             ("RedrivePolicy", "{"),
+            ("RedrivePolicy", "{}"),
+            ("Policy", "x"),
+            ("Policy", "[]"),
+            (
+                "RedrivePolicy",
+                r#"{"deadLetterTargetArn":"arn:aws:sns:r:1:dead","maxReceiveCount":3}"#,
+            ),
+            (
+                "RedrivePolicy",
+                r#"{"deadLetterTargetArn":["arn"],"maxReceiveCount":1e9}"#,
+            ),
             (
                 "RedrivePolicy",
                 r#"{"deadLetterTargetArn":"dead","maxReceiveCount":3}"#,

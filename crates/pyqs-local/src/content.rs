@@ -16,6 +16,8 @@ use crate::error::ApiError;
 const ATTRIBUTES_MAX: usize = 10;
 /// Characters of a message attribute's name, and of its type.
 const ATTRIBUTE_NAME_CHARS_MAX: usize = 256;
+/// Digits of a number's precision.
+const NUMBER_DIGITS_MAX: usize = 38;
 /// The one system attribute that a sender can set.
 pub(crate) const TRACE_HEADER: &str = "AWSTraceHeader";
 
@@ -189,10 +191,12 @@ impl AttributeInput {
                 "The message attribute '{name}' has an invalid message attribute type."
             )));
         }
+        if !data_type.chars().all(is_carried) {
+            return Err(ApiError::InvalidMessageContents);
+        }
         let no_value = || {
             ApiError::invalid(format!(
-                "The message attribute '{name}' must contain a non-empty message attribute value \
-                 for message attribute type '{base}'."
+                "Message (user) attribute '{name}' must contain a non-empty value of type '{base}'."
             ))
         };
         let value = match base {
@@ -234,11 +238,19 @@ fn check_value(name: &str, base: &str, value: &Value) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Up to 38 digits of precision (AWS: sqs-message-metadata); Rust's own reading of numbers also
-/// takes `inf` and `nan`, which SQS does not.
+/// Up to 38 digits of precision, between 10^-128 and 10^+126 (AWS: sqs-message-metadata). Rust's
+/// own reading of numbers also takes `inf` and `nan`, which SQS does not.
 fn is_number(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
-    text.chars().all(is_plain) && text.parse::<f64>().is_ok()
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits = mantissa.trim_start_matches(['+', '-', '0', '.']);
+    // Zeros at either end tell the size, not more.
+    let digits = digits.trim_end_matches(['0', '.']);
+    let digits = digits.chars().filter(char::is_ascii_digit).count();
+    let size = text.parse::<f64>().map(f64::abs);
+    text.chars().all(is_plain)
+        && digits <= NUMBER_DIGITS_MAX
+        && size.is_ok_and(|size| size == 0.0 || (1e-128..=1e126).contains(&size))
 }
 
 /// `SendMessage`: letters, digits, `_`, `-` and `.`, no dot at either end nor two together, not
@@ -273,7 +285,8 @@ fn check_system(attributes: BTreeMap<String, AttributeInput>) -> Result<Option<S
             )));
         }
         let attribute = input.check(&name)?;
-        let Value::Text(text) = attribute.value else {
+        let is_string = attribute.data_type == "String";
+        let (Value::Text(text), true) = (attribute.value, is_string) else {
             return Err(ApiError::invalid(format!(
                 "The message system attribute '{name}' must be a String."
             )));
@@ -382,7 +395,9 @@ mod tests {
 
     #[test]
     fn attributes_that_are_taken_and_refused() {
-        let check = |name, data_type, text| content("x", &[(name, data_type, text)]).is_ok();
+        let check = |name: &str, data_type: &str, text: &str| {
+            content("x", &[(name, data_type, text)]).is_ok()
+        };
         assert!(check("a", "String", "x") && check("a.b-c_d", "String.label", "x"));
         assert!(check("a", "Number", "-1.5e3") && check("a", "Binary.png", "AAEC"));
         let long = "a".repeat(257);
@@ -391,7 +406,18 @@ mod tests {
         }
         assert!(check(&long[..256], "String", "x"));
         assert!(!check("a", "String", "") && !check("a", "Text", "x") && !check("a", "", "x"));
-        assert!(!check("a", "Number", "one") && !check("a", "Number", "inf"));
+        let is_number = |text: &str| check("a", "Number", text);
+        let long = "1".repeat(39);
+        for number in ["0", "-0.0", "+1", ".5", "1e126", "1e-128", &long[..38]] {
+            assert!(is_number(number), "{number}");
+        }
+        assert!(is_number(&format!("{}000", &long[..38])) && is_number("0.0001"));
+        for text in [
+            "one", "inf", "nan", "1e127", "1e-129", "1e999", " 1", "1_0", "0x1", &long,
+        ] {
+            assert!(!is_number(text), "{text}");
+        }
+        assert!(!check("a", "String.\u{1}", "x"));
         assert!(!check("a", "Binary", "***") && !check("a", "String.", "x"));
     }
 

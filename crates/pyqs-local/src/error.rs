@@ -20,6 +20,8 @@ pub(crate) enum ApiError {
     InvalidMessageContents,
     /// Something about a batch as a whole.
     Batch(BatchError),
+    /// More actions in one permission than SQS allows.
+    TooManyActions { count: usize, max: usize },
     /// The request comes from another site's web page.
     CrossSite,
     /// It isn't signed by a key that may ask.
@@ -95,6 +97,7 @@ impl ApiError {
             Self::InvalidAddress { .. } => "InvalidAddress",
             Self::InvalidMessageContents => "InvalidMessageContents",
             Self::Batch(error) => error.code(),
+            Self::TooManyActions { .. } => "OverLimit",
             Self::Serialization { .. } => "MalformedInput",
             Self::UnknownOperation { .. } | Self::NotFound => "InvalidAction",
             Self::CrossSite => "AccessDenied",
@@ -126,7 +129,11 @@ impl ApiError {
 
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::CrossSite | Self::Broker(BrokerError::OverLimit) => StatusCode::FORBIDDEN,
+            Self::CrossSite
+            | Self::TooManyActions { .. }
+            | Self::Broker(BrokerError::OverLimit | BrokerError::PurgeQueueInProgress { .. }) => {
+                StatusCode::FORBIDDEN
+            }
             Self::Signature(error) => error.status(),
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownOperation { .. }
@@ -152,6 +159,9 @@ impl ApiError {
                 .to_owned(),
             Self::Batch(error) => error.message(),
             Self::Signature(error) => error.message(),
+            Self::TooManyActions { count, max } => {
+                format!("{count} Actions were found, maximum allowed is {max}.")
+            }
             Self::CrossSite => "Requests from other sites' web pages are refused.".to_owned(),
             Self::TooLarge { bytes_max } => {
                 format!("The request is larger than {bytes_max} bytes.")

@@ -41,9 +41,7 @@ pub(crate) fn with(
     let label = permission.label;
     check_label(label)?;
     check_actions(permission.actions)?;
-    if permission.accounts.is_empty() {
-        return Err(ApiError::missing("AWSAccountIds"));
-    }
+    check_accounts(permission.accounts)?;
     let mut policy = parse(policy, queue_arn);
     let statements = statements(&mut policy);
     if statements.iter().any(|statement| is_of(statement, label)) {
@@ -132,15 +130,26 @@ fn check_label(label: &str) -> Result<(), ApiError> {
     Err(refused(label, "Label", reason))
 }
 
+/// Account numbers have 12 digits. AWS looks them up, too.
+fn check_accounts(accounts: &[String]) -> Result<(), ApiError> {
+    let is_number =
+        |account: &String| account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    if !accounts.is_empty() && accounts.iter().all(is_number) {
+        return Ok(());
+    }
+    let value = format!("[{}]", accounts.join(", "));
+    Err(refused(&value, "PrincipalId", "Unable to verify."))
+}
+
 fn check_actions(actions: &[String]) -> Result<(), ApiError> {
     if actions.is_empty() {
         return Err(ApiError::missing("Actions"));
     }
     if actions.len() > ACTIONS_MAX {
-        return Err(ApiError::invalid(format!(
-            "{} Actions were found, maximum allowed is {ACTIONS_MAX}.",
-            actions.len()
-        )));
+        return Err(ApiError::TooManyActions {
+            count: actions.len(),
+            max: ACTIONS_MAX,
+        });
     }
     for name in actions.iter().filter(|name| *name != "*") {
         let value = format!("SQS:{name}");

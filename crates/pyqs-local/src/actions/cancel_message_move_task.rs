@@ -20,10 +20,11 @@ pub(super) struct Output {
 
 pub(super) async fn handle(call: &Call, input: Input) -> Result<Output, ApiError> {
     let handle = input.task_handle.ok_or(ApiError::missing("TaskHandle"))?;
-    let task = MoveHandle::decode(&handle)?.task_id;
-    let cancel = call
-        .engine
-        .act(|broker, now| Ok(broker.cancel_move_task(now, &task)?));
+    let handle = MoveHandle::decode(&handle)?;
+    let cancel = call.engine.act(|broker, now| {
+        broker.queue_of_arn("SourceArn", &handle.source_arn)?;
+        Ok(broker.cancel_move_task(now, &handle.task_id)?)
+    });
     Ok(Output {
         approximate_number_of_messages_moved: cancel.await?,
     })

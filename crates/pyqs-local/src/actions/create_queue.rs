@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Call;
+use super::{Call, tags as rules};
 use crate::attributes;
 use crate::error::ApiError;
 
@@ -29,6 +29,7 @@ pub(super) async fn handle(call: &Call, input: Input) -> Result<Output, ApiError
     let name = input.queue_name.ok_or(ApiError::missing("QueueName"))?;
     let attributes = attributes::parse_all(&input.attributes.unwrap_or_default())?;
     let tags = input.tags.unwrap_or_default();
+    rules::check(&name, &BTreeMap::new(), &tags)?;
     let create = call.engine.act(|broker, now| {
         let is_new = broker.queue(&name).is_err();
         let queue = broker.create_queue(now, &name, &attributes)?;

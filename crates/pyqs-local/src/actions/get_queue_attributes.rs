@@ -77,7 +77,7 @@ fn all(call: &Call, view: &QueueView<'_>) -> BTreeMap<&'static str, String> {
     if let Some(policy) = &record.attributes.redrive {
         // The dead-letter queue's ARN is the one that this client knows it by.
         let arn = call.address.arn(policy.dead_letter_name());
-        let text = attributes::redrive_text(arn, policy.receives_max);
+        let text = attributes::redrive_text(&arn, policy.receives_max);
         all.insert("RedrivePolicy", text);
     }
     all

@@ -1,10 +1,14 @@
 //! `SendMessageBatch`.
 
+use std::sync::Arc;
+
 use pyqs_broker::limits::MESSAGE_BYTES_MAX;
+use pyqs_broker::{NewMessage, QueueAttributes};
 use serde::{Deserialize, Serialize};
 
 use super::send_message::{MessageInput, Output};
 use super::{Call, batch};
+use crate::content::{Body, Content};
 use crate::error::{ApiError, BatchError};
 
 #[derive(Deserialize)]
@@ -38,6 +42,33 @@ pub(super) struct Success {
     output: Output,
 }
 
+type Message = (NewMessage<Body>, Arc<Content>);
+
+/// On a FIFO queue AWS refuses the whole batch where an entry lacks its group, or an id to tell
+/// duplicates by.
+fn check_fifo(
+    attributes: &QueueAttributes,
+    messages: &[(String, Result<Message, ApiError>)],
+) -> Result<(), ApiError> {
+    let messages = messages
+        .iter()
+        .filter_map(|(_, message)| message.as_ref().ok());
+    let mut messages = messages.map(|(message, _)| message);
+    if !attributes.is_fifo {
+        return Ok(());
+    }
+    if messages.clone().any(|message| message.group.is_none()) {
+        let missing = ApiError::missing("MessageGroupId").message();
+        return Err(ApiError::invalid(missing));
+    }
+    if !attributes.deduplicates_by_content
+        && messages.any(|message| message.deduplication.is_none())
+    {
+        return Err(pyqs_broker::Error::deduplication_missing().into());
+    }
+    Ok(())
+}
+
 pub(super) async fn handle(call: &Call, input: Input) -> Result<batch::Output<Success>, ApiError> {
     let queue = call.queue(input.queue_url.as_deref())?;
     let entries = batch::checked(input.entries)?;
@@ -54,6 +85,7 @@ pub(super) async fn handle(call: &Call, input: Input) -> Result<batch::Output<Su
         return Err(ApiError::Batch(BatchError::TooLong { bytes, bytes_max }));
     }
     let send = call.engine.act(|broker, now| {
+        check_fifo(&broker.view(queue)?.record.attributes, &messages)?;
         let sent = messages.into_iter().map(|(id, message)| {
             let sent = message
                 .and_then(|(message, content)| Ok((content, broker.send(now, queue, message)?)));

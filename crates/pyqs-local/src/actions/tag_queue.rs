@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Call, Nothing};
+use super::{Call, Nothing, tags};
 use crate::error::ApiError;
 
 #[derive(Deserialize)]
@@ -16,11 +16,14 @@ pub(super) struct Input {
 
 pub(super) async fn handle(call: &Call, input: Input) -> Result<Nothing, ApiError> {
     let queue = call.queue(input.queue_url.as_deref())?;
-    let tags = input.tags.ok_or(ApiError::missing("Tags"))?;
-    let tags = tags.into_iter().map(|(name, value)| (name, Some(value)));
-    let tag = call
-        .engine
-        .act(|broker, _| Ok(broker.set_tags(queue, tags)?));
+    let added = input.tags.filter(|tags| !tags.is_empty());
+    let added = added.ok_or(ApiError::missing("Tags"))?;
+    let tag = call.engine.act(|broker, _| {
+        let record = broker.view(queue)?.record;
+        tags::check(&record.name, &record.tags, &added)?;
+        let added = added.into_iter().map(|(key, value)| (key, Some(value)));
+        Ok(broker.set_tags(queue, added)?)
+    });
     tag.await?;
     Ok(Nothing {})
 }

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Call, Nothing};
+use super::{Call, Nothing, tags};
 use crate::error::ApiError;
 
 #[derive(Deserialize)]
@@ -15,6 +15,10 @@ pub(super) struct Input {
 pub(super) async fn handle(call: &Call, input: Input) -> Result<Nothing, ApiError> {
     let queue = call.queue(input.queue_url.as_deref())?;
     let names = input.tag_keys.ok_or(ApiError::missing("TagKeys"))?;
+    if names.is_empty() {
+        return Err(tags::keys_refused());
+    }
+    tags::check_keys(&names)?;
     let tags = names.into_iter().map(|name| (name, None));
     let untag = call
         .engine

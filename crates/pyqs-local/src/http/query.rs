@@ -92,7 +92,7 @@ pub(super) fn refusal(error: &ApiError, request_id: &str) -> Vec<u8> {
             };
             xml.text("Type", fault);
             xml.text("Code", &error.query_code());
-            xml.text("Message", &error.message());
+            xml.text("Message", &message(error));
             xml.element("Detail", |_| ());
         });
         xml.text("RequestId", request_id);
@@ -100,12 +100,21 @@ pub(super) fn refusal(error: &ApiError, request_id: &str) -> Vec<u8> {
     xml.into_bytes()
 }
 
+/// The message of a refusal. One is worded otherwise than in AWS JSON, and clients look for it.
+fn message(error: &ApiError) -> String {
+    match error {
+        ApiError::Broker(pyqs_broker::Error::QueueDoesNotExist) => {
+            "The specified queue does not exist for this wsdl version.".to_owned()
+        }
+        error => error.message(),
+    }
+}
+
 /// The status of a refusal: some are told more finely than in AWS JSON.
 pub(super) fn status(error: &ApiError) -> StatusCode {
     match error {
         // There is an address where nothing is; an action that isn't is a wrong parameter.
         ApiError::UnknownOperation { .. } => StatusCode::BAD_REQUEST,
-        ApiError::Broker(pyqs_broker::Error::PurgeQueueInProgress { .. }) => StatusCode::FORBIDDEN,
         _ => error.status(),
     }
 }

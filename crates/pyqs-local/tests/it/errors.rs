@@ -18,7 +18,7 @@ CreateQueue | {"QueueName":"q","Attributes":{"DelaySeconds":"901"}} | 400 | sqs#
 CreateQueue | {"QueueName":"q","Attributes":{"Nope":"1"}} | 400 | sqs#InvalidAttributeName | InvalidAttributeName
 SetQueueAttributes | {"QueueUrl":"$Q"} | 400 | coral#MissingRequiredParameterException | MissingParameter
 SetQueueAttributes | {"QueueUrl":"$Q","Attributes":{"QueueArn":"x"}} | 400 | sqs#InvalidAttributeName | InvalidAttributeName
-SetQueueAttributes | {"QueueUrl":"$Q","Attributes":{"RedrivePolicy":"x"}} | 400 | sqs#InvalidAttributeValue | InvalidAttributeValue
+SetQueueAttributes | {"QueueUrl":"$Q","Attributes":{"RedrivePolicy":"x"}} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 GetQueueAttributes | {"QueueUrl":"$Q","AttributeNames":["Nope"]} | 400 | sqs#InvalidAttributeName | InvalidAttributeName
 DeleteQueue | {"QueueUrl":"$Qx"} | 400 | sqs#QueueDoesNotExist | AWS.SimpleQueueService.NonExistentQueue
 PurgeQueue | {} | 400 | coral#MissingRequiredParameterException | MissingParameter
@@ -47,13 +47,13 @@ StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:0:email"} | 400 | cor
 StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:0:email","MaxNumberOfMessagesPerSecond":501} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:0:email","MaxNumberOfMessagesPerSecond":-1} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 CancelMessageMoveTask | {"TaskHandle":"x"} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
-CancelMessageMoveTask | {"TaskHandle":"eyJ0YXNrSWQiOiJ4Iiwic291cmNlQXJuIjoieCJ9"} | 404 | sqs#ResourceNotFoundException | ResourceNotFoundException
+CancelMessageMoveTask | {"TaskHandle":"eyJ0YXNrSWQiOiJ4Iiwic291cmNlQXJuIjoieCJ9"} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 ListMessageMoveTasks | {} | 400 | coral#MissingRequiredParameterException | MissingParameter
 ListMessageMoveTasks | {"SourceArn":"arn:aws:sqs:us-east-1:0:email","MaxResults":11} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 AddPermission | {"QueueUrl":"$Q"} | 400 | coral#MissingRequiredParameterException | MissingParameter
-AddPermission | {"QueueUrl":"$Q","Label":"a b","AWSAccountIds":["1"],"Actions":["SendMessage"]} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
-AddPermission | {"QueueUrl":"$Q","Label":"a","AWSAccountIds":["1"],"Actions":["CreateQueue"]} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
-AddPermission | {"QueueUrl":"$Q","Label":"a","AWSAccountIds":["1"],"Actions":["Dance"]} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+AddPermission | {"QueueUrl":"$Q","Label":"a b","AWSAccountIds":["123456789012"],"Actions":["SendMessage"]} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+AddPermission | {"QueueUrl":"$Q","Label":"a","AWSAccountIds":["123456789012"],"Actions":["CreateQueue"]} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+AddPermission | {"QueueUrl":"$Q","Label":"a","AWSAccountIds":["123456789012"],"Actions":["Dance"]} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 RemovePermission | {"QueueUrl":"$Q","Label":"a"} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 Dance | {} | 404 | coral#UnknownOperationException | InvalidAction
 "#;

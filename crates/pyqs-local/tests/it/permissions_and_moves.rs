@@ -48,7 +48,11 @@ async fn permissions_are_statements_of_the_policy() {
     let add = |label: &str, accounts: &[&str], actions: &[&str]| json!({"QueueUrl": queue, "Label": label, "AWSAccountIds": accounts, "Actions": actions});
     let one = add("one", &["123456789012"], &["SendMessage"]);
     server.ok("AddPermission", one.clone()).await;
-    let two = add("two", &["1", "2"], &["*", "ReceiveMessage"]);
+    let two = add(
+        "two",
+        &["111122223333", "444455556666"],
+        &["*", "ReceiveMessage"],
+    );
     server.ok("AddPermission", two).await;
     let policy = attribute(&server, &queue, "Policy").await;
     let policy: Value = serde_json::from_str(policy.as_str().unwrap()).unwrap();
@@ -67,7 +71,7 @@ async fn permissions_are_statements_of_the_policy() {
             {
                 "Sid": "two",
                 "Effect": "Allow",
-                "Principal": {"AWS": ["arn:aws:iam::1:root", "arn:aws:iam::2:root"]},
+                "Principal": {"AWS": ["arn:aws:iam::111122223333:root", "arn:aws:iam::444455556666:root"]},
                 "Action": ["SQS:*", "SQS:ReceiveMessage"],
                 "Resource": arn,
             },
