@@ -75,6 +75,10 @@ pub(crate) enum Action {
 pub(crate) struct Call {
     pub(crate) engine: Arc<Engine>,
     pub(crate) address: Address,
+    /// A receive's name, by which another call may end it.
+    pub(crate) poll: Option<String>,
+    /// The receive that this call is to end, and nothing else.
+    pub(crate) ends_poll: Option<String>,
 }
 
 /// An answer ready to be written.

@@ -29,9 +29,12 @@ mod sigv4;
 /// and base64 make of it. Escapes for plain letters, which no client writes, may exceed it.
 const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Tells clients that a connection may be closed during a receive: what wasn't handed over is
-/// visible again.
-const CLOSED_POLLS: HeaderName = HeaderName::from_static("x-pyqs-closed-polls");
+/// Tells clients that a receive with a name ([`POLL`]) can be ended ([`END_POLL`]).
+const ENDS_POLLS: HeaderName = HeaderName::from_static("x-pyqs-ends-polls");
+/// A receive's name, by which its client may end it.
+const POLL: &str = "x-pyqs-poll";
+/// On a `ReceiveMessage` that receives nothing: the receive of this name on the same queue is to wait no longer.
+const END_POLL: &str = "x-pyqs-end-poll";
 
 /// What all requests share.
 struct Shared {
@@ -115,8 +118,11 @@ async fn answer(
         }
     };
     shared.metrics.count(action);
+    let text = |name| head.headers.get(name)?.to_str().ok().map(str::to_owned);
     let call = Call {
         engine: Arc::clone(&shared.engine),
+        poll: text(POLL),
+        ends_poll: text(END_POLL),
         address: shared.site.address(head),
     };
     let reply = action.handle(&call, &parameters).await?;
@@ -175,7 +181,7 @@ fn page(content_type: &'static str, text: String) -> Response {
 
 /// Headers of every answer.
 fn add_common(headers: &mut HeaderMap) {
-    headers.insert(CLOSED_POLLS, HeaderValue::from_static("released"));
+    headers.insert(ENDS_POLLS, HeaderValue::from_static("yes"));
     headers.insert(
         "x-content-type-options",
         HeaderValue::from_static("nosniff"),

@@ -20,7 +20,8 @@
 //! - What was answered with 200 is there after `kill -9` ([`Sync`] says how much else it
 //!   survives): an answer waits for its transaction, which it shares with all that came meanwhile.
 //! - A client that goes away during a receive strands no message: what could not be handed over
-//!   is visible again. Every answer says so in the header `x-pyqs-closed-polls: released`.
+//!   is visible again. One that would rather not wait ends its receive with another request, and
+//!   reads the answer (headers `x-pyqs-poll` and `x-pyqs-end-poll`; every answer has `x-pyqs-ends-polls: yes`).
 //! - With keys ([`Access`]) a request does nothing unless its signature is right.
 //! - Whatever a client sends gets a 4xx answer, never a panic or a dropped connection.
 //!

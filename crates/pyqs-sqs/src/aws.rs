@@ -275,6 +275,7 @@ impl Sqs for AwsSqs {
         request: ReceiveRequest,
     ) -> Result<Vec<Received>, SqsError> {
         let limit = request.wait + RECEIVE_SLACK;
+        let poll = request.poll;
         let request = self
             .client()
             .receive_message()
@@ -285,6 +286,12 @@ impl Sqs for AwsSqs {
             .set_message_system_attribute_names(Some(translate::SYSTEM_ATTRIBUTES.to_vec()))
             .message_attribute_names("All")
             .set_receive_request_attempt_id(request.attempt_id);
+        let name = poll.filter(|_| self.can_end_polls());
+        let request = request.customize().mutate_request(move |request| {
+            if let Some(name) = &name {
+                request.headers_mut().insert(POLL, name.clone());
+            }
+        });
         let answer = self
             .within(limit, "ReceiveMessage", Some(queue.name()), request.send())
             .await?;
@@ -341,10 +348,26 @@ impl Sqs for AwsSqs {
         Ok(by_entry(entries.len(), done, &answer.failed))
     }
 
-    fn closes_polls_cleanly(&self) -> bool {
-        self.observed.closes_polls_cleanly()
+    fn can_end_polls(&self) -> bool {
+        self.observed.can_end_polls()
+    }
+
+    async fn end_poll(&self, queue: &QueueUrl, poll: &str) -> Result<(), SqsError> {
+        let poll = poll.to_owned();
+        let request = self.client().receive_message().queue_url(queue.as_str());
+        let request = request.customize().mutate_request(move |request| {
+            request.headers_mut().insert(END_POLL, poll.clone());
+        });
+        self.call("ReceiveMessage", Some(queue.name()), request.send())
+            .await
+            .map(drop)
     }
 }
+
+/// The header of a receive that can be ended, and of the request that ends it, with its name.
+const POLL: &str = "x-pyqs-poll";
+/// See [`POLL`].
+const END_POLL: &str = "x-pyqs-end-poll";
 
 /// As many as SQS gives on one page (SQS API: `ListQueues`).
 const LIST_PAGE_MAX: i32 = 1000;

@@ -99,6 +99,8 @@ pub struct ReceiveRequest {
     /// How long the messages stay hidden (whole seconds). Always named, so that the length of a
     /// lease is never a guess.
     pub visibility: Duration,
+    /// By which it can be ended ([`Sqs::end_poll`](crate::Sqs::end_poll)), if this is given.
+    pub poll: Option<String>,
     /// FIFO: repeats a receive whose reply was lost (`ReceiveRequestAttemptId`).
     pub attempt_id: Option<String>,
 }

@@ -82,7 +82,12 @@ pub trait Sqs: Send + Sync + 'static {
         entries: &[(Receipt, Duration)],
     ) -> Result<Vec<Result<(), EntryError>>, SqsError>;
 
-    /// Whether the endpoint has said, by the response header `x-pyqs-closed-polls: released`, that
-    /// a receive whose connection is closed strands no message. Amazon's own does not.
-    fn closes_polls_cleanly(&self) -> bool;
+    /// Whether the endpoint has said, by the response header `x-pyqs-ends-polls: yes`, that it knows
+    /// [`end_poll`](Self::end_poll). Amazon's own does not.
+    fn can_end_polls(&self) -> bool;
+
+    /// Ends the wait of the receive of this name ([`ReceiveRequest::poll`]), which then comes back with what it has:
+    /// so no message is stranded, as one may be where a receive is dropped. A receive that the endpoint has not
+    /// seen yet is not ended: ask again until it is back. Only where [`can_end_polls`](Self::can_end_polls).
+    async fn end_poll(&self, queue: &QueueUrl, poll: &str) -> Result<(), SqsError>;
 }

@@ -23,6 +23,7 @@ fn long_poll() -> ReceiveRequest {
         max: 10,
         wait: Duration::from_secs(20),
         visibility: Duration::from_secs(30),
+        poll: None,
         attempt_id: None,
     }
 }
@@ -132,17 +133,17 @@ async fn a_dropped_receive_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn an_endpoint_says_that_closed_polls_strand_nothing() {
+async fn an_endpoint_says_that_it_ends_polls() {
     let server = Server::start(|request| match request.action() {
         "PurgeQueue" => Answer::ok("{}"),
-        _ => Answer::ok("{}").header("x-pyqs-closed-polls", "released"),
+        _ => Answer::ok("{}").header("x-pyqs-ends-polls", "yes"),
     })
     .await;
     let client = server.client().await;
-    assert!(!client.closes_polls_cleanly());
+    assert!(!client.can_end_polls());
     client.receive(&email(), long_poll()).await.unwrap();
-    assert!(client.closes_polls_cleanly());
-    assert!(client.clone().closes_polls_cleanly());
+    assert!(client.can_end_polls());
+    assert!(client.clone().can_end_polls());
     client.purge_queue(&email()).await.unwrap();
-    assert!(!client.closes_polls_cleanly());
+    assert!(!client.can_end_polls());
 }

@@ -56,7 +56,7 @@ pub(crate) struct Driver {
     events: Vec<Event>,
     is_stopping: bool,
     last_tick: Instant,
-    /// Makes the attempt ids of this manager its own.
+    /// Makes the names of this manager's receives its own.
     run_id: String,
 }
 
@@ -293,6 +293,7 @@ impl Driver {
                         max,
                         wait,
                         visibility,
+                        poll: Some(format!("{}-{}", self.run_id, poll.0)),
                         attempt_id: attempt.map(|number| format!("{}-{number}", self.run_id)),
                     };
                     self.receive(poll, queue, request);

@@ -9,22 +9,19 @@ use pyqs_sqs::{EntryError, QueueUrl, Receipt, ReceiveRequest, Sqs, SqsError};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use crate::arrivals::Letter;
 use crate::inbound::{Inbound, PollFailure};
 
-/// A receive that is to be given up may still come back within this time. Where the queue has
-/// messages its answer is on its way, and one of which a part was read can't be left to the
-/// endpoint any more: to it that looks as if the client had it.
-const GIVE_UP_AFTER: Duration = Duration::from_millis(300);
+/// An endpoint that is to end a receive may not have seen it yet: it is asked again after this long.
+const END_AGAIN_AFTER: Duration = Duration::from_millis(300);
 
 /// The requests that are under way. Dropping it gives them all up.
 pub(crate) struct Requests {
     sqs: Arc<dyn Sqs>,
     inbound: UnboundedSender<Inbound>,
     running: JoinSet<()>,
-    /// By dropping its sender a receive is given up.
+    /// By dropping its sender a receive is ended.
     polls: HashMap<PollId, oneshot::Sender<()>>,
 }
 
@@ -40,26 +37,31 @@ impl Requests {
 
     /// Receives messages and reads their heads.
     pub(crate) fn receive(&mut self, poll: PollId, queue: QueueUrl, request: ReceiveRequest) {
-        let (keep, given_up) = oneshot::channel();
+        let (keep, unwanted) = oneshot::channel();
         self.polls.insert(poll, keep);
         let sqs = Arc::clone(&self.sqs);
         let inbound = self.inbound.clone();
         self.running.spawn(async move {
-            let mut receive = sqs.receive(&queue, request);
+            let name = request.poll.clone().unwrap_or_default();
+            let receive = sqs.receive(&queue, request);
+            let end = async {
+                // The sender says nothing: it is dropped.
+                let _ = unwanted.await;
+                loop {
+                    // One that fails is asked again, too.
+                    let _ = sqs.end_poll(&queue, &name).await;
+                    tokio::time::sleep(END_AGAIN_AFTER).await;
+                }
+            };
             let reply = tokio::select! {
-                biased;
-                reply = &mut receive => Some(reply),
-                _ = given_up => timeout(GIVE_UP_AFTER, receive).await.ok(),
+                reply = receive => reply,
+                () = end => unreachable!("it goes on until the receive is back"),
             };
             let reply = match reply {
-                Some(Ok(received)) => Ok(received.into_iter().map(Letter::open).collect()),
-                Some(Err(error)) => Err(PollFailure {
+                Ok(received) => Ok(received.into_iter().map(Letter::open).collect()),
+                Err(error) => Err(PollFailure {
                     trouble: trouble(&error),
                     reason: error.to_string(),
-                }),
-                None => Err(PollFailure {
-                    trouble: Trouble::Unreachable,
-                    reason: "it was given up".to_owned(),
                 }),
             };
             // The driver is gone only at the very end.
@@ -67,9 +69,10 @@ impl Requests {
         });
     }
 
-    /// The core would rather not wait for this receive: it is closed where that strands no message.
+    /// The core would rather not wait for this receive: it is ended where the endpoint can do that. Dropping it
+    /// could strand messages that are on their way.
     pub(crate) fn abandon(&mut self, poll: PollId) {
-        if self.sqs.closes_polls_cleanly() {
+        if self.sqs.can_end_polls() {
             self.polls.remove(&poll);
         }
     }

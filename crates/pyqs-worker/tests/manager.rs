@@ -221,7 +221,7 @@ fn a_stop_awaits_polls_that_must_not_be_closed() {
     let world = World::start(settings(1), Arc::new(sqs), |_| Do::Succeed);
     world.until("it polls", |w| w.sqs.calls("receive") == 1);
     world.stop(false);
-    world.until("the stop is heard", |w| w.sqs.asked_to_close() == 1);
+    world.until("the stop is heard", |w| w.sqs.asked_to_end() == 1);
     // What the poll brings now is given back.
     let id = world.sqs.put("email", &body("m.f"));
     let (code, sqs) = world.end();

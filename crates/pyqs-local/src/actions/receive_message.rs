@@ -75,6 +75,15 @@ struct Wanted {
 
 pub(super) async fn handle(call: &Call, input: Input) -> Result<(Output, Unconfirmed), ApiError> {
     let queue = call.queue(input.queue_url.as_deref())?;
+    if let Some(name) = &call.ends_poll {
+        let nothing = call.engine.end_poll(queue, name);
+        return Ok((
+            Output {
+                messages: Vec::new(),
+            },
+            nothing,
+        ));
+    }
     let between = "Must be between 1 and 10, if provided.";
     let max = input.max_number_of_messages;
     let max = ranged("MaxNumberOfMessages", max, 1..=BATCH_MAX, between)?;
@@ -105,7 +114,8 @@ pub(super) async fn handle(call: &Call, input: Input) -> Result<(Output, Unconfi
         attempt: input.receive_request_attempt_id,
     };
     let wait = Duration::from_secs(u64::from(wait_secs));
-    let handover = call.engine.receive(queue, request, wait).await?;
+    let name = call.poll.clone();
+    let handover = call.engine.receive(queue, request, wait, name).await?;
     let (messages, unconfirmed) = handover.open().await?;
     let messages = messages
         .iter()

@@ -87,6 +87,15 @@ pub(crate) struct Unconfirmed {
 }
 
 impl Unconfirmed {
+    /// Of an answer without messages.
+    pub(super) fn nothing(engine: &Arc<Engine>, queue: QueueId) -> Self {
+        Self {
+            engine: Arc::clone(engine),
+            queue,
+            receipts: Vec::new(),
+        }
+    }
+
     /// The client has the answer.
     pub(crate) fn confirm(mut self) {
         self.receipts.clear();

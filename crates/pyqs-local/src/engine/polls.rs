@@ -7,7 +7,7 @@ use std::time::Duration;
 use pyqs_broker::{QueueId, Receive};
 use tokio::sync::oneshot;
 
-use super::{Engine, Handover, State, Ticket, now};
+use super::{Engine, Handover, State, Ticket, Unconfirmed, now};
 use crate::error::ApiError;
 
 /// What a poll is answered with: messages and the commit to wait for.
@@ -22,6 +22,8 @@ pub(super) struct Polls {
 
 struct Poll {
     id: u64,
+    /// What its client calls it, so as to end it.
+    name: Option<String>,
     request: Receive,
     answer: oneshot::Sender<Answer>,
 }
@@ -37,21 +39,27 @@ impl Polls {
         self.waiting.clear();
     }
 
-    fn add(&mut self, queue: QueueId, request: Receive) -> (u64, oneshot::Receiver<Answer>) {
+    fn add(
+        &mut self,
+        queue: QueueId,
+        request: Receive,
+        name: Option<String>,
+    ) -> (u64, oneshot::Receiver<Answer>) {
         let (answer, answered) = oneshot::channel();
         self.last_id += 1;
         let id = self.last_id;
         self.waiting.entry(queue).or_default().push_back(Poll {
             id,
+            name,
             request,
             answer,
         });
         (id, answered)
     }
 
-    fn remove(&mut self, queue: QueueId, id: u64) {
+    fn remove(&mut self, queue: QueueId, is_meant: impl Fn(&Poll) -> bool) {
         if let Some(polls) = self.waiting.get_mut(&queue) {
-            polls.retain(|poll| poll.id != id);
+            polls.retain(|poll| !is_meant(poll));
             if polls.is_empty() {
                 self.waiting.remove(&queue);
             }
@@ -85,8 +93,9 @@ impl Engine {
         queue: QueueId,
         request: Receive,
         wait: Duration,
+        name: Option<String>,
     ) -> Result<Handover, ApiError> {
-        let (handover, ticket) = match self.receive_or_wait(queue, request, wait)? {
+        let (handover, ticket) = match self.receive_or_wait(queue, request, wait, name)? {
             Received::Now(handover, ticket) => (handover, ticket),
             Received::Later(poll, answered) => poll.answered_within(wait, answered).await?,
         };
@@ -94,11 +103,21 @@ impl Engine {
         Ok(handover)
     }
 
+    /// Ends the wait of the receive that its client calls so: unless it is being answered just now, it is answered
+    /// with nothing. So its client reads its answer in any case, and no message is lost to it.
+    pub(crate) fn end_poll(self: &Arc<Self>, queue: QueueId, name: &str) -> Unconfirmed {
+        // Whoever waits takes a dropped sender for the end.
+        let is_meant = |poll: &Poll| poll.name.as_deref() == Some(name);
+        self.lock().polls.remove(queue, is_meant);
+        Unconfirmed::nothing(self, queue)
+    }
+
     fn receive_or_wait(
         self: &Arc<Self>,
         queue: QueueId,
         request: Receive,
         wait: Duration,
+        name: Option<String>,
     ) -> Result<Received, ApiError> {
         let mut state = self.lock();
         state.refuse_if_unable()?;
@@ -112,7 +131,7 @@ impl Engine {
                 ticket,
             ));
         }
-        let (id, answered) = state.polls.add(queue, request);
+        let (id, answered) = state.polls.add(queue, request, name);
         // The end of a delay or a timeout may be awaited now.
         self.settle(&mut state);
         let engine = Arc::clone(self);
@@ -147,10 +166,10 @@ impl Waiting {
         };
         match tokio::time::timeout(wait, &mut answered).await {
             Ok(Ok(answer)) => answer,
-            // The endpoint stops.
+            // The endpoint stops, or the client wants it to end.
             Ok(Err(_)) => nothing(),
             Err(_) => {
-                self.engine.lock().polls.remove(self.queue, self.id);
+                self.leave();
                 // It may have been answered in the very last moment.
                 answered.try_recv().unwrap_or_else(|_| nothing())
             }
@@ -158,9 +177,16 @@ impl Waiting {
     }
 }
 
+impl Waiting {
+    fn leave(&self) {
+        let mut state = self.engine.lock();
+        state.polls.remove(self.queue, |poll| poll.id == self.id);
+    }
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.engine.lock().polls.remove(self.queue, self.id);
+        self.leave();
     }
 }
 

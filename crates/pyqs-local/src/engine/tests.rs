@@ -101,7 +101,7 @@ async fn send(engine: &Arc<Engine>, body: &str) -> Result<(), ApiError> {
 async fn receive(engine: &Arc<Engine>) -> Result<Vec<String>, ApiError> {
     let queue = engine.look(|broker| Ok(broker.queue("email")?))?;
     let handover = engine
-        .receive(queue, Receive::up_to(10), Duration::ZERO)
+        .receive(queue, Receive::up_to(10), Duration::ZERO, None)
         .await?;
     let (messages, unconfirmed) = handover.open().await?;
     unconfirmed.confirm();

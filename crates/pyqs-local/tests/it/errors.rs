@@ -93,11 +93,7 @@ async fn errors_have_their_statuses_shapes_and_codes() {
         );
         let media_type = Some("application/x-amz-json-1.0");
         assert_eq!(answer.header("content-type"), media_type, "{what}");
-        assert_eq!(
-            answer.header("x-pyqs-closed-polls"),
-            Some("released"),
-            "{what}"
-        );
+        assert_eq!(answer.header("x-pyqs-ends-polls"), Some("yes"), "{what}");
         assert!(answer.header("x-amzn-requestid").is_some(), "{what}");
     }
     server.stop().await;

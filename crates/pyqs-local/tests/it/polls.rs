@@ -97,6 +97,51 @@ async fn one_message_goes_to_one_poll() {
 }
 
 #[tokio::test]
+async fn a_poll_is_ended_by_its_name() {
+    let server = Running::start(in_memory());
+    let queue = server.queue("email", json!({})).await;
+    let body = json!({"QueueUrl": queue, "WaitTimeSeconds": 20}).to_string();
+    let mut polls = Vec::new();
+    for name in ["first", "second"] {
+        let mut connection = server.connect().await;
+        let headers = [("x-pyqs-poll", name)];
+        let bytes = request("ReceiveMessage", &headers, body.as_bytes());
+        connection.write(&bytes).await;
+        polls.push(connection);
+    }
+    // Until the server has the poll, there is nothing to end: clients ask again.
+    let ends_first = request(
+        "ReceiveMessage",
+        &[("x-pyqs-end-poll", "first")],
+        body.as_bytes(),
+    );
+    let mut asking = server.connect().await;
+    let ended = loop {
+        asking.write(&ends_first).await;
+        assert_eq!(asking.answer().await.json(), json!({}));
+        let answer = tokio::time::timeout(Duration::from_millis(20), polls[0].answer()).await;
+        if let Ok(answer) = answer {
+            break answer;
+        }
+    };
+    assert_eq!(ended.json(), json!({}));
+
+    send(&server, &queue, "a", 0).await;
+    assert_eq!(
+        polls[1].answer().await.json()["Messages"][0]["Body"],
+        "a",
+        "the other one waits on"
+    );
+    asking.write(&ends_first).await;
+    assert_eq!(
+        asking.answer().await.status,
+        200,
+        "one that is not there is no error"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_poll_that_is_closed_strands_nothing() {
     let server = Running::start(in_memory());
     let queue = server.queue("email", json!({})).await;

@@ -10,21 +10,21 @@ use aws_sdk_sqs::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 
-/// By which an endpoint says that a closed receive strands no message.
-const CLOSED_POLLS: &str = "x-pyqs-closed-polls";
-const RELEASED: &str = "released";
+/// By which an endpoint says that receives can be ended.
+const ENDS_POLLS: &str = "x-pyqs-ends-polls";
+const YES: &str = "yes";
 
 /// What the requests of one client have shown so far.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
-    closes_polls_cleanly: AtomicBool,
+    can_end_polls: AtomicBool,
     endpoint: OnceLock<String>,
 }
 
 impl Observed {
-    /// Whether the last answer said that a closed receive strands no message.
-    pub(super) fn closes_polls_cleanly(&self) -> bool {
-        self.closes_polls_cleanly.load(Ordering::Relaxed)
+    /// Whether the last answer said that receives can be ended.
+    pub(super) fn can_end_polls(&self) -> bool {
+        self.can_end_polls.load(Ordering::Relaxed)
     }
 
     /// Where the first request went, for error messages.
@@ -61,10 +61,8 @@ impl Intercept for Observer {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let released = context.response().headers().get(CLOSED_POLLS) == Some(RELEASED);
-        self.0
-            .closes_polls_cleanly
-            .store(released, Ordering::Relaxed);
+        let says_so = context.response().headers().get(ENDS_POLLS) == Some(YES);
+        self.0.can_end_polls.store(says_so, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -435,6 +435,7 @@ fn receive_at_once() -> ReceiveRequest {
         max: 10,
         wait: Duration::ZERO,
         visibility: Duration::from_secs(30),
+        poll: None,
         attempt_id: None,
     }
 }

@@ -3,7 +3,9 @@
 
 mod checks;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use pyqs_local::{Config, Server};
 use pyqs_sqs::{AwsSqs, ConnectOptions, Sqs};
@@ -59,10 +61,26 @@ contract_tests! {
 }
 
 #[tokio::test]
-async fn the_own_endpoint_closes_polls_cleanly() {
+async fn the_own_endpoint_ends_polls() {
     let sqs = own_endpoint().await;
-    sqs.list_queues(None).await.unwrap();
-    assert!(sqs.closes_polls_cleanly());
+    let queue = sqs.create_queue("ended", &BTreeMap::new()).await.unwrap();
+    assert!(sqs.can_end_polls());
+    let request = pyqs_sqs::ReceiveRequest {
+        max: 10,
+        wait: Duration::from_secs(20),
+        visibility: Duration::from_secs(30),
+        poll: Some("mine".to_owned()),
+        attempt_id: None,
+    };
+    let mut poll = sqs.receive(&queue, request);
+    let received = loop {
+        // The endpoint may not have it yet.
+        match tokio::time::timeout(Duration::from_millis(20), &mut poll).await {
+            Ok(received) => break received,
+            Err(_) => sqs.end_poll(&queue, "mine").await.unwrap(),
+        }
+    };
+    assert_eq!(received.unwrap(), []);
 }
 
 /// A second opinion, where one is at hand.

@@ -131,7 +131,9 @@ mod tests {
             for thread in 0..4 {
                 let successes = successes.clone();
                 scope.spawn(move || {
-                    (0..500).for_each(|number| successes.add(mark(thread * 1000 + number)))
+                    for number in 0..500 {
+                        successes.add(mark(thread * 1000 + number));
+                    }
                 });
             }
         });

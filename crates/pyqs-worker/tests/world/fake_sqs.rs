@@ -23,8 +23,8 @@ pub(crate) struct FakeSqs {
     state: Mutex<State>,
     /// Something was sent or became visible, or polls are to end.
     changed: Notify,
-    closes_polls: AtomicBool,
-    asked_to_close: AtomicUsize,
+    ends_polls: AtomicBool,
+    asked_to_end: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -56,7 +56,7 @@ impl FakeSqs {
     /// With these queues.
     pub(crate) fn with(names: &[&str]) -> Self {
         let sqs = Self::default();
-        sqs.closes_polls.store(true, Ordering::Relaxed);
+        sqs.ends_polls.store(true, Ordering::Relaxed);
         for name in names {
             sqs.create(name);
         }
@@ -94,14 +94,14 @@ impl FakeSqs {
         self.state.lock().unwrap().failure = None;
     }
 
-    /// As Amazon's: a poll must not be closed.
+    /// As Amazon's: a poll ends when it ends.
     pub(crate) fn keeps_polls(&self) {
-        self.closes_polls.store(false, Ordering::Relaxed);
+        self.ends_polls.store(false, Ordering::Relaxed);
     }
 
-    /// How often it was asked whether a poll may be closed.
-    pub(crate) fn asked_to_close(&self) -> usize {
-        self.asked_to_close.load(Ordering::SeqCst)
+    /// How often it was asked whether polls can be ended.
+    pub(crate) fn asked_to_end(&self) -> usize {
+        self.asked_to_end.load(Ordering::SeqCst)
     }
 
     /// Open polls come back empty.
@@ -287,9 +287,14 @@ impl Sqs for FakeSqs {
         answers
     }
 
-    fn closes_polls_cleanly(&self) -> bool {
-        self.asked_to_close.fetch_add(1, Ordering::SeqCst);
-        self.closes_polls.load(Ordering::Relaxed)
+    fn can_end_polls(&self) -> bool {
+        self.asked_to_end.fetch_add(1, Ordering::SeqCst);
+        self.ends_polls.load(Ordering::Relaxed)
+    }
+
+    async fn end_poll(&self, _: &QueueUrl, _: &str) -> Result<(), SqsError> {
+        self.end_polls();
+        Ok(())
     }
 }
 

@@ -225,7 +225,11 @@ impl Sqs for FakeSqs {
         unreachable!("a producer hides nothing")
     }
 
-    fn closes_polls_cleanly(&self) -> bool {
+    fn can_end_polls(&self) -> bool {
         false
+    }
+
+    async fn end_poll(&self, _: &QueueUrl, _: &str) -> Result<(), SqsError> {
+        unreachable!("a producer polls nothing")
     }
 }
