@@ -91,7 +91,7 @@ pub struct QueueRecord {
 }
 
 /// A message as a store keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct MessageRecord<P> {
     /// The queue it is in.
     pub queue: QueueId,

@@ -67,7 +67,7 @@ pub use change::{Change, MessageRecord, QueueRecord};
 pub use error::{Error, Fault};
 pub use ids::{MessageId, MessageKey, MoveTaskId, QueueId, SequenceNumber};
 pub use message::{
-    Delivery, FifoFacts, Message, NewMessage, Payload, Phase, Receive, Sent, Traits,
+    Delivery, FifoFacts, Message, NewMessage, Payload, Phase, Receive, Sent, State, Traits,
 };
 pub use move_task::{MoveFailure, MoveStatus, MoveTask};
 pub use queue::Counts;

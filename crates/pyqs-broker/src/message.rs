@@ -183,12 +183,21 @@ pub enum Phase {
 }
 
 /// A stored message. Public for stores, which write and read it back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// A queue may hold a million of them, most of which were sent and nothing else: what happened
+/// since is boxed, and takes nothing where nothing did.
+#[derive(Debug, Clone)]
 pub struct Message<P> {
     /// What it carries.
     pub payload: P,
     /// When it was sent; retention counts from here.
     pub sent: Timestamp,
+    state: Option<Box<State>>,
+}
+
+/// Where a message stands, what has become of it, and what only some messages have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
     /// Where it stands.
     pub phase: Phase,
     /// Receives so far, on all queues it has been in.
@@ -216,22 +225,54 @@ pub struct Traits {
     pub receives_elsewhere: u32,
 }
 
+/// That of a message that was just sent, without anything special.
+static PLAIN: State = State {
+    phase: Phase::Ready,
+    receives: 0,
+    generation: 0,
+    first_received: None,
+    traits: None,
+};
+
+impl Default for State {
+    fn default() -> Self {
+        PLAIN.clone()
+    }
+}
+
 impl<P> Message<P> {
+    /// A message as it was stored.
+    pub fn new(payload: P, sent: Timestamp, state: State) -> Self {
+        Self {
+            payload,
+            sent,
+            state: (state != PLAIN).then(|| Box::new(state)),
+        }
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> &State {
+        self.state.as_deref().unwrap_or(&PLAIN)
+    }
+
+    pub(crate) fn state_mut(&mut self) -> &mut State {
+        self.state.get_or_insert_default()
+    }
+
     pub(crate) fn group(&self) -> Option<&Arc<str>> {
-        self.traits.as_ref()?.group.as_ref()
+        self.state().traits.as_ref()?.group.as_ref()
     }
 
     /// The key from which the message's id is derived.
     pub(crate) fn first_key(&self, key: MessageKey) -> MessageKey {
-        self.traits
-            .as_ref()
-            .and_then(|traits| traits.first_key)
-            .unwrap_or(key)
+        let traits = self.state().traits.as_ref();
+        traits.and_then(|traits| traits.first_key).unwrap_or(key)
     }
 
     /// Receives that count for this queue's redrive policy.
     pub(crate) fn receives_here(&self) -> u32 {
-        let elsewhere = self.traits.as_ref().map_or(0, |t| t.receives_elsewhere);
-        self.receives.saturating_sub(elsewhere)
+        let state = self.state();
+        let elsewhere = state.traits.as_ref().map_or(0, |t| t.receives_elsewhere);
+        state.receives.saturating_sub(elsewhere)
     }
 }

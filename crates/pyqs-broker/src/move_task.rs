@@ -10,7 +10,7 @@ use crate::effects::{Deadline, Effects};
 use crate::error::{Error, invalid_parameter};
 use crate::ids::{MessageKey, MoveTaskId, QueueId};
 use crate::limits::{MOVE_TASK_RATE_MAX, MOVE_TASKS_LISTED_MAX};
-use crate::message::{Payload, Phase};
+use crate::message::{Message, Payload, Phase, State, Traits};
 use crate::settle::record_update;
 use crate::time::Timestamp;
 
@@ -307,7 +307,9 @@ impl<P: Payload> Broker<P> {
             return Ok(false);
         };
         let source = &self.queues[&task.source];
-        let traits = source.message(key).and_then(|m| m.traits.as_deref());
+        let traits = source
+            .message(key)
+            .and_then(|m| m.state().traits.as_deref());
         let own_source = traits.and_then(|traits| traits.dead_letter_source.as_deref());
         let name = match &task.destination_arn {
             Some(arn) => name_of_arn(arn),
@@ -324,7 +326,7 @@ impl<P: Payload> Broker<P> {
         let Some(mut message) = source.remove(key, effects) else {
             return Ok(false);
         };
-        let mut traits = message.traits.take().unwrap_or_default();
+        let mut traits = message.state_mut().traits.take().unwrap_or_default();
         traits.first_key = None;
         traits.dead_letter_source = None;
         traits.receives_elsewhere = 0;
@@ -332,16 +334,12 @@ impl<P: Payload> Broker<P> {
             .queue_and_effects(target)
             .map_err(|_| MoveFailure::QueueMissing)?;
         let delay_secs = target.record.attributes.delay_secs;
-        message.phase = if delay_secs == 0 {
+        let phase = if delay_secs == 0 {
             Phase::Ready
         } else {
             let until = now.plus_secs(delay_secs);
             Phase::Delayed { until }
         };
-        message.sent = now;
-        message.receives = 0;
-        message.generation = 0;
-        message.first_received = None;
         effects.record(|| Change::MessageMoved {
             from: key,
             key: new_key,
@@ -349,7 +347,12 @@ impl<P: Payload> Broker<P> {
             sent: now,
             traits: traits.clone(),
         });
-        message.traits = (*traits != crate::Traits::default()).then_some(traits);
+        let state = State {
+            phase,
+            traits: (*traits != Traits::default()).then_some(traits),
+            ..State::default()
+        };
+        let message = Message::new(message.payload, now, state);
         target.insert(new_key, message, effects);
         record_update(target, new_key, effects);
         Ok(true)

@@ -101,7 +101,7 @@ impl<P> Queue<P> {
         let expires = message
             .sent
             .plus_secs(self.record.attributes.retention_secs);
-        let (phase, sent) = (message.phase, message.sent);
+        let (phase, sent) = (message.state().phase, message.sent);
         let group = message.group().cloned();
         self.messages.insert(key, message);
         self.enter(key, group.as_ref(), phase, effects);
@@ -117,7 +117,7 @@ impl<P> Queue<P> {
         effects: &mut Effects<P>,
     ) -> Option<Message<P>> {
         let message = self.messages.remove(&key)?;
-        self.leave(key, message.group(), message.phase, effects);
+        self.leave(key, message.group(), message.state().phase, effects);
         if self.is_fifo() {
             self.wake_if_any(effects);
         }
@@ -128,7 +128,7 @@ impl<P> Queue<P> {
         let Some(message) = self.messages.get_mut(&key) else {
             return;
         };
-        let before = std::mem::replace(&mut message.phase, phase);
+        let before = std::mem::replace(&mut message.state_mut().phase, phase);
         let group = message.group().cloned();
         self.leave(key, group.as_ref(), before, effects);
         self.enter(key, group.as_ref(), phase, effects);
@@ -199,7 +199,7 @@ impl<P> Queue<P> {
         let delay_secs = self.record.attributes.delay_secs;
         let delayed: Vec<_> = self
             .messages()
-            .filter(|(_, message)| matches!(message.phase, Phase::Delayed { .. }))
+            .filter(|(_, message)| matches!(message.state().phase, Phase::Delayed { .. }))
             .map(|(key, message)| (key, message.sent.plus_secs(delay_secs)))
             .collect();
         for (key, until) in delayed {
@@ -215,7 +215,7 @@ impl<P> Queue<P> {
     /// Drops all messages, and every deadline but that of the memory.
     pub(crate) fn clear(&mut self, effects: &mut Effects<P>) {
         for (key, message) in std::mem::take(&mut self.messages) {
-            if let Some(at) = hidden_until(message.phase) {
+            if let Some(at) = hidden_until(message.state().phase) {
                 effects.cancel(at, Deadline::Visible(self.record.id, key));
             }
         }

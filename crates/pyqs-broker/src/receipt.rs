@@ -1,6 +1,6 @@
 //! Receipt handles and message ids: derived from the seed, checked without a lookup.
 
-use crate::ids::{MessageId, MessageKey, QueueId};
+use crate::ids::{MessageId, MessageKey, QueueId, write_hex};
 
 /// Signs receipt handles. A handle names the message and which of its receives it came from; its
 /// last part is a keyed hash over both and the queue, so that a made-up handle, or one of another
@@ -38,10 +38,13 @@ impl Signer {
     /// The handle as text: 40 hexadecimal digits.
     pub(crate) fn sign(&self, queue: QueueId, receipt: Receipt) -> String {
         let tag = self.tag(queue, receipt);
-        format!(
-            "{:016x}{:08x}{tag:016x}",
-            receipt.message.0, receipt.generation
-        )
+        let mut digits = [0; 40];
+        write_hex(&mut digits[..16], receipt.message.0.into());
+        write_hex(&mut digits[16..24], receipt.generation.into());
+        write_hex(&mut digits[24..], tag.into());
+        str::from_utf8(&digits)
+            .expect("digits are ASCII")
+            .to_owned()
     }
 
     /// `None` for whatever was not signed here for this queue.

@@ -74,8 +74,9 @@ impl<P: Payload> Broker<P> {
         };
         let is_unchanged = |receipt: &Receipt| {
             queue.message(receipt.message).is_some_and(|message| {
-                message.generation == receipt.generation
-                    && matches!(message.phase, Phase::InFlight { .. })
+                let state = message.state();
+                state.generation == receipt.generation
+                    && matches!(state.phase, Phase::InFlight { .. })
             })
         };
         if !receipts.iter().all(is_unchanged) {
@@ -127,9 +128,10 @@ impl<P: Payload> Broker<P> {
         let queue = self.queues.get_mut(&id)?;
         let until = now.plus_secs(visibility_of(queue, visibility_secs));
         let message = queue.message_mut(key)?;
-        message.receives = message.receives.saturating_add(1);
-        message.generation = message.generation.wrapping_add(1);
-        message.first_received.get_or_insert(now);
+        let state = message.state_mut();
+        state.receives = state.receives.saturating_add(1);
+        state.generation = state.generation.wrapping_add(1);
+        state.first_received.get_or_insert(now);
         let phase = Phase::InFlight { until, since: now };
         queue.set_phase(key, phase, &mut self.effects);
         record_update(queue, key, &mut self.effects);
@@ -143,19 +145,20 @@ fn visibility_of<P>(queue: &Queue<P>, asked: Option<u32>) -> u32 {
 
 fn delivery<P: Clone>(signer: &Signer, queue: &Queue<P>, key: MessageKey) -> Option<Delivery<P>> {
     let message = queue.message(key)?;
-    let traits = message.traits.as_deref();
+    let state = message.state();
+    let traits = state.traits.as_deref();
     let receipt = Receipt {
         message: key,
-        generation: message.generation,
+        generation: state.generation,
     };
     Some(Delivery {
         key,
         message_id: signer.message_id(message.first_key(key)),
         receipt: signer.sign(queue.record.id, receipt),
         payload: message.payload.clone(),
-        receives: message.receives,
+        receives: state.receives,
         sent: message.sent,
-        first_received: message.first_received.unwrap_or(message.sent),
+        first_received: state.first_received.unwrap_or(message.sent),
         fifo: FifoFacts {
             group: message.group().cloned(),
             deduplication: traits.and_then(|traits| traits.deduplication.clone()),

@@ -56,9 +56,10 @@ impl<P: Payload> Broker<P> {
             return;
         };
         let first_key = message.first_key(key);
-        let mut traits = message.traits.take().unwrap_or_default();
+        let state = message.state_mut();
+        let mut traits = state.traits.take().unwrap_or_default();
         traits.dead_letter_source = Some(source_name);
-        traits.receives_elsewhere = message.receives;
+        traits.receives_elsewhere = state.receives;
         let mut new_key = key;
         if self.queues[&to].is_fifo() {
             new_key = MessageKey(self.next_key());
@@ -66,8 +67,9 @@ impl<P: Payload> Broker<P> {
             traits.deduplication = Some(self.signer.message_id(first_key).to_string().into());
             message.sent = now;
         }
-        message.phase = Phase::Ready;
-        message.traits = Some(traits.clone());
+        let state = message.state_mut();
+        state.phase = Phase::Ready;
+        state.traits = Some(traits.clone());
         self.effects.record(|| Change::MessageMoved {
             from: key,
             key: new_key,

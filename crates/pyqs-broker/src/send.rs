@@ -10,7 +10,7 @@ use crate::effects::Effects;
 use crate::error::{Error, invalid_parameter};
 use crate::ids::{MessageKey, QueueId, SequenceNumber};
 use crate::limits::{DEDUPLICATION_SECS, DELAY_SECS_MAX};
-use crate::message::{Message, NewMessage, Payload, Phase, Sent, Traits};
+use crate::message::{Message, NewMessage, Payload, Phase, Sent, State, Traits};
 use crate::queue::Queue;
 use crate::time::Timestamp;
 
@@ -64,13 +64,8 @@ impl<P: Payload> Broker<P> {
             Phase::Delayed { until }
         };
         let has_traits = group.is_some() || deduplication_id.is_some();
-        let message = Message {
-            payload: new.payload,
-            sent: now,
+        let state = State {
             phase,
-            receives: 0,
-            generation: 0,
-            first_received: None,
             traits: has_traits.then(|| {
                 Box::new(Traits {
                     group,
@@ -78,7 +73,9 @@ impl<P: Payload> Broker<P> {
                     ..Traits::default()
                 })
             }),
+            ..State::default()
         };
+        let message = Message::new(new.payload, now, state);
         effects.record(|| {
             Change::MessageStored(MessageRecord {
                 queue: id,

@@ -20,8 +20,8 @@ impl<P: Payload> Broker<P> {
         let Some(message) = queue.message(receipt.message) else {
             return Ok(());
         };
-        let is_current = message.generation == receipt.generation;
-        let is_in_flight = matches!(message.phase, Phase::InFlight { .. });
+        let is_current = message.state().generation == receipt.generation;
+        let is_in_flight = matches!(message.state().phase, Phase::InFlight { .. });
         if queue.is_fifo() && !(is_current && is_in_flight) {
             // Deleting would break the order if the message is already with someone else
             // (`ReceiveMessage`, ReceiveRequestAttemptId).
@@ -50,13 +50,13 @@ impl<P: Payload> Broker<P> {
         let (queue, effects) = self.queue_and_effects(id)?;
         let message = queue
             .message(receipt.message)
-            .filter(|message| message.generation == receipt.generation)
+            .filter(|message| message.state().generation == receipt.generation)
             .ok_or_else(|| {
                 let reason = "Message does not exist or is not available for visibility timeout \
                               change.";
                 invalid_parameter(handle, "ReceiptHandle", reason)
             })?;
-        let Phase::InFlight { since, .. } = message.phase else {
+        let Phase::InFlight { since, .. } = message.state().phase else {
             return Err(Error::MessageNotInflight);
         };
         let until = now.plus_secs(secs);
@@ -89,13 +89,14 @@ impl<P: Payload> Broker<P> {
         let Some(message) = queue.message_mut(receipt.message) else {
             return;
         };
-        let is_in_flight = matches!(message.phase, Phase::InFlight { .. });
-        if message.generation != receipt.generation || !is_in_flight {
+        let is_in_flight = matches!(message.state().phase, Phase::InFlight { .. });
+        if message.state().generation != receipt.generation || !is_in_flight {
             return;
         }
-        message.receives = message.receives.saturating_sub(1);
-        if message.receives == 0 {
-            message.first_received = None;
+        let state = message.state_mut();
+        state.receives = state.receives.saturating_sub(1);
+        if state.receives == 0 {
+            state.first_received = None;
         }
         queue.set_phase(receipt.message, Phase::Ready, effects);
         record_update(queue, receipt.message, effects);
@@ -114,12 +115,13 @@ impl<P: Payload> Broker<P> {
 
 pub(crate) fn record_update<P>(queue: &Queue<P>, key: MessageKey, effects: &mut Effects<P>) {
     if let Some(message) = queue.message(key) {
+        let state = message.state();
         effects.record(|| Change::MessageUpdated {
             key,
-            phase: message.phase,
-            receives: message.receives,
-            generation: message.generation,
-            first_received: message.first_received,
+            phase: state.phase,
+            receives: state.receives,
+            generation: state.generation,
+            first_received: state.first_received,
         });
     }
 }

@@ -1,13 +1,16 @@
 //! A load generator for anything that speaks SQS in AWS JSON, for `cargo xtask bench endpoint`:
-//! `load HOST:PORT QUEUE WORK CONNECTIONS SECS [REQUESTS_A_SEC]`.
+//! `load HOST:PORT QUEUE WORK CONNECTIONS AMOUNT BODY_BYTES [REQUESTS_A_SEC]`.
 //!
-//! Works: `send` (single messages), `batch` (ten at once), `cycle` (ten sent, received, deleted),
-//! and `fill` (batches of ten with 1 kB each, where SECS is how many messages). With a rate,
-//! requests begin when they are due, and their time counts from then on: a server that stalls
-//! is charged for all that waited meanwhile. Prints one line of JSON.
+//! Works: `send` (single messages), `batch` (ten at once), `cycle` (ten sent, ten received, those
+//! deleted), `receive` (the same, with only the receive timed): AMOUNT is seconds. `fill` (batches
+//! of ten): AMOUNT is messages. With a rate, requests begin when they are due, and their time
+//! counts from then on: a server that stalls is charged for all that waited meanwhile. Prints one
+//! line of JSON.
+//!
+//! It shares the machine with what it measures, so it does little itself: requests are made once,
+//! and of an answer it looks only at what it needs.
 
-use std::collections::VecDeque;
-use std::io;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,14 +21,15 @@ use tokio::net::TcpStream;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const SHORT_BODY_CHARS: usize = 100;
-const LONG_BODY_CHARS: usize = 1_000;
+/// Entries of a batch.
+const BATCH: u64 = 10;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
     Send,
     Batch,
     Cycle,
+    Receive,
     Fill,
 }
 
@@ -33,6 +37,10 @@ enum Work {
 struct Plan {
     work: Work,
     address: String,
+    send: Vec<u8>,
+    batch: Vec<u8>,
+    receive: Vec<u8>,
+    /// The queue's URL as JSON has it.
     queue: String,
     began: Instant,
     ends: Instant,
@@ -46,40 +54,62 @@ struct Plan {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [address, queue, work, connections, amount, rate @ ..] = &arguments[..] else {
-        return Err("load HOST:PORT QUEUE WORK CONNECTIONS SECS [REQUESTS_A_SEC]".into());
+    let [
+        address,
+        queue,
+        work,
+        connections,
+        amount,
+        body_bytes,
+        rate @ ..,
+    ] = &arguments[..]
+    else {
+        return Err(
+            "load HOST:PORT QUEUE WORK CONNECTIONS AMOUNT BODY_BYTES [REQUESTS_A_SEC]".into(),
+        );
     };
     let work = match work.as_str() {
         "send" => Work::Send,
         "batch" => Work::Batch,
         "cycle" => Work::Cycle,
+        "receive" => Work::Receive,
         "fill" => Work::Fill,
         other => return Err(format!("no such work: {other}").into()),
     };
     let rate = rate.first().map(|text| text.parse::<f64>()).transpose()?;
-    let mut client = Client::new(address);
-    let created = client
-        .call("CreateQueue", &json!({ "QueueName": queue }))
-        .await?;
-    let queue = created["QueueUrl"]
-        .as_str()
-        .ok_or("no queue URL")?
-        .to_owned();
-    let began = Instant::now();
+    let create = request(
+        address,
+        "CreateQueue",
+        &json!({ "QueueName": queue }).to_string(),
+    );
+    let created = Client::new(address).call(&create).await?.body.to_vec();
+    let url = serde_json::from_slice::<Value>(&created)?["QueueUrl"].take();
+    let body = "x".repeat(body_bytes.parse()?);
+    let entries = (0..BATCH).map(|i| json!({"Id": i.to_string(), "MessageBody": body}));
+    let entries: Vec<_> = entries.collect();
+    let of_queue = |action, mut members: Value| {
+        members["QueueUrl"] = url.clone();
+        request(address, action, &members.to_string())
+    };
     let is_fill = work == Work::Fill;
     let secs = if is_fill { 3_600.0 } else { amount.parse()? };
+    let steps_max = if is_fill {
+        amount.parse::<u64>()? / BATCH
+    } else {
+        u64::MAX
+    };
+    let began = Instant::now();
     let plan = Arc::new(Plan {
         work,
+        send: of_queue("SendMessage", json!({ "MessageBody": body })),
+        batch: of_queue("SendMessageBatch", json!({ "Entries": entries })),
+        receive: of_queue("ReceiveMessage", json!({ "MaxNumberOfMessages": BATCH })),
+        queue: url.to_string(),
         address: address.clone(),
-        queue,
         began,
         ends: began + Duration::from_secs_f64(secs),
         next: AtomicU64::new(0),
-        steps_max: if is_fill {
-            amount.parse::<u64>()? / 10
-        } else {
-            u64::MAX
-        },
+        steps_max,
         between: rate.map(|rate| Duration::from_secs_f64(1.0 / rate)),
     });
     let tasks: Vec<_> = (0..connections.parse()?)
@@ -91,94 +121,89 @@ async fn main() -> Result<(), Failure> {
         times.extend(taken);
         messages += done;
     }
+    println!("{}", figures(times, messages, began.elapsed()));
+    Ok(())
+}
+
+fn figures(mut times: Vec<Duration>, messages: u64, elapsed: Duration) -> Value {
     times.sort();
     let at = |share: usize| {
-        times
-            .get(times.len() * share / 100)
-            .copied()
-            .unwrap_or_default()
+        let time = times.get(times.len() * share / 100);
+        time.copied().unwrap_or_default().as_secs_f64() * 1e3
     };
-    let secs = began.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let rates = (messages as f64 / secs, times.len() as f64 / secs);
-    let figures = json!({
-        "messages_a_sec": rates.0,
-        "steps_a_sec": rates.1,
-        "p50_ms": at(50).as_secs_f64() * 1e3,
-        "p99_ms": at(99).as_secs_f64() * 1e3,
-    });
-    println!("{figures}");
-    Ok(())
+    let messages_a_sec = messages as f64 / elapsed.as_secs_f64();
+    json!({
+        "messages": messages,
+        "messages_a_sec": messages_a_sec,
+        "p50_ms": at(50),
+        "p99_ms": at(99),
+    })
 }
 
 /// One connection: how long each step took, and how many messages went through.
 async fn worker(plan: Arc<Plan>) -> Result<(Vec<Duration>, u64), Failure> {
     let mut client = Client::new(&plan.address);
     let (mut times, mut messages) = (Vec::new(), 0);
-    let single = json!({"QueueUrl": plan.queue, "MessageBody": "x".repeat(SHORT_BODY_CHARS)});
-    let chars = if plan.work == Work::Fill {
-        LONG_BODY_CHARS
-    } else {
-        SHORT_BODY_CHARS
-    };
-    let entries: Vec<_> = (0..10)
-        .map(|i| json!({"Id": i.to_string(), "MessageBody": "x".repeat(chars)}))
-        .collect();
-    let batch = json!({"QueueUrl": plan.queue, "Entries": entries});
     loop {
         let step = plan.next.fetch_add(1, Ordering::Relaxed);
-        let due = match plan.between {
+        let now = Instant::now();
+        let mut due = match plan.between {
             Some(between) => plan.began + between * u32::try_from(step)?,
-            None => Instant::now(),
+            None => now,
         };
-        if step >= plan.steps_max || due.max(Instant::now()) >= plan.ends {
+        if step >= plan.steps_max || due.max(now) >= plan.ends {
             return Ok((times, messages));
         }
-        tokio::time::sleep_until(due.into()).await;
+        if due > now {
+            tokio::time::sleep_until(due.into()).await;
+        }
         match plan.work {
             Work::Send => {
-                client.call("SendMessage", &single).await?;
+                client.call(&plan.send).await?;
                 messages += 1;
             }
-            Work::Batch | Work::Fill => {
-                client.call("SendMessageBatch", &batch).await?;
-                messages += 10;
-            }
+            Work::Batch | Work::Fill => messages += client.batch(&plan).await?,
             Work::Cycle => {
-                client.call("SendMessageBatch", &batch).await?;
-                messages += receive_and_delete(&mut client, &plan.queue).await?;
+                client.batch(&plan).await?;
+                let handles = client.receive(&plan).await?;
+                messages += client.delete(&plan, handles).await?;
+            }
+            Work::Receive => {
+                client.batch(&plan).await?;
+                due = Instant::now();
+                let handles = client.receive(&plan).await?;
+                times.push(due.elapsed());
+                messages += client.delete(&plan, handles).await?;
+                continue;
             }
         }
         times.push(due.elapsed());
     }
 }
 
-async fn receive_and_delete(client: &mut Client, queue: &str) -> Result<u64, Failure> {
-    let ask = json!({"QueueUrl": queue, "MaxNumberOfMessages": 10});
-    let received = client.call("ReceiveMessage", &ask).await?;
-    let handles = received["Messages"].as_array().into_iter().flatten();
-    let entries: Vec<_> = handles
-        .enumerate()
-        .map(|(i, message)| json!({"Id": i.to_string(), "ReceiptHandle": message["ReceiptHandle"]}))
-        .collect();
-    if entries.is_empty() {
-        return Ok(0);
-    }
-    let count = entries.len() as u64;
-    client
-        .call(
-            "DeleteMessageBatch",
-            &json!({"QueueUrl": queue, "Entries": entries}),
-        )
-        .await?;
-    Ok(count)
+/// A whole request. The signature is for servers that take the region from it; none checks it.
+fn request(address: &str, action: &str, body: &str) -> Vec<u8> {
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: {address}\r\nX-Amz-Target: AmazonSQS.{action}\r\n\
+         Content-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\n\
+         X-Amz-Date: 20261101T000000Z\r\nAuthorization: AWS4-HMAC-SHA256 \
+         Credential=bench/20261101/us-east-1/sqs/aws4_request, SignedHeaders=host, \
+         Signature=00\r\n\r\n{body}",
+        body.len()
+    );
+    request.into_bytes()
 }
 
 /// A connection that is opened where there is none, or the server has closed it.
 struct Client {
     address: String,
     stream: Option<TcpStream>,
-    read: VecDeque<u8>,
+    read: Vec<u8>,
+}
+
+struct Answer<'a> {
+    body: &'a [u8],
 }
 
 impl Client {
@@ -186,72 +211,106 @@ impl Client {
         Self {
             address: address.to_owned(),
             stream: None,
-            read: VecDeque::new(),
+            read: Vec::new(),
         }
     }
 
-    async fn call(&mut self, action: &str, body: &Value) -> Result<Value, Failure> {
-        let body = body.to_string();
-        // The signature is for servers that take the region from it; none of them checks it.
-        let request = format!(
-            "POST / HTTP/1.1\r\nHost: {}\r\nX-Amz-Target: AmazonSQS.{action}\r\n\
-             Content-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\n\
-             X-Amz-Date: 20261101T000000Z\r\nAuthorization: AWS4-HMAC-SHA256 \
-             Credential=bench/20261101/us-east-1/sqs/aws4_request, SignedHeaders=host, \
-             Signature=00\r\n\r\n{body}",
-            self.address,
-            body.len()
-        );
-        let stream = if let Some(stream) = self.stream.take() {
-            stream
+    async fn batch(&mut self, plan: &Plan) -> Result<u64, Failure> {
+        let answer = self.call(&plan.batch).await?;
+        let sent = count(answer.body, "\"MessageId\"");
+        if sent == BATCH {
+            Ok(sent)
         } else {
-            let stream = TcpStream::connect(&self.address).await?;
-            stream.set_nodelay(true)?;
-            stream
+            Err("a batch failed in part".into())
+        }
+    }
+
+    /// The received messages' handles as entries of a delete.
+    async fn receive(&mut self, plan: &Plan) -> Result<Option<String>, Failure> {
+        let answer = self.call(&plan.receive).await?;
+        let text = str::from_utf8(answer.body)?;
+        let mut entries = String::new();
+        for (i, rest) in text.split("\"ReceiptHandle\":").skip(1).enumerate() {
+            // Handles are plain letters with all the servers: no escapes, no bodies like that.
+            let handle = rest.split('"').nth(1).unwrap_or_default();
+            let comma = if i == 0 { "" } else { "," };
+            write!(
+                entries,
+                "{comma}{{\"Id\":\"{i}\",\"ReceiptHandle\":\"{handle}\"}}"
+            )?;
+        }
+        Ok((!entries.is_empty()).then_some(entries))
+    }
+
+    async fn delete(&mut self, plan: &Plan, entries: Option<String>) -> Result<u64, Failure> {
+        let Some(entries) = entries else {
+            return Ok(0);
         };
-        let stream = self.stream.insert(stream);
-        stream.write_all(request.as_bytes()).await?;
-        let (head, answer) = read_answer(stream, &mut self.read).await?;
-        if head.contains("\nconnection: close") || head.starts_with("http/1.0") {
+        let body = format!("{{\"QueueUrl\":{},\"Entries\":[{entries}]}}", plan.queue);
+        let answer = self
+            .call(&request(&plan.address, "DeleteMessageBatch", &body))
+            .await?;
+        let failed = count(answer.body, "\"SenderFault\"");
+        if failed == 0 {
+            Ok(count(answer.body, "\"Id\""))
+        } else {
+            Err("a delete failed".into())
+        }
+    }
+
+    /// Sends a request; the answer's body, if its status is 200.
+    async fn call(&mut self, request: &[u8]) -> Result<Answer<'_>, Failure> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => {
+                let stream = TcpStream::connect(&self.address).await?;
+                stream.set_nodelay(true)?;
+                none.insert(stream)
+            }
+        };
+        stream.write_all(request).await?;
+        self.read.clear();
+        let mut length = None;
+        let head = loop {
+            if stream.read_buf(&mut self.read).await? == 0 {
+                return Err("the server closed the connection".into());
+            }
+            if length.is_none() {
+                length = answer_length(&self.read)?;
+            }
+            match length {
+                Some((head, body)) if self.read.len() >= head + body => break head,
+                _ => {}
+            }
+        };
+        let (head, body) = self.read.split_at(head);
+        let text = String::from_utf8_lossy(head);
+        if head.get(8..12) != Some(b" 200") {
+            return Err(format!("{text}{}", String::from_utf8_lossy(body)).into());
+        }
+        if text.contains("onnection: close") || text.starts_with("HTTP/1.0") {
             self.stream = None;
-            self.read.clear();
         }
-        if head.split(' ').nth(1) != Some("200") {
-            let text = String::from_utf8_lossy(&answer);
-            return Err(format!("{action}: {head}{text}").into());
-        }
-        Ok(serde_json::from_slice(&answer)?)
+        Ok(Answer { body })
     }
 }
 
-/// The head in lower case, and the body as long as it says.
-async fn read_answer(
-    stream: &mut TcpStream,
-    read: &mut VecDeque<u8>,
-) -> io::Result<(String, Vec<u8>)> {
-    let mut chunk = vec![0; 16 * 1024];
-    let mut more = async |read: &mut VecDeque<u8>| {
-        let count = stream.read(&mut chunk).await?;
-        read.extend(&chunk[..count]);
-        if count == 0 {
-            Err(io::ErrorKind::UnexpectedEof.into())
-        } else {
-            Ok::<_, io::Error>(())
-        }
+/// How long head and body are, once the head is there.
+fn answer_length(read: &[u8]) -> Result<Option<(usize, usize)>, Failure> {
+    let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return Ok(None);
     };
-    let head = loop {
-        let bytes = read.make_contiguous();
-        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            break read.drain(..end + 4).collect::<Vec<_>>();
-        }
-        more(read).await?;
-    };
-    let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-    let length = head.split("content-length: ").nth(1);
-    let length = length.and_then(|rest| rest.lines().next()?.trim().parse().ok());
-    let length: usize = length.ok_or(io::Error::other("an answer without a length"))?;
-    while read.len() < length {
-        more(read).await?;
-    }
-    Ok((head, read.drain(..length).collect()))
+    let head = str::from_utf8(&read[..end])?;
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        let is_length = name.eq_ignore_ascii_case("content-length");
+        is_length.then(|| value.trim().parse())
+    });
+    let length = length.ok_or("an answer without a length")??;
+    Ok(Some((end + 4, length)))
+}
+
+fn count(body: &[u8], word: &str) -> u64 {
+    let text = String::from_utf8_lossy(body);
+    text.matches(word).count() as u64
 }

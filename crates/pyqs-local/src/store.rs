@@ -6,6 +6,7 @@ use pyqs_broker::{Change, MessageKey};
 
 use crate::content::{Body, Content};
 
+mod checkpoint;
 mod move_tasks;
 mod schema;
 pub(crate) mod sqlite;

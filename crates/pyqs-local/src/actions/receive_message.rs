@@ -1,11 +1,12 @@
 //! `ReceiveMessage`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyqs_broker::limits::{BATCH_MAX, VISIBILITY_SECS_MAX, WAIT_SECS_MAX};
 use pyqs_broker::{Delivery, Error, Receive};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Call, ranged};
 use crate::content::{Body, Content, MessageAttribute, TRACE_HEADER, md5_of_attributes};
@@ -55,7 +56,7 @@ struct Message {
     receipt_handle: String,
     #[serde(rename = "MD5OfBody")]
     md5_of_body: String,
-    body: String,
+    body: BodyText,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     attributes: BTreeMap<&'static str, String>,
     #[serde(
@@ -65,6 +66,15 @@ struct Message {
     md5_of_attributes: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     message_attributes: BTreeMap<String, MessageAttribute>,
+}
+
+/// A content's body, not copied.
+struct BodyText(Arc<Content>);
+
+impl Serialize for BodyText {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0.body)
+    }
 }
 
 /// Which attributes a request asks for.
@@ -143,7 +153,7 @@ impl Wanted {
         })
     }
 
-    fn message(&self, call: &Call, delivery: &Delivery<Body>, content: &Content) -> Message {
+    fn message(&self, call: &Call, delivery: &Delivery<Body>, content: &Arc<Content>) -> Message {
         let wanted = content
             .attributes
             .iter()
@@ -158,7 +168,7 @@ impl Wanted {
             message_id: delivery.message_id.to_string(),
             receipt_handle: delivery.receipt.clone(),
             md5_of_body: content.md5_of_body(),
-            body: content.body.clone(),
+            body: BodyText(Arc::clone(content)),
             attributes: self.system_attributes(call, delivery, content),
             md5_of_attributes: md5_of_attributes(named),
             message_attributes,
@@ -194,7 +204,7 @@ impl Wanted {
                 attributes.insert(name, value);
             }
         };
-        let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
+        let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
         let fifo = &delivery.fifo;
         let source = delivery.dead_letter_source.as_deref();
         let first_received = delivery.first_received.as_millis().to_string();

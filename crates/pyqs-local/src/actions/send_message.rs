@@ -11,18 +11,16 @@ use super::{Call, ranged};
 use crate::content::{AttributeInput, Body, Content, md5_of_attributes};
 use crate::error::ApiError;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Input {
-    queue_url: Option<String>,
-    #[serde(flatten)]
-    message: MessageInput,
-}
-
-/// What a single message and an entry of a batch have in common.
+/// A single message or an entry of a batch: one type, since serde's `flatten` makes every field of
+/// it a detour.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct MessageInput {
+    /// Of a single message.
+    queue_url: Option<String>,
+    /// Of an entry.
+    #[serde(default)]
+    pub(super) id: String,
     message_body: Option<String>,
     delay_seconds: Option<i64>,
     message_attributes: Option<BTreeMap<String, AttributeInput>>,
@@ -31,8 +29,12 @@ pub(super) struct MessageInput {
     message_group_id: Option<String>,
 }
 
+/// What came of it, also as one type for both.
 #[derive(Serialize)]
 pub(super) struct Output {
+    /// Of an entry.
+    #[serde(rename = "Id", skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     #[serde(rename = "MD5OfMessageBody")]
     md5_of_body: String,
     #[serde(
@@ -51,13 +53,13 @@ pub(super) struct Output {
     sequence_number: Option<String>,
 }
 
-pub(super) async fn handle(call: &Call, input: Input) -> Result<Output, ApiError> {
+pub(super) async fn handle(call: &Call, input: MessageInput) -> Result<Output, ApiError> {
     let queue = call.queue(input.queue_url.as_deref())?;
-    let (message, content) = input.message.check()?;
+    let (message, content) = input.check()?;
     let send = call
         .engine
         .act(|broker, now| Ok(broker.send(now, queue, message)?));
-    Ok(Output::of(&content, send.await?))
+    Ok(Output::of(None, &content, send.await?))
 }
 
 impl MessageInput {
@@ -86,9 +88,10 @@ impl MessageInput {
 }
 
 impl Output {
-    pub(super) fn of(content: &Content, sent: Sent) -> Self {
+    pub(super) fn of(id: Option<String>, content: &Content, sent: Sent) -> Self {
         let attributes = content.attributes.iter();
         Self {
+            id,
             md5_of_body: content.md5_of_body(),
             md5_of_attributes: md5_of_attributes(attributes.map(|(name, a)| (name.as_str(), a))),
             md5_of_system_attributes: content.md5_of_system_attributes(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyqs_broker::limits::MESSAGE_BYTES_MAX;
 use pyqs_broker::{NewMessage, QueueAttributes};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::send_message::{MessageInput, Output};
 use super::{Call, batch};
@@ -15,31 +15,15 @@ use crate::error::{ApiError, BatchError};
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Input {
     queue_url: Option<String>,
-    entries: Option<Vec<Entry>>,
+    entries: Option<Vec<MessageInput>>,
 }
 
-#[derive(Deserialize)]
-struct Entry {
-    #[serde(rename = "Id", default)]
-    id: String,
-    #[serde(flatten)]
-    message: MessageInput,
-}
-
-impl batch::Entry for Entry {
+impl batch::Entry for MessageInput {
     const NAME: &'static str = "SendMessageBatchRequestEntry";
 
     fn id(&self) -> &str {
         &self.id
     }
-}
-
-#[derive(Serialize)]
-pub(super) struct Success {
-    #[serde(rename = "Id")]
-    id: String,
-    #[serde(flatten)]
-    output: Output,
 }
 
 type Message = (NewMessage<Body>, Arc<Content>);
@@ -69,12 +53,12 @@ fn check_fifo(
     Ok(())
 }
 
-pub(super) async fn handle(call: &Call, input: Input) -> Result<batch::Output<Success>, ApiError> {
+pub(super) async fn handle(call: &Call, input: Input) -> Result<batch::Output<Output>, ApiError> {
     let queue = call.queue(input.queue_url.as_deref())?;
     let entries = batch::checked(input.entries)?;
     let messages: Vec<_> = entries
         .into_iter()
-        .map(|entry| (entry.id, entry.message.check()))
+        .map(|mut entry| (std::mem::take(&mut entry.id), entry.check()))
         .collect();
     let contents = messages
         .iter()
@@ -94,10 +78,7 @@ pub(super) async fn handle(call: &Call, input: Input) -> Result<batch::Output<Su
         Ok(sent.collect::<Vec<_>>())
     });
     let results = send.await?.into_iter().map(|(id, sent)| {
-        let success = sent.map(|(content, sent)| Success {
-            id: id.clone(),
-            output: Output::of(&content, sent),
-        });
+        let success = sent.map(|(content, sent)| Output::of(Some(id.clone()), &content, sent));
         (id, success)
     });
     Ok(batch::Output::of(results))

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pyqs_broker::limits::DEDUPLICATION_SECS;
 use pyqs_broker::{
     Broker, Change, Message, MessageKey, MessageRecord, Phase, QueueAttributes, QueueId,
-    QueueRecord, Settings, Timestamp, Traits,
+    QueueRecord, Settings, State, Timestamp, Traits,
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, named_params, params};
 
+use super::checkpoint::Checkpoints;
 use super::move_tasks;
 use super::schema::{APPLICATION_ID, MIGRATIONS};
 use super::{Contents, Store, StoreError};
@@ -25,9 +26,13 @@ const FILE_NAME: &str = "pyqs.sqlite3";
 /// ends, however it ends.
 const LOCK_NAME: &str = "pyqs.lock";
 
+/// How much of the file the writing side keeps in memory.
+const CACHE_KIB: i64 = 8 * 1024;
+
 /// The writing side.
 pub(crate) struct SqliteStore {
     connection: Connection,
+    checkpoints: Checkpoints,
     /// Held, never read: see [`LOCK_NAME`].
     _lock: File,
 }
@@ -45,6 +50,8 @@ impl SqliteStore {
         let path = folder.join(FILE_NAME);
         let mut connection = Connection::open(&path)?;
         connection.set_prepared_statement_cache_capacity(32);
+        // Pages of both ends of a few long queues, and of what a group of commits writes.
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(
             None,
@@ -63,6 +70,7 @@ impl SqliteStore {
             connection: Mutex::new(reader),
         };
         let store = Self {
+            checkpoints: Checkpoints::start(&mut connection, &path)?,
             connection,
             _lock: lock,
         };
@@ -78,7 +86,8 @@ impl SqliteStore {
         settings.seed = self.seed(seed)?;
         let connection = &self.connection;
         let mut queues = connection.prepare("SELECT * FROM queues")?;
-        let mut messages = connection.prepare("SELECT * FROM messages ORDER BY key")?;
+        let query = format!("SELECT {MESSAGE_COLUMNS} FROM messages ORDER BY key");
+        let mut messages = connection.prepare(&query)?;
         let mut deduplications =
             connection.prepare("SELECT * FROM deduplications ORDER BY until")?;
         let mut tasks = connection.prepare("SELECT * FROM move_tasks")?;
@@ -123,7 +132,9 @@ impl Store for SqliteStore {
         for change in changes {
             apply(&transaction, change)?;
         }
-        Ok(transaction.commit()?)
+        transaction.commit()?;
+        self.checkpoints.committed(&self.connection);
+        Ok(())
     }
 }
 
@@ -134,8 +145,10 @@ impl Contents for SqliteContents {
             .connection
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        // One for all, else each is a transaction of its own.
+        let transaction = connection.unchecked_transaction()?;
         let query = "SELECT body, attributes, trace_header FROM contents WHERE key = ?";
-        let mut statement = connection.prepare_cached(query)?;
+        let mut statement = transaction.prepare_cached(query)?;
         let mut read = |key: &MessageKey| {
             let found = statement.query_row([signed(key.0)], |row| {
                 let attributes: Option<String> = row.get(1)?;
@@ -298,26 +311,28 @@ fn store_message(
     record: &MessageRecord<Body>,
 ) -> Result<(), StoreError> {
     let message = &record.message;
-    let traits = message.traits.as_deref().cloned().unwrap_or_default();
-    let (hidden_until, received_at) = phase_columns(message.phase);
-    let sql = "INSERT INTO messages VALUES (:key, :queue, :sent, :hidden_until, :received_at, \
-               :first_received, :receives, :generation, :message_group, :deduplication_id, \
-               :first_key, :dead_letter_source, :receives_elsewhere)";
-    transaction.prepare_cached(sql)?.execute(named_params! {
-        ":key": signed(record.key.0),
-        ":queue": signed(record.queue.0),
-        ":sent": millis(message.sent),
-        ":hidden_until": hidden_until,
-        ":received_at": received_at,
-        ":first_received": message.first_received.map(millis),
-        ":receives": message.receives,
-        ":generation": message.generation,
-        ":message_group": traits.group.as_deref(),
-        ":deduplication_id": traits.deduplication.as_deref(),
-        ":first_key": traits.first_key.map(|key| signed(key.0)),
-        ":dead_letter_source": traits.dead_letter_source.as_deref(),
-        ":receives_elsewhere": traits.receives_elsewhere,
-    })?;
+    let state = message.state();
+    let (hidden_until, received_at) = phase_columns(state.phase);
+    let traits = state.traits.as_deref();
+    // By place, not by name: names are looked up anew for each row.
+    let sql = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    transaction.prepare_cached(sql)?.execute(params![
+        signed(record.key.0),
+        signed(record.queue.0),
+        millis(message.sent),
+        hidden_until,
+        received_at,
+        state.first_received.map(millis),
+        state.receives,
+        state.generation,
+        traits.and_then(|traits| traits.group.as_deref()),
+        traits.and_then(|traits| traits.deduplication.as_deref()),
+        traits
+            .and_then(|traits| traits.first_key)
+            .map(|key| signed(key.0)),
+        traits.and_then(|traits| traits.dead_letter_source.as_deref()),
+        traits.map_or(0, |traits| traits.receives_elsewhere),
+    ])?;
     if let Body::Held(content) = &message.payload {
         let attributes = (!content.attributes.is_empty()).then(|| {
             serde_json::to_string(&content.attributes).expect("texts and base64 are always JSON")
@@ -408,35 +423,41 @@ fn read_queue(row: &Row<'_>) -> Result<Change<Body>, StoreError> {
     }))
 }
 
+/// Columns by place: there may be a million rows, and names are looked up anew for each.
+const MESSAGE_COLUMNS: &str = "key, queue, sent, hidden_until, received_at, first_received, \
+                               receives, generation, message_group, deduplication_id, first_key, \
+                               dead_letter_source, receives_elsewhere";
+
 fn read_message(row: &Row<'_>) -> Result<Change<Body>, StoreError> {
-    let optional = |column| row.get::<_, Option<i64>>(column);
+    let number = |column| unsigned(row.get(column)?);
+    let time = |column| {
+        let millis: Option<i64> = row.get(column)?;
+        millis.map(timestamp).transpose()
+    };
     let text = |column| row.get::<_, Option<Arc<str>>>(column);
-    let hidden_until = optional("hidden_until")?.map(timestamp).transpose()?;
-    let received_at = optional("received_at")?.map(timestamp).transpose()?;
-    let first_key = optional("first_key")?.map(unsigned).transpose()?;
+    let first_key: Option<i64> = row.get(10)?;
     let traits = Traits {
-        group: text("message_group")?,
-        deduplication: text("deduplication_id")?,
-        first_key: first_key.map(MessageKey),
-        dead_letter_source: text("dead_letter_source")?,
-        receives_elsewhere: row.get("receives_elsewhere")?,
+        group: text(8)?,
+        deduplication: text(9)?,
+        first_key: first_key.map(unsigned).transpose()?.map(MessageKey),
+        dead_letter_source: text(11)?,
+        receives_elsewhere: row.get(12)?,
+    };
+    let state = State {
+        phase: match (time(3)?, time(4)?) {
+            (Some(until), Some(since)) => Phase::InFlight { until, since },
+            (Some(until), None) => Phase::Delayed { until },
+            (None, _) => Phase::Ready,
+        },
+        receives: row.get(6)?,
+        generation: row.get(7)?,
+        first_received: time(5)?,
+        traits: (traits != Traits::default()).then(|| Box::new(traits)),
     };
     Ok(Change::MessageStored(MessageRecord {
-        queue: QueueId(unsigned(row.get("queue")?)?),
-        key: MessageKey(unsigned(row.get("key")?)?),
-        message: Message {
-            payload: Body::Stored,
-            sent: timestamp(row.get("sent")?)?,
-            phase: match (hidden_until, received_at) {
-                (Some(until), Some(since)) => Phase::InFlight { until, since },
-                (Some(until), None) => Phase::Delayed { until },
-                (None, _) => Phase::Ready,
-            },
-            receives: row.get("receives")?,
-            generation: row.get("generation")?,
-            first_received: optional("first_received")?.map(timestamp).transpose()?,
-            traits: (traits != Traits::default()).then(|| Box::new(traits)),
-        },
+        key: MessageKey(number(0)?),
+        queue: QueueId(number(1)?),
+        message: Message::new(Body::Stored, timestamp(row.get(2)?)?, state),
     }))
 }
 

@@ -233,15 +233,7 @@ impl World {
                 if let Body::Held(held) = &message.payload {
                     assert_eq!(*held, content);
                 }
-                let message = Message {
-                    payload: content,
-                    sent: message.sent,
-                    phase: message.phase,
-                    receives: message.receives,
-                    generation: message.generation,
-                    first_received: message.first_received,
-                    traits: message.traits.clone(),
-                };
+                let message = Message::new(content, message.sent, message.state().clone());
                 state.push(format!("{key:?} {message_id} {message:?}"));
             }
         }
