@@ -236,8 +236,8 @@ impl Sqs {
         self.broker.advance(timestamp(now));
         let mut hidden = Vec::new();
         for &id in &self.queues {
-            for (message, _, state) in self.broker.messages(id).expect("it exists") {
-                let is_hidden = matches!(state.phase, pyqs_broker::Phase::InFlight { .. });
+            for (message, _, stored) in self.broker.messages(id).expect("it exists") {
+                let is_hidden = matches!(stored.state().phase, pyqs_broker::Phase::InFlight { .. });
                 let key = self.current.get(&message).filter(|_| is_hidden);
                 hidden.extend(key.filter(|key| !self.deliveries[key].was_begun));
             }
