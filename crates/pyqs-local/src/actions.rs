@@ -151,6 +151,11 @@ impl Action {
         }
     }
 
+    /// Whether it works on entries, each with a result of its own.
+    pub(crate) fn is_batch(self) -> bool {
+        self.name().ends_with("Batch")
+    }
+
     pub(crate) async fn handle(self, call: &Call, body: &[u8]) -> Result<Reply, ApiError> {
         let cx = call;
         match self {

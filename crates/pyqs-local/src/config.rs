@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::http::fault::FaultPlan;
+
 /// How to serve. `Config::default()` serves from memory on 127.0.0.1:9324.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -33,6 +35,8 @@ pub struct Config {
     /// The region in ARNs, and the only one that signatures may be for. `None`, the default, is
     /// each request's own: the one that it is signed for, else us-east-1.
     pub region: Option<String>,
+    /// What is to go wrong with requests, for tests of clients. Default: nothing.
+    pub faults: FaultPlan,
 }
 
 impl Default for Config {
@@ -49,6 +53,7 @@ impl Default for Config {
             deletion_cooldown: false,
             account: "000000000000".to_owned(),
             region: None,
+            faults: FaultPlan::default(),
         }
     }
 }

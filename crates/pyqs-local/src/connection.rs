@@ -70,6 +70,8 @@ impl Connected<IncomingStream<'_, TrackingListener>> for Handovers {
 #[derive(Default)]
 struct Pending {
     stage: Stage,
+    /// The connection is to end without an answer.
+    is_cut: bool,
     /// The answer's messages. HTTP/1 has one answer at a time on a connection.
     messages: Option<Unconfirmed>,
 }
@@ -95,6 +97,15 @@ impl Handovers {
         if let Some(before) = before {
             before.confirm();
         }
+    }
+
+    /// Ends the connection instead of the next answer.
+    pub(crate) fn cut(&self) {
+        self.lock().is_cut = true;
+    }
+
+    fn is_cut(&self) -> bool {
+        self.lock().is_cut
     }
 
     fn is_writing(&self) -> bool {
@@ -189,8 +200,11 @@ impl TrackedStream {
     }
 
     /// Refuses to write messages to a client that has closed already: the system would take the
-    /// bytes all the same.
+    /// bytes all the same. Writes nothing more to a connection that is cut.
     fn check_reader(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.handovers.is_cut() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         if !self.handovers.is_writing() {
             return Ok(());
         }

@@ -34,6 +34,14 @@ pub(crate) enum ApiError {
     StoreUnavailable,
     /// The endpoint is going down.
     Stopping,
+    /// It was asked for that this request fails.
+    Injected,
+    /// It was asked for that this client is told to slow down.
+    Throttled,
+    /// It was asked for that this client's credentials have expired.
+    ExpiredToken,
+    /// Which faults are wanted can't be read.
+    FaultFile { path: String, reason: String },
 }
 
 /// What can be wrong with a batch as a whole.
@@ -84,7 +92,11 @@ impl ApiError {
             Self::CrossSite => shared("AccessDeniedException"),
             Self::Signature(error) => shared(error.shape()),
             Self::TooLarge { .. } => shared("RequestEntityTooLargeException"),
-            Self::StoreUnavailable => shared("InternalFailure"),
+            Self::StoreUnavailable | Self::Injected | Self::FaultFile { .. } => {
+                shared("InternalFailure")
+            }
+            Self::Throttled => shared("ThrottlingException"),
+            Self::ExpiredToken => shared("ExpiredTokenException"),
             Self::Stopping => shared("ServiceUnavailableException"),
             _ => format!("com.amazonaws.sqs#{}", self.code()),
         }
@@ -103,7 +115,9 @@ impl ApiError {
             Self::CrossSite => "AccessDenied",
             Self::Signature(error) => error.code(),
             Self::TooLarge { .. } => "RequestEntityTooLarge",
-            Self::StoreUnavailable => "InternalFailure",
+            Self::StoreUnavailable | Self::Injected | Self::FaultFile { .. } => "InternalFailure",
+            Self::Throttled => "Throttling",
+            Self::ExpiredToken => "ExpiredToken",
             Self::Stopping => "ServiceUnavailable",
         }
     }
@@ -130,6 +144,7 @@ impl ApiError {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::CrossSite
+            | Self::ExpiredToken
             | Self::TooManyActions { .. }
             | Self::Broker(BrokerError::OverLimit | BrokerError::PurgeQueueInProgress { .. }) => {
                 StatusCode::FORBIDDEN
@@ -139,7 +154,9 @@ impl ApiError {
             Self::UnknownOperation { .. }
             | Self::NotFound
             | Self::Broker(BrokerError::ResourceNotFound { .. }) => StatusCode::NOT_FOUND,
-            Self::StoreUnavailable => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::StoreUnavailable | Self::Injected | Self::FaultFile { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -174,6 +191,14 @@ impl ApiError {
                 "The data folder can't be written; is its disk full?".to_owned()
             }
             Self::Stopping => "The endpoint is stopping.".to_owned(),
+            Self::Injected => "This request fails by a fault that was asked for.".to_owned(),
+            Self::Throttled => "Rate exceeded".to_owned(),
+            Self::ExpiredToken => {
+                "The security token included in the request is expired".to_owned()
+            }
+            Self::FaultFile { path, reason } => {
+                format!("The file of faults {path} can't be read: {reason}")
+            }
         }
     }
 }

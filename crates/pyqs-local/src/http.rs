@@ -17,9 +17,11 @@ use crate::connection::Handovers;
 use crate::engine::Engine;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
+use fault::{FaultPlan, Injector};
 use protocol::Protocol;
 pub(crate) use sigv4::{SignatureError, Verifier, region_named};
 
+pub(crate) mod fault;
 mod json;
 mod protocol;
 mod query;
@@ -40,16 +42,24 @@ const END_POLL: &str = "x-pyqs-end-poll";
 struct Shared {
     engine: Arc<Engine>,
     metrics: Metrics,
+    /// There only where faults are wanted.
+    faults: Option<Injector>,
     site: Site,
     /// `None` where anybody may ask.
     verifier: Option<Verifier>,
 }
 
 /// Everything that is served: SQS on every path, as SDKs post to `/` and to queue URLs.
-pub(crate) fn routes(engine: Arc<Engine>, site: Site, verifier: Option<Verifier>) -> Router {
+pub(crate) fn routes(
+    engine: Arc<Engine>,
+    site: Site,
+    verifier: Option<Verifier>,
+    faults: FaultPlan,
+) -> Router {
     let shared = Arc::new(Shared {
         engine,
         metrics: Metrics::default(),
+        faults: Injector::new(faults),
         site,
         verifier,
     });
@@ -65,7 +75,9 @@ async fn health() -> Response {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    page("text/plain; version=0.0.4", shared.metrics.render())
+    let mut text = shared.metrics.render();
+    text.extend(shared.faults.as_ref().map(Injector::render));
+    page("text/plain; version=0.0.4", text)
 }
 
 async fn sqs(
@@ -75,7 +87,7 @@ async fn sqs(
 ) -> Response {
     let (head, body) = request.into_parts();
     let protocol = Protocol::of(&head);
-    match answer(&shared, protocol, &head, body).await {
+    match answer(&shared, protocol, &head, body, &handovers).await {
         Ok((action, reply)) => {
             if let Some(unconfirmed) = reply.unconfirmed {
                 handovers.expect(unconfirmed);
@@ -91,6 +103,7 @@ async fn answer(
     protocol: Protocol,
     head: &request::Parts,
     body: Body,
+    connection: &Handovers,
 ) -> Result<(Action, Reply), ApiError> {
     refuse_cross_site(&head.headers, &shared.site)?;
     let verifier = shared.verifier.as_ref();
@@ -125,7 +138,13 @@ async fn answer(
         ends_poll: text(END_POLL),
         address: shared.site.address(head),
     };
-    let reply = action.handle(&call, &parameters).await?;
+    let reply = match &shared.faults {
+        None => action.handle(&call, &parameters).await?,
+        Some(injector) => {
+            let handled = injector.handle(action, &call, &parameters, connection);
+            handled.await?
+        }
+    };
     Ok((action, reply))
 }
 

@@ -26,7 +26,7 @@
 //! - Whatever a client sends gets a 4xx answer, never a panic or a dropped connection.
 //!
 //! Modules in reading order: `config`, `server`, `connection` (who got what), `http` (the way of
-//! a request), `actions` (one file each), `engine` (the broker, its long polls and its commits),
+//! a request; `http::fault` makes it go wrong where that is asked for), `actions` (one file each), `engine` (the broker, its long polls and its commits),
 //! `content` (what a message carries), `attributes`, `address` (URLs and ARNs), `policy`, `error`, `store`.
 
 mod actions;
@@ -44,4 +44,5 @@ mod server;
 mod store;
 
 pub use config::{Access, AccessKey, Config, DeadLetter, QueueDeclaration, Secret, Sync, TlsFiles};
+pub use http::fault::{FaultError, FaultPlan, FaultRule};
 pub use server::{ServeError, Server};

@@ -14,7 +14,7 @@ use crate::address::{Site, is_region};
 use crate::config::{Access, AccessKey, Config};
 use crate::connection::{Handovers, TrackingListener};
 use crate::engine::Engine;
-use crate::http::{self, Verifier};
+use crate::http::{self, Verifier, fault::FaultPlan};
 use crate::store::StoreError;
 
 /// How long a stop waits for clients that are in the middle of a request.
@@ -27,6 +27,7 @@ pub struct Server {
     engine: Arc<Engine>,
     site: Site,
     verifier: Option<Verifier>,
+    faults: FaultPlan,
 }
 
 /// Why an endpoint can't serve.
@@ -111,6 +112,7 @@ impl Server {
             engine,
             site: Site::new(&config, bound),
             verifier: Verifier::new(config.access, config.region),
+            faults: config.faults,
         })
     }
 
@@ -123,7 +125,12 @@ impl Server {
     /// what they have, and writes everything that was answered.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let listener = TrackingListener(TcpListener::from_std(self.listener)?);
-        let routes = http::routes(Arc::clone(&self.engine), self.site, self.verifier);
+        let routes = http::routes(
+            Arc::clone(&self.engine),
+            self.site,
+            self.verifier,
+            self.faults,
+        );
         let service = routes.into_make_service_with_connect_info::<Handovers>();
         let (stop, stopped) = watch::channel(());
         let serving = axum::serve(listener, service).with_graceful_shutdown(until_closed(stopped));

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use pyqs_local::{Config, DeadLetter, QueueDeclaration, ServeError, Server, Sync};
+use pyqs_local::{
+    Config, DeadLetter, FaultPlan, FaultRule, QueueDeclaration, ServeError, Server, Sync,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::output;
@@ -53,6 +55,27 @@ pub(crate) struct Args {
     /// Take queue names that SQS refuses, such as those with dots
     #[arg(long, env = "PYQS_LOCAL_LENIENT_NAMES", value_parser = BoolishValueParser::new())]
     lenient_names: bool,
+    /// Make requests fail, to test what calls them: ACTION or `*`, then `error`, `throttle`, `expired`, `drop-before`,
+    /// `drop-after`, `delay-before=MS`, `delay-after=MS` or `partial`, then the share that is hit; as in
+    /// `DeleteMessageBatch:drop-after:0.05`
+    #[arg(
+        long = "fault",
+        value_name = "ACTION:KIND[:RATE]",
+        env = "PYQS_LOCAL_FAULT",
+        value_delimiter = ','
+    )]
+    faults: Vec<FaultRule>,
+    /// A file with one more such fault a line, read at every request: change it and the faults change
+    #[arg(long, value_name = "FILE", env = "PYQS_LOCAL_FAULT_FILE")]
+    fault_file: Option<PathBuf>,
+    /// Which requests the faults hit: the same seed hits the same ones
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PYQS_LOCAL_FAULT_SEED",
+        default_value_t = 0
+    )]
+    fault_seed: u64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -120,12 +143,16 @@ async fn serve(config: Config) -> Result<()> {
         Some(folder) => format!("queues are kept in {}", folder.display()),
         None => "queues are kept in memory".to_owned(),
     };
+    let is_faulty = !config.faults.rules.is_empty() || config.faults.file.is_some();
     let server = Server::bind(config).map_err(with_advice)?;
     output::data(&format!(
         "export AWS_ENDPOINT_URL=http://{}\n{CREDENTIALS}",
         server.local_addr()
     ));
     output::note(&format!("{kept}; Ctrl-C stops"));
+    if is_faulty {
+        output::note("requests fail on purpose: faults were asked for");
+    }
     server.run(stop.first()).await?;
     Ok(())
 }
@@ -155,6 +182,11 @@ impl Args {
             sync: self.sync.into(),
             queues: self.queues,
             lenient_names: self.lenient_names,
+            faults: FaultPlan {
+                rules: self.faults,
+                file: self.fault_file,
+                seed: self.fault_seed,
+            },
             ..Config::default()
         })
     }
