@@ -14,7 +14,7 @@ pub const REQUESTS_IN_FLIGHT_MAX: usize = 16;
 /// How deletes and changes of visibility are tried again.
 pub(crate) const ACK_BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(100),
-    max: Duration::from_secs(20),
+    max: Duration::from_secs(5),
 };
 
 /// Gathers messages into requests: at once when none is under way, else what has gathered when

@@ -123,7 +123,7 @@ pub enum EntryReply {
 pub enum Trouble {
     /// Too many requests, or too many messages in flight.
     Throttled,
-    /// No connection, or it broke.
+    /// No connection, or it broke; or there are no credentials just now.
     Unreachable,
     /// No answer in time.
     TimedOut,
@@ -135,6 +135,16 @@ pub enum Trouble {
     ServerError,
     /// SQS would not take the request as it is, or the answer made no sense.
     Rejected,
+}
+
+impl Trouble {
+    /// Whether it passes by itself; else a person must do something.
+    pub(crate) fn passes(self) -> bool {
+        match self {
+            Self::Throttled | Self::Unreachable | Self::TimedOut | Self::ServerError => true,
+            Self::Denied | Self::QueueMissing | Self::Rejected => false,
+        }
+    }
 }
 
 /// How a task ended.

@@ -19,8 +19,19 @@ pub const EXTRA_WAIT: Duration = Duration::from_secs(1);
 /// (AWS: `ReceiveMessage`, `ReceiveRequestAttemptId`).
 pub const ATTEMPT_MAX: Duration = Duration::from_mins(4);
 
-/// How polls are tried again after trouble.
+/// Trouble that passes by itself is told of when so many receives in a row have failed, and for
+/// [`TOLD_AFTER`]: one that fails now and then is no state worth a line.
+pub const TOLD_AFTER_FAILURES: u32 = 3;
+/// See [`TOLD_AFTER_FAILURES`].
+pub const TOLD_AFTER: Duration = Duration::from_secs(1);
+
+/// How polls are tried again after trouble that passes by itself: seconds after its end all is well.
 pub(crate) const POLL_BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(250),
+    max: Duration::from_secs(5),
+};
+/// How polls are tried again where a person must do something.
+pub(crate) const REFUSED_BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(250),
     max: Duration::from_secs(20),
 };
@@ -42,11 +53,21 @@ pub(crate) struct Poller {
     resume_at: Option<Instant>,
     /// Receives in a row that failed, or that brought nothing without waiting.
     failures: u32,
+    /// Receives that failed, with none between them that worked.
+    failing: Option<Failing>,
+    /// What was told of it.
     trouble: Option<Trouble>,
     /// SQS last answered one.
     completed_at: Option<Instant>,
     /// On FIFO queues: the receive whose reply was lost, to be asked again.
     lost: Option<Attempt>,
+}
+
+/// Receives in a row that failed.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    since: Instant,
+    count: u32,
 }
 
 /// A receive under way.
@@ -100,6 +121,7 @@ impl Default for Poller {
             allowed: 1,
             resume_at: None,
             failures: 0,
+            failing: None,
             trouble: None,
             completed_at: None,
             lost: None,
@@ -181,6 +203,7 @@ impl Poller {
             return Health::Same;
         };
         self.completed_at = Some(now);
+        self.failing = None;
         let health = if self.trouble.take().is_some() {
             Health::Recovered
         } else {
@@ -227,14 +250,37 @@ impl Poller {
             Trouble::TimedOut | Trouble::Unreachable | Trouble::ServerError
         );
         self.lost = open.attempt.filter(|_| reply_may_be_lost);
-        self.allowed = 1;
+        self.allowed = (self.allowed / 2).max(1);
         self.failures = self.failures.saturating_add(1);
-        self.resume_at = Some(now + POLL_BACKOFF.pause(self.failures, jitter));
-        let before = self.trouble.replace(trouble);
-        if before == Some(trouble) {
-            Health::Same
+        let backoff = if trouble.passes() {
+            POLL_BACKOFF
         } else {
+            REFUSED_BACKOFF
+        };
+        self.resume_at = Some(now + backoff.pause(self.failures, jitter));
+        self.note_failure(now, trouble)
+    }
+
+    /// Whether this failure is news.
+    fn note_failure(&mut self, now: Instant, trouble: Trouble) -> Health {
+        let failing = self.failing.get_or_insert(Failing {
+            since: now,
+            count: 0,
+        });
+        failing.count = failing.count.saturating_add(1);
+        let lasts = failing.count >= TOLD_AFTER_FAILURES
+            && now.saturating_since(failing.since) >= TOLD_AFTER;
+        let is_news = match self.trouble {
+            // An endpoint that goes down shows one such trouble after the other.
+            Some(told) => told != trouble && !(told.passes() && trouble.passes()),
+            // A receive that timed out had its time.
+            None => lasts || !trouble.passes() || trouble == Trouble::TimedOut,
+        };
+        if is_news {
+            self.trouble = Some(trouble);
             Health::Troubled
+        } else {
+            Health::Same
         }
     }
 

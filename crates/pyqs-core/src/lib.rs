@@ -111,7 +111,9 @@ pub mod limits {
     pub use crate::consumer::{
         KINDS_MAX, POISON_HIDDEN_MAX, POISON_HIDDEN_MIN, RELEASE_FAILURES_MAX,
     };
-    pub use crate::fetch::{ATTEMPT_MAX, EXTRA_WAIT, POLLS_MAX, PREFETCH};
+    pub use crate::fetch::{
+        ATTEMPT_MAX, EXTRA_WAIT, POLLS_MAX, PREFETCH, TOLD_AFTER, TOLD_AFTER_FAILURES,
+    };
     pub use crate::lease::{
         HEARTBEAT_NEEDS_MIN, LEASE_MIN, LEASE_TOTAL_MARGIN, LEASE_TOTAL_MAX, TRANSIT_MAX,
     };

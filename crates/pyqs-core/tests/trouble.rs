@@ -2,6 +2,7 @@
 
 mod scene;
 
+use pyqs_core::limits::TOLD_AFTER_FAILURES;
 use pyqs_core::{Action, Event, QueueId, Report, Settings, Share, Trouble};
 use scene::{Q, Scene, ms, secs};
 
@@ -26,22 +27,23 @@ fn polls_in_a_minute(
 
 #[test]
 fn no_answer_whatever_makes_a_hot_loop() {
-    for trouble in [
-        Trouble::Throttled,
-        Trouble::Unreachable,
-        Trouble::TimedOut,
-        Trouble::Denied,
-        Trouble::QueueMissing,
-        Trouble::ServerError,
-        Trouble::Rejected,
+    let (passing, refused) = ((15..=30, 12..=25), (5..=15, 3..=7));
+    for (trouble, (first, later)) in [
+        (Trouble::Throttled, &passing),
+        (Trouble::Unreachable, &passing),
+        (Trouble::TimedOut, &passing),
+        (Trouble::ServerError, &passing),
+        (Trouble::Denied, &refused),
+        (Trouble::QueueMissing, &refused),
+        (Trouble::Rejected, &refused),
     ] {
         let mut scene = Scene::with(30, 1);
         let polls = polls_in_a_minute(&mut scene, |_, poll| Event::ReceiveFailed { poll, trouble });
-        assert!((5..=15).contains(&polls), "{trouble:?}: {polls} polls");
+        assert!(first.contains(&polls), "{trouble:?}: {polls} polls");
         // And on it goes, for ever.
         let polls = polls_in_a_minute(&mut scene, |_, poll| Event::ReceiveFailed { poll, trouble });
         assert!(
-            (3..=7).contains(&polls),
+            later.contains(&polls),
             "{trouble:?}: {polls} polls in the second minute"
         );
         assert_eq!(scene.reports(), [Report::PollTrouble { queue: Q, trouble }]);
@@ -85,12 +87,42 @@ fn recovery_is_told_and_the_pace_is_back() {
 #[test]
 fn another_kind_of_trouble_is_told_again() {
     let mut scene = Scene::with(30, 1);
-    for trouble in [Trouble::Throttled, Trouble::Throttled, Trouble::Denied] {
+    for trouble in [
+        Trouble::Throttled,
+        Trouble::Unreachable,
+        Trouble::Unreachable,
+        Trouble::ServerError,
+        Trouble::Denied,
+        Trouble::Denied,
+        Trouble::TimedOut,
+    ] {
         let poll = scene.take_poll(Q);
         scene.tell(Event::ReceiveFailed { poll, trouble });
-        scene.wait(secs(5));
+        scene.wait(secs(20));
     }
-    assert_eq!(scene.reports().len(), 2);
+    // An endpoint that goes down shows one passing trouble after the other: that is one state.
+    let told = [Trouble::Unreachable, Trouble::Denied, Trouble::TimedOut];
+    let told = told.map(|trouble| Report::PollTrouble { queue: Q, trouble });
+    assert_eq!(scene.reports(), told);
+}
+
+#[test]
+fn a_receive_that_fails_now_and_then_is_not_told_of() {
+    let mut scene = Scene::with(30, 1);
+    for trouble in [
+        Trouble::Throttled,
+        Trouble::ServerError,
+        Trouble::Unreachable,
+    ] {
+        for _ in 1..TOLD_AFTER_FAILURES {
+            let poll = scene.take_poll(Q);
+            scene.tell(Event::ReceiveFailed { poll, trouble });
+            scene.wait(secs(5));
+        }
+        let keys = scene.receive(Q, 1);
+        scene.succeed(keys[0]);
+    }
+    assert_eq!(scene.reports(), []);
 }
 
 #[test]

@@ -28,6 +28,9 @@ pub(crate) const START_MAX: Duration = Duration::from_secs(15);
 /// Until SQS is reached at the start, it is tried this often.
 const START_RETRY: Duration = Duration::from_secs(1);
 
+/// Trouble that may pass is told of when it was met so many times in a row, [`START_RETRY`] apart.
+const TRIES_BEFORE_TOLD: u32 = 3;
+
 /// Looks for the queues that the arguments name, and tells the driver.
 pub(crate) struct Discovery {
     sqs: Arc<dyn Sqs>,
@@ -84,13 +87,28 @@ impl Discovery {
         let mut attributes_due = Instant::now() + ATTRIBUTES_PERIOD;
         loop {
             sleep(LOOK_PERIOD).await;
-            let mut result = self.look().await;
-            if Instant::now() >= attributes_due {
+            let is_due = Instant::now() >= attributes_due;
+            let mut result = self.look_again(is_due).await;
+            for _ in 1..TRIES_BEFORE_TOLD {
+                if !result.as_ref().is_err_and(SqsError::is_retryable) {
+                    break;
+                }
+                sleep(START_RETRY).await;
+                result = self.look_again(is_due).await;
+            }
+            if is_due {
                 attributes_due = Instant::now() + ATTRIBUTES_PERIOD;
-                result = result.and(self.read_attributes_again().await);
             }
             self.tell_of_trouble(result.err().as_ref());
         }
+    }
+
+    async fn look_again(&mut self, with_attributes: bool) -> Result<(), SqsError> {
+        let looked = self.look().await;
+        if with_attributes {
+            return looked.and(self.read_attributes_again().await);
+        }
+        looked
     }
 
     /// The first look. An error is why the worker can't start.

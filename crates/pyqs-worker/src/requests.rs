@@ -125,7 +125,8 @@ impl Requests {
 pub(crate) fn trouble(error: &SqsError) -> Trouble {
     match error {
         SqsError::Throttled(_) => Trouble::Throttled,
-        SqsError::Unreachable(_) => Trouble::Unreachable,
+        // What gives credentials is out of reach, which passes as SQS's being out of reach does.
+        SqsError::Unreachable(_) | SqsError::CredentialsUnavailable(_) => Trouble::Unreachable,
         SqsError::TimedOut(_) => Trouble::TimedOut,
         SqsError::ServerError(_) => Trouble::ServerError,
         SqsError::Denied(_) | SqsError::BadCredentials(_) | SqsError::NoCredentials(_) => {
@@ -152,9 +153,18 @@ fn batch_reply(
 
 #[cfg(test)]
 mod tests {
-    use super::batch_reply;
+    use super::{batch_reply, trouble};
     use pyqs_core::{EntryReply, MessageKey, Trouble};
     use pyqs_sqs::{EntryError, SqsError};
+
+    #[test]
+    fn credentials_that_cannot_be_had_just_now_are_trouble_that_passes() {
+        let error = SqsError::CredentialsUnavailable(Box::default());
+        assert!(error.is_retryable());
+        assert_eq!(trouble(&error), Trouble::Unreachable);
+        let error = SqsError::BadCredentials(Box::default());
+        assert_eq!(trouble(&error), Trouble::Denied);
+    }
 
     #[test]
     fn entries_answer_for_their_keys() {
