@@ -13,24 +13,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import signal
 import statistics
 import subprocess
 import sys
 import time
-import urllib.request
-import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-HERE = Path(__file__).resolve().parent
-PEERS = HERE / ".venv"
-OURS = [sys.executable, "-m", "pyqs"]
-ORIGINAL = [str(PEERS / "bin" / "pyqs")]
+from local import HERE, ORIGINAL, OURS, Endpoint, call_body, ensure_peers
+
 CONCURRENCY = 2
 TICKS_A_SEC = os.sysconf("SC_CLK_TCK")
 
@@ -52,43 +47,6 @@ class Idle:
     cpu_secs_a_minute: float
 
 
-class Endpoint:
-    """`pyqs local --memory`, with its own count of the requests that it answered."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def call(self, action: str, **members: Any) -> dict[str, Any]:
-        request = urllib.request.Request(
-            self.url,
-            data=json.dumps(members).encode(),
-            headers={"X-Amz-Target": f"AmazonSQS.{action}", "Content-Type": "application/x-amz-json-1.0"},
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return dict(json.loads(answer.read() or b"{}"))
-
-    def fresh_queue(self, name: str) -> str:
-        return str(self.call("CreateQueue", QueueName=name)["QueueUrl"])
-
-    def left(self, queue_url: str) -> int:
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        attributes = self.call("GetQueueAttributes", QueueUrl=queue_url, AttributeNames=names)["Attributes"]
-        return sum(int(attributes[name]) for name in names)
-
-    def fill(self, queue_url: str, messages: int) -> None:
-        body = json.dumps({"task": "bench_tasks.noop", "args": [], "kwargs": {}})
-        batch = [{"Id": str(i), "MessageBody": body} for i in range(10)]
-        for _ in range(messages // 10):
-            self.call("SendMessageBatch", QueueUrl=queue_url, Entries=batch)
-
-    def worker_requests(self) -> int:
-        """Requests answered so far, less those that this benchmark itself makes to look."""
-        with urllib.request.urlopen(f"{self.url}/metrics", timeout=30) as answer:
-            text = answer.read().decode()
-        counts = re.findall(r'^pyqs_local_requests_total\{action="(\w+)"\} (\d+)', text, re.MULTILINE)
-        return sum(int(n) for action, n in counts if action in WORKER_ACTIONS)
-
-
 # What a worker sends; GetQueueAttributes is how this benchmark looks, and a worker's handful of them
 # at its start is left out for both sides.
 WORKER_ACTIONS = {
@@ -103,34 +61,21 @@ WORKER_ACTIONS = {
 }
 
 
-@contextmanager
-def endpoint() -> Iterator[Endpoint]:
-    server = subprocess.Popen([*OURS, "local", "--port", "0", "--memory"], stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    try:
-        for line in server.stdout:
-            if found := re.search(r"AWS_ENDPOINT_URL=(\S+)", line):
-                yield Endpoint(found[1])
-                return
-        raise SystemExit("pyqs local ended before it listened")
-    finally:
-        server.terminate()
-        server.wait()
+def worker_requests(at: Endpoint) -> int:
+    """Requests answered so far, less those that this benchmark itself makes to look."""
+    return sum(count for action, count in at.requests().items() if action in WORKER_ACTIONS)
+
+
+def fill(at: Endpoint, queue_url: str, messages: int) -> None:
+    at.send(queue_url, [call_body("bench_tasks.noop")] * messages)
 
 
 @contextmanager
 def worker(command: list[str], at: Endpoint, queue: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    environment = {
-        **os.environ,
-        "AWS_ACCESS_KEY_ID": "bench",
-        "AWS_SECRET_ACCESS_KEY": "bench",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": at.url,
-    }
     process = subprocess.Popen(
         [*command, queue, "--concurrency", str(CONCURRENCY), *options],
         cwd=HERE,
-        env=environment,
+        env=at.environment,
         start_new_session=True,
     )
     try:
@@ -147,15 +92,15 @@ def worker(command: list[str], at: Endpoint, queue: str, *options: str) -> Itera
 def drain(command: list[str], at: Endpoint, messages: int, name: str) -> Drain:
     """Empty a queue of no-ops; the rate is that between the first and the last tenth."""
     queue_url = at.fresh_queue(name)
-    at.fill(queue_url, messages)
+    fill(at, queue_url, messages)
     with worker(command, at, name) as process:
         wait_until_left(at, queue_url, messages * 9 // 10, process)
-        began, requests, cpu = time.monotonic(), at.worker_requests(), tree_cpu_secs(process.pid)
+        began, requests, cpu = time.monotonic(), worker_requests(at), tree_cpu_secs(process.pid)
         left_at_start = at.left(queue_url)
         wait_until_left(at, queue_url, messages // 10, process)
         took = time.monotonic() - began
         done = left_at_start - at.left(queue_url)
-        requests = at.worker_requests() - requests
+        requests = worker_requests(at) - requests
         cpu = tree_cpu_secs(process.pid) - cpu
     at.call("DeleteQueue", QueueUrl=queue_url)
     return Drain(done / took, requests / done, cpu / done * 1e6)
@@ -164,12 +109,12 @@ def drain(command: list[str], at: Endpoint, messages: int, name: str) -> Drain:
 def idle(command: list[str], at: Endpoint, name: str, secs: float) -> Idle:
     """Let a worker sit on an empty queue, after one task showed that it is up."""
     queue_url = at.fresh_queue(name)
-    at.fill(queue_url, 10)
+    fill(at, queue_url, 10)
     with worker(command, at, name) as process:
         wait_until_left(at, queue_url, 0, process)
-        requests, cpu = at.worker_requests(), tree_cpu_secs(process.pid)
+        requests, cpu = worker_requests(at), tree_cpu_secs(process.pid)
         time.sleep(secs)
-        requests = at.worker_requests() - requests
+        requests = worker_requests(at) - requests
         cpu = tree_cpu_secs(process.pid) - cpu
     at.call("DeleteQueue", QueueUrl=queue_url)
     return Idle(requests * 60 / secs, cpu * 60 / secs)
@@ -205,17 +150,6 @@ def tree_cpu_secs(root: int) -> float:
     return total
 
 
-def ensure_peers() -> None:
-    marker = PEERS / "requirements.txt"
-    wanted = (HERE / "requirements.txt").read_text()
-    if marker.exists() and marker.read_text() == wanted:
-        return
-    venv.create(PEERS, with_pip=True, clear=True)
-    pip = [str(PEERS / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-r", str(HERE / "requirements.txt")], check=True)
-    marker.write_text(wanted)
-
-
 def median_drain(rounds: list[Drain]) -> Drain:
     columns = (sorted(column) for column in zip(*(asdict(row).values() for row in rounds)))
     return Drain(*(statistics.median(column) for column in columns))
@@ -224,7 +158,7 @@ def median_drain(rounds: list[Drain]) -> Drain:
 def run_drain(rounds: int, messages: int) -> dict[str, Any]:
     ours: list[Drain] = []
     original: list[Drain] = []
-    with endpoint() as at:
+    with Endpoint("--memory") as at:
         for number in range(rounds):
             ours.append(drain(OURS, at, messages, f"bench-ours-{number}"))
             original.append(drain(ORIGINAL, at, max(messages // 50, 500), f"bench-original-{number}"))
@@ -243,7 +177,7 @@ def run_drain(rounds: int, messages: int) -> dict[str, Any]:
 
 
 def run_idle(secs: float) -> dict[str, Any]:
-    with endpoint() as at:
+    with Endpoint("--memory") as at:
         mine = idle(OURS, at, "bench-idle-ours", secs)
         theirs = idle(ORIGINAL, at, "bench-idle-original", secs)
     print(f"\nidle on one queue, concurrency {CONCURRENCY}, over {secs:.0f} seconds")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,56 +12,37 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
-from support.endpoints import Endpoint, clean_environment, local_endpoint, pyqs_command
+from support.endpoints import Endpoint, clean_environment, pyqs_command
+from support.faults import FaultyEndpoint
 from support.processes import Process, one_line
 from support.queues import Queue, new_name
 
 
-class Faulty:
+class Faulty(FaultyEndpoint):
     """An endpoint whose faults are changed by the test, with a client that tries everything once."""
 
-    def __init__(self, endpoint: Endpoint, file: Path) -> None:
-        self.endpoint = endpoint
-        self.file = file
-        self.client: Any = boto3.client(
+    @property
+    def once(self) -> Any:
+        return boto3.client(
             "sqs",
-            endpoint_url=endpoint.url,
+            endpoint_url=self.url,
             region_name="us-east-1",
             aws_access_key_id="local",
             aws_secret_access_key="local",
             config=Config(retries={"total_max_attempts": 1}),
         )
 
-    def inject(self, *faults: str) -> None:
-        """From now on these faults, and no others."""
-        self.file.write_text("\n".join(faults))
-
-    def metrics(self) -> str:
-        with urllib.request.urlopen(f"{self.endpoint.url}/metrics") as answer:
-            return str(answer.read().decode())
-
-    def injected(self, action: str, kind: str) -> int:
-        found = re.search(rf'^pyqs_local_faults_total{{action="{action}",kind="{kind}"}} (\d+)$', self.metrics(), re.M)
-        return int(found[1]) if found else 0
-
-
-@contextlib.contextmanager
-def faulty_endpoint(folder: Path, *options: str) -> Iterator[Faulty]:
-    file = folder / "faults"
-    with local_endpoint("--memory", "--fault-file", str(file), *options) as endpoint:
-        yield Faulty(endpoint, file)
-
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
-    with faulty_endpoint(tmp_path_factory.mktemp("faults")) as faulty:
+    with Faulty(tmp_path_factory.mktemp("faults")) as faulty:
         yield faulty
 
 
 @pytest.fixture
 def queue(faulty: Faulty) -> Queue:
     faulty.inject()
-    return Queue(faulty.client, new_name())
+    return Queue(faulty.once, new_name())
 
 
 def refusal(error: pytest.ExceptionInfo[ClientError]) -> tuple[int, str]:
@@ -93,7 +73,7 @@ def test_refusals_with_nothing_done(faulty: Faulty, queue: Queue, kind: str, sta
 
 
 def test_boto3_retries_what_it_should(faulty: Faulty, queue: Queue) -> None:
-    patient = faulty.endpoint.client()
+    patient = faulty.client()
     for kind in ("error", "throttle", "drop-before"):
         faulty.inject(f"SendMessage:{kind}:0.3")
         for _ in range(5):
@@ -146,8 +126,8 @@ def test_entries_fail_one_by_one(faulty: Faulty, queue: Queue) -> None:
 def test_delays_are_before_or_after_the_work(faulty: Faulty, queue: Queue) -> None:
     faulty.inject("SendMessage:delay-before=400", "SendMessage:delay-after=300")
     before = Process(
-        [*pyqs_command(), "send", queue.name, "tasks.work", "--endpoint-url", faulty.endpoint.url],
-        env=faulty.endpoint.environment,
+        [*pyqs_command(), "send", queue.name, "tasks.work", "--endpoint-url", faulty.url],
+        env=faulty.environment,
     )
     assert before.wait() == 0, before.output
     for kind in ("delay-before", "delay-after"):
@@ -166,11 +146,11 @@ def test_old_programs_are_told_in_xml(faulty: Faulty, queue: Queue) -> None:
 
 def test_a_seed_hits_the_same_requests(tmp_path: Path) -> None:
     def fates(seed: str) -> list[bool]:
-        with faulty_endpoint(tmp_path, "--fault", "ListQueues:error:0.5", "--fault-seed", seed) as faulty:
-            found = []
+        with Faulty(tmp_path, "--fault", "ListQueues:error:0.5", "--fault-seed", seed) as faulty:
+            client, found = faulty.once, []
             for _ in range(20):
                 try:
-                    faulty.client.list_queues()
+                    client.list_queues()
                     found.append(True)
                 except ClientError:
                     found.append(False)

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: ours and its peers in one run; `cargo xtask bench endpoint` for the endpoint alone.
+//! `cargo xtask bench`: ours and its peers in one run; `cargo xtask bench endpoint` for the endpoint alone,
+//! `cargo xtask bench chaos` for what is lost when things go wrong.
 
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ use crate::venv::Venv;
 /// Options of the benchmark.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Passed on to bench/run.py, or after `endpoint` to bench/endpoint.py
+    /// Passed on to bench/run.py, after `endpoint` to bench/endpoint.py, after `chaos` to bench/chaos.py
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
@@ -25,6 +26,7 @@ pub(crate) fn run(project: &Project, args: &Args) -> Result<ExitCode> {
             venv.install_requirements("tests/requirements.txt")?;
             ("bench/endpoint.py", rest)
         }
+        [first, rest @ ..] if first == "chaos" => ("bench/chaos.py", rest),
         all => ("bench/run.py", all),
     };
     heading(script);
