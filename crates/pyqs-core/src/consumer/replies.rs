@@ -104,7 +104,8 @@ impl Consumer {
         for key in messages {
             let reply = replies.remove(&key).unwrap_or(EntryReply::Failed);
             match reply {
-                _ if trouble == Some(Trouble::QueueMissing) => self.give_up_delete(key),
+                // With its queue the message is gone, and the receives tell of that.
+                _ if trouble == Some(Trouble::QueueMissing) => self.forget(key),
                 EntryReply::Done => {
                     self.counters.deleted += 1;
                     self.forget(key);
