@@ -1,0 +1,291 @@
+"""Trouble with the endpoint, credentials and the network: the worker lives, says so once, and loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.endpoints import Endpoint, pyqs_command
+from support.faults import FaultyEndpoint
+from support.processes import Process
+from support.projects import Project
+from support.queues import Queue, new_name
+from support.waiting import eventually
+
+BEGINS = r"^\[WARNING\]: receiving from .* fails, trying again until it works: .*$"
+ENDS = r"^\[WARNING\]: receiving from .* works again$"
+TASKS = 300
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Iterator[FaultyEndpoint]:
+    with FaultyEndpoint(tmp_path) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def lasting(tmp_path: Path) -> Iterator[FaultyEndpoint]:
+    with FaultyEndpoint(tmp_path, is_durable=True) as endpoint:
+        yield endpoint
+
+
+def project_on(endpoint: Endpoint, folder: Path) -> Project:
+    folder = folder / "project"
+    folder.mkdir()
+    return Project(folder, endpoint)
+
+
+def check_all_ran_once(project: Project, queue: Queue, worker: Process, count: int = TASKS) -> None:
+    """All of these tasks have run, none of them twice, nothing is left, and the worker is well."""
+    project.wait_for_notes("work", count)
+    queue.wait_until_empty()
+    assert sorted(project.values("work")) == list(range(count))
+    assert worker.popen.poll() is None
+    assert worker.stop() == 0, worker.output
+
+
+def check_told_once(worker: Process, reason: str) -> None:
+    """One line told of the trouble, and one of its end."""
+    begins = worker.matches(BEGINS)
+    assert len(begins) == 1, worker.output
+    assert reason in begins[0].group()
+    assert len(worker.matches(ENDS)) == 1, worker.output
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "*:error:0.05",
+        "*:throttle:0.05",
+        "*:drop-before:0.05",
+        "*:expired:0.05",
+        "*:partial:0.05",
+        "DeleteMessageBatch:drop-after:0.3",
+        "ReceiveMessage:drop-after:0.05",
+    ],
+)
+def test_requests_that_fail_now_and_then_double_and_lose_nothing(
+    faulty: FaultyEndpoint, tmp_path: Path, fault: str
+) -> None:
+    project = project_on(faulty, tmp_path)
+    queue = Queue(faulty.client(), new_name(), VisibilityTimeout="10")
+    queue.send_tasks("tasks.work", [[number] for number in range(TASKS)])
+    faulty.inject(fault)
+
+    worker = project.worker(queue.name, "--concurrency", "2")
+    project.wait_for_notes("work", TASKS)
+    faulty.inject()
+
+    check_all_ran_once(project, queue, worker)
+    if "expired" not in fault:
+        assert not worker.matches(BEGINS), "one that fails now and then is no line"
+    project.close()
+
+
+def test_late_replies_start_nothing_on_a_lapsed_lease(faulty: FaultyEndpoint, tmp_path: Path) -> None:
+    project = project_on(faulty, tmp_path)
+    queue = Queue(faulty.client(), new_name(), VisibilityTimeout="5")
+    queue.send_tasks("tasks.work", [[number] for number in range(20)])
+    faulty.inject("*:delay-after=2000")
+
+    worker = project.worker(queue.name, "--concurrency", "2")
+
+    check_all_ran_once(project, queue, worker, 20)
+    project.close()
+
+
+def test_an_endpoint_that_hangs_and_goes_on(faulty: FaultyEndpoint, tmp_path: Path) -> None:
+    project = project_on(faulty, tmp_path)
+    queue = Queue(faulty.client(), new_name())
+    queue.send_tasks("tasks.work", [[number] for number in range(TASKS)])
+    queue.send_task("tasks.wait", "go")
+    worker = project.worker(queue.name, "--concurrency", "2")
+    project.wait_for_notes("work", 10)
+
+    faulty.pause()
+    # How long it hangs is a part of the trouble; a receive is given up after its wait and 5 s.
+    time.sleep(3)
+    faulty.go_on()
+
+    project.open_gate("go")
+    check_all_ran_once(project, queue, worker)
+    project.close()
+
+
+def test_an_endpoint_that_dies_and_comes_back(lasting: FaultyEndpoint, tmp_path: Path) -> None:
+    project = project_on(lasting, tmp_path)
+    queue = Queue(lasting.client(), new_name(), VisibilityTimeout="10")
+    queue.send_tasks("tasks.last", [[0.01, number] for number in range(TASKS)])
+    worker = project.worker(queue.name, "--concurrency", "2")
+    project.wait_for_notes("ended", 20)
+
+    lasting.kill()
+    worker.wait_for(BEGINS)
+    lasting.start()
+
+    worker.wait_for(ENDS)
+    project.wait_for_notes("ended", TASKS)
+    queue.wait_until_empty()
+    assert sorted(project.values("ended")) == list(range(TASKS))
+    check_told_once(worker, "can't reach SQS")
+    assert worker.stop() == 0, worker.output
+    project.close()
+
+
+def test_an_endpoint_that_comes_back_empty(faulty: FaultyEndpoint, tmp_path: Path) -> None:
+    project = project_on(faulty, tmp_path)
+    name = new_name()
+    queue = Queue(faulty.client(), name)
+    queue.send_task("tasks.wait", "go", "of the old one")
+    queue.send_tasks("tasks.work", [[number] for number in range(10)])
+    worker = project.worker(name, "--concurrency", "2")
+    project.wait_for_notes("began")
+    project.wait_for_notes("work", 10)
+
+    faulty.kill()
+    worker.wait_for(BEGINS)
+    faulty.start()
+    gone = worker.wait_for(BEGINS, 2)
+    assert "no such queue" in gone.group()
+    project.open_gate("go")
+    project.wait_for_notes("ended")
+
+    queue = Queue(faulty.client(), name)
+    queue.send_task("tasks.work", "of the new one")
+    assert project.wait_for_notes("work", 11)[-1]["value"] == "of the new one"
+    queue.wait_until_empty()
+    assert len(worker.matches(ENDS)) == 1, worker.output
+    assert "[ERROR]" not in worker.output
+    assert worker.stop() == 0, worker.output
+    project.close()
+
+
+def test_credentials_that_expire_are_asked_for_again(faulty: FaultyEndpoint, tmp_path: Path) -> None:
+    project = project_on(faulty, tmp_path)
+    queue = Queue(faulty.client(), new_name())
+    asked = tmp_path / "asked"
+    giver = tmp_path / "giver"
+    giver.write_text(
+        f"#!{sys.executable}\n"
+        f"open({str(asked)!r}, 'a').write('x')\n"
+        """print('{"Version": 1, "AccessKeyId": "AKIAX", "SecretAccessKey": "s", "SessionToken": "t", """
+        """"Expiration": "2999-01-01T00:00:00Z"}')\n"""
+    )
+    giver.chmod(giver.stat().st_mode | stat.S_IXUSR)
+    config = tmp_path / "config"
+    config.write_text(f"[default]\ncredential_process = {giver}\n")
+    worker = project.worker(queue.name, AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None, AWS_CONFIG_FILE=str(config))
+    queue.send_task("tasks.work", 0)
+    project.wait_for_notes("work")
+    before = asked.stat().st_size
+
+    faulty.inject("*:expired")
+    worker.wait_for(BEGINS)
+    eventually(lambda: asked.stat().st_size > before, "the credentials are asked for again")
+    faulty.inject()
+    queue.send_task("tasks.work", 1)
+
+    worker.wait_for(ENDS)
+    check_all_ran_once(project, queue, worker, 2)
+    check_told_once(worker, "ExpiredToken")
+    project.close()
+
+
+def test_credentials_that_cannot_be_had_for_a_while(faulty: FaultyEndpoint, tmp_path: Path) -> None:
+    project = project_on(faulty, tmp_path)
+    queue = Queue(faulty.client(), new_name())
+    gone = tmp_path / "gone"
+    giver = tmp_path / "giver"
+    giver.write_text(
+        f"#!{sys.executable}\nimport os, sys\n"
+        f"if os.path.exists({str(gone)!r}): sys.exit('no token')\n"
+        """print('{"Version": 1, "AccessKeyId": "AKIAX", "SecretAccessKey": "s"}')\n"""
+    )
+    giver.chmod(giver.stat().st_mode | stat.S_IXUSR)
+    config = tmp_path / "config"
+    config.write_text(f"[default]\ncredential_process = {giver}\n")
+    worker = project.worker(queue.name, AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None, AWS_CONFIG_FILE=str(config))
+    queue.send_task("tasks.work", 0)
+    project.wait_for_notes("work")
+
+    gone.touch()
+    faulty.inject("*:expired")
+    worker.wait_for(BEGINS)
+    faulty.inject()
+    gone.unlink()
+    queue.send_task("tasks.work", 1)
+
+    check_all_ran_once(project, queue, worker, 2)
+    assert len(worker.matches(ENDS)) == 1, worker.output
+    project.close()
+
+
+def test_a_host_name_that_does_not_resolve_for_a_while(faulty: FaultyEndpoint, tmp_path: Path) -> None:
+    # In a namespace of its own the worker sees a file of hosts that is ours, and no name server.
+    hosts, resolver = tmp_path / "hosts", tmp_path / "resolv.conf"
+    known = "127.0.0.1 sqs.pyqs.test\n"
+    hosts.write_text(known)
+    resolver.write_text("nameserver 127.0.0.1\n")
+    enter = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    enter += ['mount --bind "$0" /etc/hosts && mount --bind "$1" /etc/resolv.conf && shift && exec "$@"']
+    enter += [str(hosts), str(resolver)]
+    try:
+        subprocess.run([*enter, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no mount namespace to be had: {error}")
+    project = project_on(faulty, tmp_path)
+    queue = Queue(faulty.client(), new_name())
+    url = f"http://sqs.pyqs.test:{faulty.port}"
+    worker = project.start([*enter, *pyqs_command(), queue.name, "--loglevel", "INFO"], AWS_ENDPOINT_URL=url)
+    queue.send_task("tasks.work", 0)
+    project.wait_for_notes("work")
+
+    hosts.write_text("")
+    faulty.inject("*:drop-before")  # or the open connections would go on
+    worker.wait_for(BEGINS)
+    faulty.inject()
+    queue.send_task("tasks.work", 1)
+    hosts.write_text(known)
+
+    check_all_ran_once(project, queue, worker, 2)
+    check_told_once(worker, "can't reach SQS")
+    project.close()
+
+
+def test_a_worker_stopped_for_longer_than_its_leases_starts_nothing_on_them(
+    faulty: FaultyEndpoint, tmp_path: Path
+) -> None:
+    project = project_on(faulty, tmp_path)
+    queue = Queue(faulty.client(), new_name(), VisibilityTimeout="5")
+    queue.send_tasks("tasks.last", [[0.02, number] for number in range(TASKS)])
+    worker = project.worker(queue.name, "--concurrency", "2")
+    project.wait_for_notes("ended", 100)
+    eventually(lambda: queue.counts()[1] > 2, "some wait in the worker")
+
+    os.killpg(worker.pid, signal.SIGSTOP)
+    eventually(lambda: queue.counts()[1] == 0, "their leases have lapsed")
+    # What had been recorded as finished may still be deleted; all else that another takes must not start here.
+    before = set(project.values("began"))
+    taken = {received["MessageId"]: received for received in queue.receive(visibility_secs=600)}
+    os.killpg(worker.pid, signal.SIGCONT)
+
+    project.wait_for_notes("ended", TASKS - len(taken))
+    began = project.values("began")
+    assert len(began) == len(set(began)), "none ran twice"
+    others = {_value(received) for received in taken.values()}
+    assert not (others - before) & set(began), "what another holds was not started"
+    assert worker.popen.poll() is None
+    assert worker.stop() == 0, worker.output
+    project.close()
+
+
+def _value(received: dict[str, str]) -> int:
+    return int(json.loads(received["Body"])["args"][1])
