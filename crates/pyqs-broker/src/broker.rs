@@ -361,6 +361,9 @@ impl<P: Payload> Broker<P> {
             return Err(refuse("Dead letter target does not exist."));
         };
         let attributes = &target.record.attributes;
+        if *target.record.name == *source {
+            return Err(refuse("Dead-letter queue and source queue must be different."));
+        }
         if attributes.is_fifo != is_fifo {
             return Err(refuse(
                 "Dead-letter queue must be same type of queue as the source.",
