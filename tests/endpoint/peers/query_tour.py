@@ -4,8 +4,10 @@ boto3 checks MD5s and parses by its own model, so that what is compared here is 
 """
 
 import json
+import re
 import sys
 import typing
+import xml.etree.ElementTree as xml
 
 import boto3
 from botocore.exceptions import ClientError
@@ -16,13 +18,79 @@ sqs = boto3.client(
 )
 assert sqs.meta.service_model.metadata["protocol"] == "query"
 seen = set()
+NAMESPACE = sqs.meta.service_model.metadata["xmlNamespace"]
 
 
 def look(model: typing.Any, http_response: typing.Any, **_: typing.Any) -> None:
     """Count the operations, and look at what no parser looks at."""
     assert http_response.headers["content-type"] == "text/xml"
-    assert f'xmlns="{model.service_model.metadata["xmlNamespace"]}"' in http_response.text
+    answer = Element.of(xml.fromstring(http_response.text))
+    if http_response.status_code != 200:
+        assert answer.name == "ErrorResponse"
+        return
     seen.add(model.name)
+    assert answer.name == f"{model.name}Response", answer.name
+    request_id = answer.take("ResponseMetadata").take("RequestId")
+    assert request_id.text == http_response.headers["x-amzn-requestid"]
+    if model.output_shape is not None:
+        check(model.output_shape, answer.take(model.output_shape.serialization["resultWrapper"]), model.name)
+    assert answer.below == [], f"{model.name} has more than the model"
+
+
+class Element:
+    """An element of XML, from which is taken what the model knows."""
+
+    def __init__(self, name: str, text: str, below: list) -> None:
+        self.name, self.text, self.below = name, text, below
+
+    @classmethod
+    def of(cls, element: xml.Element) -> "Element":
+        """An element as it was parsed."""
+        assert element.tag.startswith(f"{{{NAMESPACE}}}"), element.tag
+        below = [cls.of(child) for child in element]
+        return cls(element.tag[len(NAMESPACE) + 2 :], element.text or "", below)
+
+    def take_all(self, name: str) -> list:
+        """All elements of a name, out of those that are left."""
+        found = [element for element in self.below if element.name == name]
+        self.below = [element for element in self.below if element.name != name]
+        return found
+
+    def take(self, name: str) -> "Element":
+        """The only element of a name."""
+        (found,) = self.take_all(name)
+        return found
+
+
+def check(shape: typing.Any, element: Element, path: str) -> None:
+    """Whether an element is what the model says: all of the members that must be, none that it has not."""
+    if shape.type_name == "structure":
+        for name, member in shape.members.items():
+            here = f"{path}.{name}"
+            is_flat = member.serialization.get("flattened", False)
+            known = member.serialization.get("name", name)
+            if is_flat and member.type_name == "list":
+                known = member.member.serialization.get("name", known)
+            found = element.take_all(known)
+            assert found or name not in shape.required_members or is_flat, f"{here} lacks"
+            assert is_flat or len(found) <= 1, f"{here} is there twice"
+            for one in found:
+                if is_flat and member.type_name == "list":
+                    check(member.member, one, here)
+                elif is_flat:
+                    check(member.key, one.take(member.key.serialization.get("name", "key")), here)
+                    check(member.value, one.take(member.value.serialization.get("name", "value")), here)
+                    assert one.below == [], f"{here} has more than the model"
+                else:
+                    check(member, one, here)
+        assert element.below == [], f"{path} has members that the model has not: {[e.name for e in element.below]}"
+        return
+    assert element.below == [], f"{path} is no {shape.type_name}"
+    form = {"integer": r"-?\d+", "long": r"-?\d+", "boolean": "true|false", "blob": r"[A-Za-z0-9+/]+=*"}
+    assert re.fullmatch(form.get(shape.type_name, ".*"), element.text, re.DOTALL), f"{path}: {element.text!r}"
+    if path.endswith("Timestamp"):
+        # The model has no timestamps: they are milliseconds, as numbers.
+        assert len(element.text) == 13, f"{path}: {element.text!r}"
 
 
 def refusal(call: typing.Callable[..., typing.Any], **parameters: typing.Any) -> str:
@@ -142,7 +210,47 @@ def fifo() -> None:
     assert sqs.receive_message(QueueUrl=url, **options)["Messages"] == received
 
 
+def permissions() -> None:
+    """Permissions, as the policy shows them."""
+    url = sqs.create_queue(QueueName=f"{PREFIX}-permissions")["QueueUrl"]
+    sqs.add_permission(QueueUrl=url, Label="l", AWSAccountIds=["111122223333"], Actions=["SendMessage", "*"])
+    policy = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
+    (statement,) = json.loads(policy)["Statement"]
+    assert (statement["Sid"], statement["Action"]) == ("l", ["SQS:SendMessage", "SQS:*"])
+    sqs.remove_permission(QueueUrl=url, Label="l")
+    assert "Attributes" not in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])
+
+
+def moves() -> None:
+    """Dead letters move back to where they came from."""
+    dead = sqs.create_queue(QueueName=f"{PREFIX}-moved")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 1})
+    attributes = {"RedrivePolicy": policy, "VisibilityTimeout": "0"}
+    url = sqs.create_queue(QueueName=f"{PREFIX}-mover", Attributes=attributes)["QueueUrl"]
+    assert "Results" not in sqs.list_message_move_tasks(SourceArn=arn)
+    entries = [{"Id": str(i), "MessageBody": f"{i}"} for i in range(5)]
+    sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    names = ["ApproximateNumberOfMessages"]
+    while sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=names)["Attributes"][names[0]] != "5":
+        sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+    (letter,) = sqs.receive_message(QueueUrl=dead, AttributeNames=["All"], VisibilityTimeout=0)["Messages"]
+    assert letter["Attributes"]["DeadLetterQueueSourceArn"].endswith(f":{PREFIX}-mover")
+    handle = sqs.start_message_move_task(SourceArn=arn, MaxNumberOfMessagesPerSecond=1)["TaskHandle"]
+    assert refusal(sqs.start_message_move_task, SourceArn=arn) == "InvalidParameterValue"
+    (task,) = sqs.list_message_move_tasks(SourceArn=arn)["Results"]
+    assert (task["TaskHandle"], task["Status"], task["SourceArn"]) == (handle, "RUNNING", arn)
+    assert task["ApproximateNumberOfMessagesToMove"] == 5
+    assert sqs.cancel_message_move_task(TaskHandle=handle)["ApproximateNumberOfMessagesMoved"] <= 5
+    (task,) = sqs.list_message_move_tasks(SourceArn=arn, MaxResults=10)["Results"]
+    assert task["Status"] in ("CANCELLED", "COMPLETED")
+    code = "ResourceNotFoundException"
+    assert refusal(sqs.start_message_move_task, SourceArn=f"{arn}x") == code
+
+
 queues()
 messages()
 fifo()
+permissions()
+moves()
 print(*sorted(seen))
