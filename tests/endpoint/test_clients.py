@@ -82,6 +82,19 @@ def test_the_aws_command_line(ours: Endpoint) -> None:
     assert "AWS.SimpleQueueService.NonExistentQueue" in refused.stderr
 
 
+def test_the_aws_command_line_finds_the_endpoint_by_itself(ours: Endpoint) -> None:
+    """AWS_ENDPOINT_URL is all that it needs.
+
+    Version 1 has host names of its own for SQS in Amazon's regions, and looks there whatever the variable says; in
+    another region it does look. Version 2 has no such names, but is in no package index.
+    """
+    program = python_peer("awscli", PEERS / "awscli.txt") / "aws"
+    name = new_name()
+    environment = {**ours.environment, "AWS_DEFAULT_REGION": "local"}
+    created = run([str(program), "--output", "json", "sqs", "create-queue", "--queue-name", name], environment)
+    assert json.loads(created)["QueueUrl"] == f"{ours.url}/000000000000/{name}"
+
+
 def test_the_javascript_sdk(ours: Endpoint) -> None:
     folder = node_peer("javascript", PEERS / "javascript" / "package.json")
     tour = ["node", str(PEERS / "javascript" / "tour.mjs"), ours.url, new_name()]
