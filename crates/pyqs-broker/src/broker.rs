@@ -362,7 +362,9 @@ impl<P: Payload> Broker<P> {
         };
         let attributes = &target.record.attributes;
         if *target.record.name == *source {
-            return Err(refuse("Dead-letter queue and source queue must be different."));
+            return Err(refuse(
+                "Dead-letter queue and source queue must be different.",
+            ));
         }
         if attributes.is_fifo != is_fifo {
             return Err(refuse(
