@@ -45,6 +45,7 @@ class WorkerSettings:
         cls,
         *,
         queues: list[str],
+        strict: Optional[bool] = None,
         concurrency: Optional[int] = None,
         log_level: Optional[str] = None,
         region: Optional[str] = None,

@@ -54,5 +54,16 @@ pub(crate) fn parse(argv: &[String]) -> Result<Command, Usage> {
         .try_get_matches_from(words)
         .and_then(|matches| Cli::from_arg_matches(&matches))
         .map_err(|error| Usage::of(&error, argv))?;
-    Ok(cli.command.unwrap_or(Command::Worker(cli.worker)))
+    Ok(cli.command.unwrap_or_else(|| {
+        let mut worker = cli.worker;
+        worker.command_names = command_names();
+        Command::Worker(worker)
+    }))
+}
+
+/// What can't be the plain form's first queue.
+fn command_names() -> Vec<String> {
+    let commands = Cli::command();
+    let names = commands.get_subcommands().map(clap::Command::get_name);
+    names.map(str::to_owned).collect()
 }

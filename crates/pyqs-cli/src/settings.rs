@@ -13,6 +13,8 @@ impl Args {
     pub(crate) fn into_settings(self) -> WorkerSettings {
         WorkerSettings {
             queues: self.queues,
+            strict: self.pace.strict,
+            command_names: self.command_names,
             concurrency: self.concurrency,
             log_level: self.loglevel,
             connection: self.connection.into(),

@@ -164,7 +164,7 @@ impl Consumer {
         self.queues
             .entry(id)
             .or_insert_with(|| Queue::new(attributes, share));
-        self.fair_share.add(id, share.weight);
+        self.fair_share.add(id, share);
     }
 
     fn change_queue(&mut self, id: QueueId, attributes: QueueAttributes) {
@@ -186,6 +186,7 @@ impl Consumer {
                 Deadline::Poll(_)
                 | Deadline::Deletes(_)
                 | Deadline::Releases(_)
+                | Deadline::Paced(_)
                 | Deadline::Reserve => {}
             }
         }
@@ -211,6 +212,10 @@ impl Consumer {
                 .resume_at()
                 .filter(|&at| at > self.now && self.stop == Stop::No);
             self.deadlines.set(Deadline::Poll(id), resume_at);
+            let paced_until = queue
+                .paced_until(self.now)
+                .filter(|_| self.stop == Stop::No);
+            self.deadlines.set(Deadline::Paced(id), paced_until);
         }
     }
 

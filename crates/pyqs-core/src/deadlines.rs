@@ -16,6 +16,8 @@ pub(crate) enum Deadline {
     Deletes(QueueId),
     /// A change of visibility of the queue may be tried again.
     Releases(QueueId),
+    /// The queue's rate lets it start or fetch again.
+    Paced(QueueId),
     /// The process has rested.
     Rested(ProcessId),
     /// The process's present task may be holding up others.

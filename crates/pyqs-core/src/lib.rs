@@ -99,7 +99,7 @@ pub use consumer::Consumer;
 pub use event::{BatchReply, EntryReply, Event, Outcome, Trouble};
 pub use message::{
     Arrival, GroupId, MessageId, MessageKey, PollId, ProcessId, QueueAttributes, QueueId,
-    RequestId, Share, TaskKind, Work,
+    RateLimit, RequestId, Share, TaskKind, Work,
 };
 pub use settings::Settings;
 pub use snapshot::{Counters, QueueSnapshot, Snapshot};
@@ -120,6 +120,7 @@ pub mod limits {
     pub use crate::memory::SUCCEEDED_MIN;
     pub use crate::pool::{PIPELINE_MAX, PIPELINE_TASK_MAX, PIPELINE_WORK_MAX, STUCK_AFTER};
     pub use crate::queue::{ACTIVE_FOR, SLOW_FACTOR, SLOW_MIN, UNCONFIRMED_MAX, UNKNOWN_TASK};
+    pub use crate::schedule::RATE_BURST;
     pub use crate::settings::{BATCH_MAX, BUFFER_MESSAGES_MAX, WAIT_MAX};
     pub use crate::stop::{STOP_NOW_PATIENCE, STOP_PATIENCE};
     pub use crate::time::TICK;

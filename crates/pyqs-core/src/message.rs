@@ -108,6 +108,20 @@ pub struct Share {
     pub weight: u32,
     /// `email=5` runs at most five at once.
     pub tasks_max: Option<u32>,
+    /// `email@10/s` starts at most ten a second.
+    pub rate: Option<RateLimit>,
+    /// A queue goes before all with a larger number, which starve while it has messages; those of
+    /// one number share by weight. Default 0, for all.
+    pub priority: u32,
+}
+
+/// So many starts in so long, evenly spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// The starts. Zero is read as one.
+    pub tasks: u32,
+    /// The time that they are spread over.
+    pub per: Duration,
 }
 
 impl Default for Share {
@@ -115,6 +129,8 @@ impl Default for Share {
         Self {
             weight: 1,
             tasks_max: None,
+            rate: None,
+            priority: 0,
         }
     }
 }

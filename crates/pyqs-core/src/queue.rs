@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::ack::Batcher;
-use crate::fetch::Poller;
+use crate::fetch::{PREFETCH, Poller};
 use crate::lease::{LEASE_MIN, LEASE_TOTAL_MARGIN, LEASE_TOTAL_MAX, RoundTrip};
 use crate::line::Line;
 use crate::message::{MessageKey, QueueAttributes, Share};
-use crate::schedule::{Pace, Rate};
+use crate::schedule::{Pace, Rate, Throttle};
 use crate::snapshot::QueueSnapshot;
 use crate::time::Instant;
 
@@ -40,6 +40,7 @@ pub(crate) struct Queue {
     pub(crate) upkeep: BTreeSet<(Instant, MessageKey)>,
     pub(crate) round_trip: RoundTrip,
     pub(crate) starts: Rate,
+    pub(crate) throttle: Option<Throttle>,
     pub(crate) pace: Option<Pace>,
     pub(crate) had_messages_at: Option<Instant>,
 }
@@ -59,6 +60,7 @@ impl Queue {
             upkeep: BTreeSet::new(),
             round_trip: RoundTrip::default(),
             starts: Rate::default(),
+            throttle: share.rate.map(Throttle::new),
             pace: None,
             had_messages_at: None,
         }
@@ -81,6 +83,24 @@ impl Queue {
         self.share.tasks_max.map_or(usize::MAX, |max| {
             (max as usize).saturating_sub(self.running)
         })
+    }
+
+    /// Whether its own limits let one more start now.
+    pub(crate) fn may_start(&self, now: Instant) -> bool {
+        let is_due = |throttle: Throttle| throttle.next_at() <= now;
+        self.allowance() > 0 && self.throttle.is_none_or(is_due)
+    }
+
+    /// When its rate, and nothing else, lets something be done that can't be done now: the next
+    /// start, or the next fetch.
+    pub(crate) fn paced_until(&self, now: Instant) -> Option<Instant> {
+        let next = self.throttle?.next_at();
+        let at = if self.line.len() > 0 {
+            next
+        } else {
+            next - PREFETCH
+        };
+        (at > now).then_some(at)
     }
 
     /// As many of its tasks can run at once.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::message::QueueId;
+use crate::message::{QueueId, RateLimit, Share};
 use crate::time::{Instant, nanos};
 
 /// A queue that could not use its share (it was empty, or at its cap) catches up by at most this.
@@ -13,29 +13,32 @@ const CREDIT_MAX: Duration = Duration::from_millis(100);
 ///
 /// Each queue has a clock that runs as it uses slots, slower with more weight, and the one whose
 /// clock is behind goes first: weighted deficit round robin's share, without rounds, which with
-/// tasks of microseconds beside tasks of minutes would be many.
+/// tasks of microseconds beside tasks of minutes would be many. That is among queues of one
+/// priority; one of a lower priority has its turn only when those above it have nothing.
 #[derive(Debug, Default)]
 pub(crate) struct FairShare {
     clocks: BTreeMap<QueueId, Clock>,
-    /// Queues with something that may start, the one furthest behind first.
-    ready: BTreeSet<(u64, QueueId)>,
-    /// The clock of the queue that was served last.
-    served: u64,
+    /// Queues with something that may start: by priority, and the one furthest behind first.
+    ready: BTreeSet<(u32, u64, QueueId)>,
+    /// For each priority, the clock of the queue that was served last.
+    served: BTreeMap<u32, u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     at: u64,
     weight: u64,
+    priority: u32,
     is_ready: bool,
 }
 
 impl FairShare {
-    pub(crate) fn add(&mut self, queue: QueueId, weight: u32) {
-        let weight = u64::from(weight.max(1));
+    pub(crate) fn add(&mut self, queue: QueueId, share: Share) {
+        let served = *self.served.entry(share.priority).or_default();
         self.clocks.entry(queue).or_insert(Clock {
-            at: self.served,
-            weight,
+            at: served,
+            weight: u64::from(share.weight.max(1)),
+            priority: share.priority,
             is_ready: false,
         });
     }
@@ -50,16 +53,17 @@ impl FairShare {
         }
         clock.is_ready = is_ready;
         if is_ready {
-            clock.at = clock.at.max(self.served.saturating_sub(nanos(CREDIT_MAX)));
-            self.ready.insert((clock.at, queue));
+            let served = self.served[&clock.priority];
+            clock.at = clock.at.max(served.saturating_sub(nanos(CREDIT_MAX)));
+            self.ready.insert((clock.priority, clock.at, queue));
         } else {
-            self.ready.remove(&(clock.at, queue));
+            self.ready.remove(&(clock.priority, clock.at, queue));
         }
     }
 
     /// The queues with something that may start, in the order of their turns.
     pub(crate) fn turns(&self) -> impl Iterator<Item = QueueId> + '_ {
-        self.ready.iter().map(|&(_, queue)| queue)
+        self.ready.iter().map(|&(_, _, queue)| queue)
     }
 
     pub(crate) fn has_turns(&self) -> bool {
@@ -69,8 +73,9 @@ impl FairShare {
     /// The queue starts a task that is expected to take so long.
     pub(crate) fn charge(&mut self, queue: QueueId, expected: Duration) {
         if let Some(clock) = self.clocks.get(&queue) {
-            self.served = self.served.max(clock.at);
-            let floor = self.served.saturating_sub(nanos(CREDIT_MAX));
+            let served = self.served.entry(clock.priority).or_default();
+            *served = (*served).max(clock.at);
+            let floor = served.saturating_sub(nanos(CREDIT_MAX));
             let at = clock
                 .at
                 .max(floor)
@@ -96,10 +101,62 @@ impl FairShare {
             return;
         };
         if clock.is_ready {
-            self.ready.remove(&(clock.at, queue));
-            self.ready.insert((at, queue));
+            self.ready.remove(&(clock.priority, clock.at, queue));
+            self.ready.insert((clock.priority, at, queue));
         }
         clock.at = at;
+    }
+}
+
+/// A limited rate may have been missed by this much and is caught up with: what is allowed every
+/// millisecond need not come on the millisecond. A rate of fewer than 20 a second keeps its pauses.
+pub const RATE_BURST: Duration = Duration::from_millis(50);
+
+/// Keeps starts to a rate, evenly spread.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Throttle {
+    interval: Duration,
+    /// When the next one would start if all came at even intervals.
+    due: Instant,
+}
+
+impl Throttle {
+    pub(crate) fn new(rate: RateLimit) -> Self {
+        Self {
+            interval: rate.per / rate.tasks.max(1),
+            due: Instant::ORIGIN,
+        }
+    }
+
+    /// The earliest moment of the next start.
+    pub(crate) fn next_at(&self) -> Instant {
+        if self.interval < RATE_BURST {
+            self.due - RATE_BURST
+        } else {
+            self.due
+        }
+    }
+
+    /// One starts.
+    pub(crate) fn start(&mut self, now: Instant) {
+        self.due = self.due.max(now) + self.interval;
+    }
+
+    /// One that had started came back and did not run.
+    pub(crate) fn came_back(&mut self) {
+        self.due = self.due - self.interval;
+    }
+
+    /// As many may start within that time.
+    pub(crate) fn starts_within(&self, now: Instant, span: Duration) -> usize {
+        let (from, until) = (self.next_at().max(now), now + span);
+        if from > until {
+            return 0;
+        }
+        let more = nanos(until.saturating_since(from)) / nanos(self.interval).max(1);
+        usize::try_from(more)
+            .unwrap_or(usize::MAX)
+            .saturating_add(1)
     }
 }
 
@@ -180,11 +237,18 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn weighing(weight: u32) -> Share {
+        Share {
+            weight,
+            ..Share::default()
+        }
+    }
+
     /// How often each queue is served in 1,200 ms of slot time, given weights and task lengths.
     fn served(queues: &[(u32, u32)]) -> Vec<usize> {
         let mut share = FairShare::default();
         for (number, &(weight, _)) in (0..).zip(queues) {
-            share.add(QueueId(number), weight);
+            share.add(QueueId(number), weighing(weight));
             share.set_ready(QueueId(number), true);
         }
         let mut counts = vec![0; queues.len()];
@@ -210,7 +274,7 @@ mod tests {
     fn an_idle_queue_saves_no_turns() {
         let mut share = FairShare::default();
         for queue in [QueueId(0), QueueId(1)] {
-            share.add(queue, 1);
+            share.add(queue, weighing(1));
         }
         share.set_ready(QueueId(0), true);
         (0..1000).for_each(|_| share.charge(QueueId(0), MS));
@@ -224,10 +288,86 @@ mod tests {
     }
 
     #[test]
+    fn a_higher_priority_goes_first_and_the_lower_ones_share_what_is_left() {
+        let mut share = FairShare::default();
+        for (queue, priority) in [(0, 1), (1, 0), (2, 1)] {
+            let of = Share {
+                priority,
+                ..Share::default()
+            };
+            share.add(QueueId(queue), of);
+            share.set_ready(QueueId(queue), true);
+        }
+        for _ in 0..1000 {
+            assert_eq!(share.turns().next(), Some(QueueId(1)));
+            share.charge(QueueId(1), MS);
+        }
+        share.set_ready(QueueId(1), false);
+        let mut counts = [0; 3];
+        for _ in 0..100 {
+            let queue = share.turns().next().unwrap();
+            counts[queue.0 as usize] += 1;
+            share.charge(queue, MS);
+        }
+        assert_eq!(counts, [50, 0, 50]);
+    }
+
+    #[test]
+    fn a_rate_is_kept_and_spread() {
+        let check = |tasks, per_secs, expected: usize| {
+            let per = Duration::from_secs(per_secs);
+            let mut throttle = Throttle::new(RateLimit { tasks, per });
+            // After a long rest, as at any time.
+            let mut now = Instant::ORIGIN + Duration::from_secs(100);
+            let end = now + Duration::from_secs(60);
+            let (mut starts, mut first_second) = (0, 0);
+            while now < end {
+                if throttle.next_at() <= now {
+                    throttle.start(now);
+                    starts += 1;
+                    first_second += usize::from(now < end - Duration::from_secs(59));
+                }
+                now = throttle.next_at().max(now + Duration::from_micros(10));
+            }
+            assert!(starts >= expected, "{starts} of {expected}");
+            let burst = if expected > 60 * 20 {
+                expected / 60 / 20 + 1
+            } else {
+                1
+            };
+            assert!(starts <= expected + burst, "{starts} of {expected}");
+            let even = expected.div_ceil(60);
+            assert!(first_second <= even + burst, "{first_second} at once");
+        };
+        check(1, 60, 1);
+        check(1, 1, 60);
+        check(10, 1, 600);
+        check(1000, 1, 60_000);
+        check(100, 60, 100);
+        check(0, 1, 60);
+    }
+
+    #[test]
+    fn what_may_start_soon_is_known() {
+        let rate = RateLimit {
+            tasks: 10,
+            per: Duration::from_secs(1),
+        };
+        let mut throttle = Throttle::new(rate);
+        let now = Instant::ORIGIN + Duration::from_secs(9);
+        assert_eq!(throttle.starts_within(now, Duration::from_secs(1)), 11);
+        (0..3).for_each(|_| throttle.start(now));
+        assert_eq!(throttle.starts_within(now, Duration::from_secs(1)), 8);
+        assert_eq!(throttle.starts_within(now, MS * 250), 0);
+        throttle.came_back();
+        assert_eq!(throttle.starts_within(now, MS * 250), 1);
+    }
+
+    #[test]
     fn a_wrong_guess_is_corrected() {
         let mut share = FairShare::default();
         for queue in [QueueId(0), QueueId(1)] {
-            share.add(queue, 1);
+            share.add(queue, weighing(1));
             share.set_ready(queue, true);
         }
         share.charge(QueueId(0), MS);

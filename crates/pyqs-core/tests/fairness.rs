@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use pyqs_core::limits::{PIPELINE_MAX, STUCK_AFTER};
 use pyqs_core::{
-    Action, Arrival, Event, Instant, MessageKey, Outcome, ProcessId, QueueId, Settings, Share,
-    TaskKind, Work,
+    Action, Arrival, Event, Instant, MessageKey, Outcome, ProcessId, QueueId, RateLimit, Settings,
+    Share, TaskKind, Work,
 };
 use scene::{Q, Scene, ms, secs};
 
@@ -66,7 +66,7 @@ fn slot_time(slots: u32, queues: &[(Share, u64)]) -> Vec<u64> {
 fn weighing(weight: u32) -> Share {
     Share {
         weight,
-        tasks_max: None,
+        ..Share::default()
     }
 }
 
@@ -97,14 +97,76 @@ fn slot_time_is_shared_by_weight() {
 #[test]
 fn a_cap_is_kept_and_leaves_the_rest_to_others() {
     let capped = Share {
-        weight: 1,
         tasks_max: Some(1),
+        ..Share::default()
     };
     let spent = slot_time(4, &[(capped, 100), (weighing(1), 100)]);
     assert!(
         spent[0].abs_diff(60_000) < 3_000 && spent[1].abs_diff(180_000) < 3_000,
         "{spent:?}"
     );
+}
+
+#[test]
+fn a_rate_is_kept_and_its_excess_is_never_fetched() {
+    let limited = Share {
+        rate: Some(RateLimit {
+            tasks: 10,
+            per: secs(1),
+        }),
+        ..Share::default()
+    };
+    // Ten a second of a millisecond each, and all the rest for the other.
+    let spent = slot_time(4, &[(limited, 1), (weighing(1), 100)]);
+    assert!((590..=601).contains(&spent[0]), "{spent:?}");
+    assert!(spent[1] > 170_000, "{spent:?}");
+}
+
+#[test]
+fn a_slow_rate_holds_no_message_that_may_not_start_within_a_second() {
+    let mut scene = Scene::new(Settings::default());
+    let rate = Some(RateLimit {
+        tasks: 1,
+        per: secs(60),
+    });
+    let share = Share {
+        rate,
+        ..Share::default()
+    };
+    scene.queue(Q, 30, false, share);
+    scene.processes(4, None);
+    for minute in 0..5 {
+        assert_eq!(scene.polls[&Q].front().map(|&(_, max, _)| max), Some(1));
+        let keys = scene.receive(Q, 1);
+        scene.wait(secs(1));
+        assert_eq!(scene.dispatched().len(), minute + 1);
+        scene.succeed(keys[0]);
+        assert_eq!(
+            scene.polls[&Q].len(),
+            0,
+            "the next may not run for a minute"
+        );
+        let next = Instant::ORIGIN + secs(60) * u32::try_from(minute + 1).expect("a few");
+        scene.wait(next.saturating_since(scene.now) - ms(1100));
+        assert_eq!(scene.polls[&Q].len(), 0);
+        scene.wait(ms(200));
+    }
+}
+
+#[test]
+fn with_priorities_the_first_queue_is_served_first_and_the_next_has_what_is_left() {
+    let ranked = |priority| Share {
+        priority,
+        ..Share::default()
+    };
+    let spent = slot_time(4, &[(ranked(1), 100), (ranked(0), 100)]);
+    assert!(spent[1] > 230_000 && spent[0] < 5_000, "{spent:?}");
+    let capped = Share {
+        tasks_max: Some(1),
+        ..ranked(0)
+    };
+    let spent = slot_time(4, &[(ranked(1), 100), (capped, 100)]);
+    assert!(spent[1] > 57_000 && spent[0] > 170_000, "{spent:?}");
 }
 
 const SLOW: QueueId = QueueId(0);

@@ -117,6 +117,7 @@ fn set(
 ) -> PyResult<()> {
     match name {
         "queues" => settings.queues = field(name, value)?,
+        "strict" => settings.strict = field(name, value)?,
         "concurrency" => settings.concurrency = positive(name, value)?,
         "log_level" => settings.log_level = log_level(&field::<String>(name, value)?)?,
         "region" => settings.connection.region = field(name, value)?,

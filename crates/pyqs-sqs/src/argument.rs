@@ -1,13 +1,16 @@
 //! Queues as they are given on the command line.
 
+use std::time::Duration;
+
 use crate::names::{NameError, sqs_name};
 use crate::pattern::Pattern;
 
 /// The largest weight of a queue.
 pub const WEIGHT_MAX: u32 = 1000;
 
-/// One queue argument: a name or pattern, maybe with its weight (`email:3`) and the most tasks of
-/// it that may run at once (`email=5`).
+/// One queue argument: a name or pattern, maybe with its weight (`email:3`), the most tasks of it
+/// that may run at once (`email=5`), and the most that may start in a time (`email@10/s`), in this
+/// order where there are several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueArgument {
     /// The name or pattern.
@@ -16,6 +19,17 @@ pub struct QueueArgument {
     pub weight: u32,
     /// The most tasks at once, at least 1; `None` for no limit of its own.
     pub tasks_max: Option<u32>,
+    /// The most starts in a time; `None` for no limit.
+    pub rate: Option<Rate>,
+}
+
+/// So many in a second, a minute or an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// At least 1.
+    pub tasks: u32,
+    /// The time.
+    pub per: Duration,
 }
 
 /// What is wrong with a queue argument.
@@ -23,7 +37,7 @@ pub struct QueueArgument {
 #[non_exhaustive]
 pub enum QueueArgumentError {
     /// There is no name, but maybe a weight or a limit.
-    #[error("\"{argument}\" names no queue; write NAME, NAME:WEIGHT or NAME=TASKS")]
+    #[error("\"{argument}\" names no queue; write NAME, NAME:WEIGHT, NAME=TASKS or NAME@RATE")]
     NoName {
         /// What was given.
         argument: String,
@@ -46,6 +60,14 @@ pub enum QueueArgumentError {
     /// The limit is no number from 1.
     #[error("the most tasks at once in \"{argument}\" is not a whole number from 1")]
     TasksMax {
+        /// What was given.
+        argument: String,
+    },
+    /// The rate can't be read.
+    #[error(
+        "the rate in \"{argument}\" is not a whole number from 1 with a time; write 10/s, 10/m or 10/h"
+    )]
+    Rate {
         /// What was given.
         argument: String,
     },
@@ -88,13 +110,20 @@ impl QueueArgument {
         if argument.contains("://") || argument.starts_with("arn:") {
             return Err(QueueArgumentError::NotAName { argument: own() });
         }
-        let (rest, tasks_max) = match argument.rsplit_once('=') {
+        let (rest, rate) = match argument.rsplit_once('@') {
+            Some((rest, rate)) => {
+                let error = || QueueArgumentError::Rate { argument: own() };
+                (rest, Some(Rate::parse(rate).ok_or_else(error)?))
+            }
+            None => (argument, None),
+        };
+        let (rest, tasks_max) = match rest.rsplit_once('=') {
             Some((rest, tasks_max)) => {
                 let tasks_max = whole_number(tasks_max, u32::MAX);
                 let error = || QueueArgumentError::TasksMax { argument: own() };
                 (rest, Some(tasks_max.ok_or_else(error)?))
             }
-            None => (argument, None),
+            None => (rest, None),
         };
         let (name, weight) = match rest.rsplit_once(':') {
             Some((name, weight)) => {
@@ -113,6 +142,24 @@ impl QueueArgument {
             name: name.to_owned(),
             weight,
             tasks_max,
+            rate,
+        })
+    }
+}
+
+impl Rate {
+    /// Reads `10/s`, `10/m` or `10/h`.
+    fn parse(text: &str) -> Option<Self> {
+        let (tasks, unit) = text.split_once('/')?;
+        let secs = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return None,
+        };
+        Some(Self {
+            tasks: whole_number(tasks, u32::MAX)?,
+            per: Duration::from_secs(secs),
         })
     }
 }
@@ -126,7 +173,9 @@ fn whole_number(text: &str, max: u32) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{QueueArgument, QueueArgumentError};
+    use std::time::Duration;
+
+    use super::{QueueArgument, QueueArgumentError, Rate};
 
     #[track_caller]
     fn check(words: &[&str], expected: &[(&str, u32, Option<u32>)]) {
@@ -162,6 +211,22 @@ mod tests {
     }
 
     #[test]
+    fn rates() {
+        let check = |argument: &str, tasks, secs, tasks_max| {
+            let queues = QueueArgument::parse_all([argument]).unwrap();
+            let per = Duration::from_secs(secs);
+            assert_eq!(queues[0].rate, Some(Rate { tasks, per }), "{argument}");
+            assert_eq!(
+                (&*queues[0].name, queues[0].tasks_max),
+                ("email", tasks_max)
+            );
+        };
+        check("email@10/s", 10, 1, None);
+        check("email@100/m", 100, 60, None);
+        check("email:3=5@1/h", 1, 3600, Some(5));
+    }
+
+    #[test]
     fn errors_name_what_was_given() {
         let check = |argument: &str, is_it: fn(&QueueArgumentError) -> bool| {
             let error = QueueArgument::parse_all([argument]).unwrap_err();
@@ -176,6 +241,12 @@ mod tests {
         check("a:x", |e| matches!(e, QueueArgumentError::Weight { .. }));
         check("a:0", |e| matches!(e, QueueArgumentError::Weight { .. }));
         check("a:1001", |e| matches!(e, QueueArgumentError::Weight { .. }));
+        for argument in [
+            "a@", "a@10", "a@0/s", "a@x/s", "a@1/d", "a@1/s=5", "a@1.5/s",
+        ] {
+            check(argument, |e| matches!(e, QueueArgumentError::Rate { .. }));
+        }
+        check("@1/s", |e| matches!(e, QueueArgumentError::NoName { .. }));
         check("=5", |e| matches!(e, QueueArgumentError::NoName { .. }));
         check("http://h:1/0/a", |e| {
             matches!(e, QueueArgumentError::NotAName { .. })

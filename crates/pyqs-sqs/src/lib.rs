@@ -19,7 +19,7 @@ pub mod pattern;
 mod port;
 mod queue;
 
-pub use argument::{QueueArgument, QueueArgumentError, WEIGHT_MAX};
+pub use argument::{QueueArgument, QueueArgumentError, Rate, WEIGHT_MAX};
 pub use aws::{AwsSqs, CALL_TIMEOUT, ConnectError, RECEIVE_SLACK, connect, region_name};
 pub use error::{EntryError, Failure, SqsError};
 pub use message::{AttributeValue, Outgoing, Receipt, ReceiveRequest, Received};

@@ -5,7 +5,7 @@ use std::mem::Discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyqs_core::Share;
+use pyqs_core::{RateLimit, Share};
 use pyqs_sqs::{
     Pattern, QueueArgument, QueueArgumentError, QueueAttributes, QueueUrl, Sqs, SqsError, names,
 };
@@ -37,6 +37,7 @@ pub(crate) struct Discovery {
     inbound: UnboundedSender<Inbound>,
     log: Log,
     wanted: Vec<Wanted>,
+    command_names: Vec<String>,
     are_required: bool,
     known: BTreeSet<QueueUrl>,
     /// The kind of trouble that was told of last.
@@ -48,6 +49,8 @@ pub(crate) struct Discovery {
 struct Wanted {
     argument: QueueArgument,
     pattern: Pattern,
+    /// See [`Share::priority`].
+    priority: u32,
     is_found: bool,
 }
 
@@ -59,9 +62,10 @@ impl Discovery {
         log: Log,
     ) -> Result<Self, QueueArgumentError> {
         let arguments = QueueArgument::parse_all(&settings.queues)?;
-        let wanted = arguments.into_iter().map(|argument| Wanted {
+        let wanted = (0..).zip(arguments).map(|(number, argument)| Wanted {
             pattern: argument.pattern(settings.exact_patterns),
             argument,
+            priority: if settings.strict { number } else { 0 },
             is_found: false,
         });
         Ok(Self {
@@ -69,6 +73,7 @@ impl Discovery {
             inbound,
             log,
             wanted: wanted.collect(),
+            command_names: settings.command_names.clone(),
             are_required: settings.require_queues,
             known: BTreeSet::new(),
             trouble: None,
@@ -214,6 +219,11 @@ impl Discovery {
         let share = Share {
             weight: wanted.argument.weight,
             tasks_max: wanted.argument.tasks_max,
+            rate: wanted.argument.rate.map(|rate| RateLimit {
+                tasks: rate.tasks,
+                per: rate.per,
+            }),
+            priority: wanted.priority,
         };
         self.known.insert(url.clone());
         self.tell_of_queue(index, &url, &attributes);
@@ -294,6 +304,15 @@ impl Discovery {
         let pid = std::process::id();
         self.log
             .info(|| format!("Running ReadWorker: {url}, pid: {pid}"));
+        let name = url.name();
+        if self.command_names.iter().any(|command| command == name) {
+            self.log.warning(|| {
+                format!(
+                    "Queue \"{name}\" has the name of a command: `pyqs {name}` is that command; \
+                     `pyqs worker {name}` works on the queue"
+                )
+            });
+        }
         if attributes.receives_max.is_none() {
             self.log.info(|| advise_redrive(url, attributes));
         }
@@ -335,8 +354,9 @@ fn advise_redrive(url: &QueueUrl, attributes: &QueueAttributes) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
-    use pyqs_core::Share;
+    use pyqs_core::{RateLimit, Share};
     use pyqs_sqs::SqsError;
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
     use tokio::task::JoinHandle;
@@ -356,9 +376,13 @@ mod tests {
     }
 
     fn run(sqs: &Arc<FakeSqs>, queues: &[&str]) -> Running {
+        run_with(sqs, queues, WorkerSettings::default())
+    }
+
+    fn run_with(sqs: &Arc<FakeSqs>, queues: &[&str], settings: WorkerSettings) -> Running {
         let settings = WorkerSettings {
             queues: queues.iter().map(ToString::to_string).collect(),
-            ..WorkerSettings::default()
+            ..settings
         };
         let (supervisor, lines) = Supervisor::in_a_test();
         let (sender, news) = unbounded_channel();
@@ -395,10 +419,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn names_are_asked_for_and_never_listed() {
         let sqs = Arc::new(FakeSqs::with(&["email", "m-f", "other"]));
-        let mut running = run(&sqs, &["email:3=5,m.f"]);
+        let mut running = run(&sqs, &["email:3=5@10/m,m.f"]);
         let share = Share {
             weight: 3,
             tasks_max: Some(5),
+            rate: Some(RateLimit {
+                tasks: 10,
+                per: Duration::from_mins(1),
+            }),
+            priority: 0,
         };
         assert_eq!(running.found().await, ("email".to_owned(), share));
         assert_eq!(running.found().await.0, "m-f");
@@ -410,6 +439,42 @@ mod tests {
             "what was found is not asked again"
         );
         assert_eq!(running.logged("\"m.f\" is \"m-f\" on SQS"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_strict_the_order_given_is_the_order_of_priorities() {
+        let sqs = Arc::new(FakeSqs::with(&["a", "b1", "b2", "c"]));
+        for is_strict in [true, false] {
+            let settings = WorkerSettings {
+                strict: is_strict,
+                ..WorkerSettings::default()
+            };
+            let mut running = run_with(&sqs, &["c,a", "b*"], settings);
+            let mut found = Vec::new();
+            for _ in 0..4 {
+                let (name, share) = running.found().await;
+                found.push((name, share.priority));
+            }
+            let priorities = found.iter().map(|(name, priority)| (&**name, *priority));
+            let expected = [("c", 0), ("a", 1), ("b1", 2), ("b2", 2)];
+            assert!(
+                priorities
+                    .eq(expected.map(|(name, strict)| (name, if is_strict { strict } else { 0 })))
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_with_the_name_of_a_command_is_warned_of() {
+        let sqs = Arc::new(FakeSqs::with(&["send", "sends"]));
+        let settings = WorkerSettings {
+            command_names: vec!["send".to_owned(), "local".to_owned()],
+            ..WorkerSettings::default()
+        };
+        let mut running = run_with(&sqs, &["s*"], settings);
+        running.found().await;
+        running.found().await;
+        assert_eq!(running.logged("`pyqs worker send` works on the queue"), 1);
     }
 
     #[tokio::test(start_paused = true)]

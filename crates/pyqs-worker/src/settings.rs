@@ -16,8 +16,11 @@ use serde::{Deserialize, Serialize};
 #[allow(clippy::struct_excessive_bools)] // Each is a switch of the command's.
 pub struct WorkerSettings {
     /// Queue names and patterns, as given: each may hold several, apart by commas, and a share
-    /// (`email:3`, `email=5`). No default: at least one is needed.
+    /// (`email:3`, `email=5`, `email@10/s`). No default: at least one is needed.
     pub queues: Vec<String>,
+    /// Each of [`queues`](Self::queues) goes before all after it, which starve while it has messages;
+    /// the queues of one pattern share. Default off: all share, by weight.
+    pub strict: bool,
     /// Task processes, over all queues; at least 1. Default 1.
     pub concurrency: u32,
     /// What is logged. Default [`LogLevel::Warning`].
@@ -50,6 +53,9 @@ pub struct WorkerSettings {
     /// A name or pattern without a queue at the start is an error (exit 1) and not a warning.
     /// Default off.
     pub require_queues: bool,
+    /// Names of commands: the log warns where such a queue is worked on, since naming it as the command
+    /// line's first word would start the command. Default none.
+    pub command_names: Vec<String>,
     /// `email.*` does not match the queue `email-x`. Default off: patterns match a queue's dashed
     /// spelling too.
     pub exact_patterns: bool,
@@ -67,6 +73,7 @@ impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
             queues: Vec::new(),
+            strict: false,
             concurrency: 1,
             log_level: LogLevel::Warning,
             connection: ConnectOptions::default(),
@@ -79,6 +86,7 @@ impl Default for WorkerSettings {
             extend_visibility_max: None,
             shutdown_timeout: None,
             require_queues: false,
+            command_names: Vec::new(),
             exact_patterns: false,
             imports: Vec::new(),
             preload: Vec::new(),

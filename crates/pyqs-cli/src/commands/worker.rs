@@ -18,7 +18,7 @@ static DEFAULTS: LazyLock<WorkerSettings> = LazyLock::new(WorkerSettings::defaul
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Queue names and patterns (*, ?, [...]), apart by spaces or commas; `email:3` weighs a queue, `email=5` runs
-    /// at most five of its tasks at once
+    /// at most five of its tasks at once, `email@10/s` starts at most ten a second (or /m, /h)
     #[arg(value_name = "QUEUE", required = true, env = "PYQS_QUEUES", value_parser = queue_argument)]
     pub(crate) queues: Vec<String>,
     /// Task processes, over all queues
@@ -63,6 +63,9 @@ pub(crate) struct Args {
     /// Let `email.*` not match the queue `email-x`
     #[arg(long, env = "PYQS_EXACT_PATTERNS", value_parser = BoolishValueParser::new())]
     pub(crate) exact_patterns: bool,
+    /// Set where the words named no command: commands, which a queue of that name can't be told from.
+    #[arg(skip)]
+    pub(crate) command_names: Vec<String>,
     #[command(flatten)]
     pub(crate) pace: PaceArgs,
     #[command(flatten)]
@@ -75,6 +78,9 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Pace")]
 pub(crate) struct PaceArgs {
+    /// Serve queues in the order given: one has its turn when those before it are empty, and may starve
+    #[arg(long, env = "PYQS_STRICT", value_parser = BoolishValueParser::new())]
+    pub(crate) strict: bool,
     /// How long a task process rests after each task
     #[arg(long, value_name = "SECONDS", env = "PYQS_INTERVAL", default_value_t = Seconds(DEFAULTS.interval),
           allow_negative_numbers = true)]

@@ -57,7 +57,7 @@ impl Consumer {
         let mut turn = None;
         for id in self.fair_share.turns() {
             let queue = &self.queues[&id];
-            let Some(message) = queue.line.first().filter(|_| queue.allowance() > 0) else {
+            let Some(message) = queue.line.first().filter(|_| queue.may_start(self.now)) else {
                 continue;
             };
             let held = &self.held[&message];
@@ -98,8 +98,13 @@ impl Consumer {
     pub(super) fn reserved_until(&self, id: QueueId) -> Option<Instant> {
         let queue = &self.queues[&id];
         let others = self.queues.iter().filter(|&(&other, _)| other != id);
-        let quicker =
-            others.filter(|(_, other)| other.is_active(self.now) && queue.is_slow_beside(other));
+        let quicker = others.filter(|(_, other)| {
+            other.share.priority <= queue.share.priority
+                && other.is_active(self.now)
+                // One at its cap could not use the slot.
+                && other.allowance() > 0
+                && queue.is_slow_beside(other)
+        });
         quicker
             .filter_map(|(_, other)| Some(other.had_messages_at? + ACTIVE_FOR))
             .max()
@@ -131,7 +136,11 @@ impl Consumer {
         let held = &self.held[&message];
         let (id, lease_until) = (held.queue, held.lease.until());
         let now = self.now;
-        self.queue_mut(id).starts.observe(now);
+        let queue = self.queue_mut(id);
+        queue.starts.observe(now);
+        if let Some(throttle) = &mut queue.throttle {
+            throttle.start(now);
+        }
         self.fair_share.charge(id, task.takes);
         if let Some(ask_at) = self.pool.give(process, message, task, now) {
             self.deadlines.set(Deadline::Stuck(process), Some(ask_at));

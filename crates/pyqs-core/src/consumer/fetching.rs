@@ -56,14 +56,18 @@ impl Consumer {
             free.min(queue.allowance())
         };
         let rate = queue.starts.expected(now, PREFETCH);
+        // What a limited rate would hold back for longer is left to others.
+        let by_limit = queue
+            .throttle
+            .map_or(usize::MAX, |throttle| throttle.starts_within(now, PREFETCH));
         // Of tasks of unknown length one is fetched for each free slot: they may be long, and what
         // is taken ahead is kept from other workers and spends a receive.
         let Some(task) = queue.task_mean() else {
-            return free;
+            return free.min(by_limit);
         };
         let by_slots = free.saturating_mul(starts_within(PREFETCH, task).max(1));
         let at_most = starts_within(PREFETCH.saturating_mul(queue.slots_at_most(slots)), task);
-        by_slots.max(rate.min(at_most))
+        by_slots.max(rate.min(at_most)).min(by_limit)
     }
 
     fn receive(&mut self, id: QueueId, max: u8) {

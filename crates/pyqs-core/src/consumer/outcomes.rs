@@ -81,6 +81,10 @@ impl Consumer {
 
     /// It waits to be started, again.
     pub(super) fn put_back(&mut self, key: MessageKey) {
+        let queue = self.held[&key].queue;
+        if let Some(throttle) = &mut self.queue_mut(queue).throttle {
+            throttle.came_back();
+        }
         // A later delivery has the better lease.
         let twin = self.twin_of(key);
         let key = match twin {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pyqs_core::limits::{BATCH_MAX, HEARTBEAT_NEEDS_MIN, PIPELINE_MAX, POLLS_MAX};
+use pyqs_core::limits::{BATCH_MAX, HEARTBEAT_NEEDS_MIN, PIPELINE_MAX, POLLS_MAX, RATE_BURST};
 use pyqs_core::{Action, MessageKey, ProcessId, RequestId, Snapshot};
-use pyqs_core::{Event, Instant};
+use pyqs_core::{Event, Instant, Outcome, RateLimit};
 
 use crate::faults::{Plan, Poison};
 use crate::sqs::{Sqs, timestamp};
@@ -19,6 +19,7 @@ pub(crate) struct Checkers {
     given: BTreeMap<MessageKey, ProcessId>,
     processes: BTreeMap<ProcessId, ProcessRecord>,
     running_by_queue: BTreeMap<u32, u32>,
+    paces: BTreeMap<u32, PaceRecord>,
     /// A change of its visibility is under way.
     changing: BTreeSet<MessageKey>,
     requests: BTreeMap<RequestId, Vec<MessageKey>>,
@@ -58,6 +59,31 @@ struct ProcessRecord {
     given_now: usize,
 }
 
+/// The starts of a queue's tasks.
+#[derive(Debug, Default)]
+struct PaceRecord {
+    first: Option<Instant>,
+    starts: u32,
+    came_back: u32,
+}
+
+impl PaceRecord {
+    /// As many as the rate allows from the first start on, and a burst.
+    fn started(&mut self, now: Instant, message: MessageKey, rate: Option<RateLimit>) {
+        let first = *self.first.get_or_insert(now);
+        self.starts += 1;
+        if let Some(rate) = rate {
+            let time = now.saturating_since(first) + RATE_BURST;
+            let allowed = time.as_secs_f64() / rate.per.as_secs_f64() * f64::from(rate.tasks);
+            let counted = self.starts - self.came_back;
+            assert!(
+                f64::from(counted) <= allowed + 1.01,
+                "{message:?} starts as the {counted}th within {time:?}"
+            );
+        }
+    }
+}
+
 impl Checkers {
     pub(crate) fn new(plan: &Plan) -> Self {
         let jobs = plan.jobs.iter().map(|job| JobRecord {
@@ -74,6 +100,7 @@ impl Checkers {
             given: BTreeMap::new(),
             processes: BTreeMap::new(),
             running_by_queue: BTreeMap::new(),
+            paces: BTreeMap::new(),
             changing: BTreeSet::new(),
             requests: BTreeMap::new(),
             polls: BTreeMap::new(),
@@ -200,9 +227,17 @@ impl Checkers {
             Event::Received { messages, .. } => {
                 self.held.extend(messages.iter().map(|arrival| arrival.key));
             }
-            Event::TaskEnded { message, .. } => drop(self.came_back(sqs, *message)),
+            Event::TaskEnded {
+                message, outcome, ..
+            } => {
+                self.came_back(sqs, *message);
+                if *outcome == Outcome::NotStarted {
+                    self.did_not_run(sqs, *message);
+                }
+            }
             Event::TakenBack { process, messages } => {
                 for &message in messages {
+                    self.did_not_run(sqs, message);
                     if self.came_back(sqs, message).is_some()
                         && let Some(record) = self.processes.get_mut(process)
                     {
@@ -210,7 +245,7 @@ impl Checkers {
                     }
                 }
             }
-            Event::ProcessGone { process, .. } => {
+            Event::ProcessGone { process, culprit } => {
                 let lost: Vec<_> = self
                     .given
                     .iter()
@@ -219,6 +254,9 @@ impl Checkers {
                     .collect();
                 for message in lost {
                     self.came_back(sqs, message);
+                    if Some(message) != *culprit {
+                        self.did_not_run(sqs, message);
+                    }
                 }
                 self.processes.remove(process);
             }
@@ -236,6 +274,13 @@ impl Checkers {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn did_not_run(&mut self, sqs: &Sqs, message: MessageKey) {
+        let queue = sqs.deliveries[&message].queue;
+        if let Some(pace) = self.paces.get_mut(&queue) {
+            pace.came_back += 1;
         }
     }
 
@@ -320,6 +365,7 @@ impl Checkers {
     ) {
         let (process, message, lease_until) = dispatch;
         let delivery = &sqs.deliveries[&message];
+        let share = plan.queues[delivery.queue as usize].share;
         assert!(
             self.held.contains(&message),
             "{message:?} is dispatched but not held"
@@ -364,9 +410,11 @@ impl Checkers {
             plan.settings.interval.is_zero() || record.given_now == 1,
             "no pipelining with --interval"
         );
+        let pace = self.paces.entry(delivery.queue).or_default();
+        pace.started(now, message, share.rate);
         let running = self.running_by_queue.entry(delivery.queue).or_default();
         *running += 1;
-        let cap = plan.queues[delivery.queue as usize].share.tasks_max;
+        let cap = share.tasks_max;
         assert!(
             cap.is_none_or(|cap| *running <= cap),
             "queue {} is over its cap",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pyqs_core::{Instant, Settings, Share, Trouble};
+use pyqs_core::{Instant, RateLimit, Settings, Share, Trouble};
 
 use crate::rng::Rng;
 
@@ -220,6 +220,11 @@ impl QueuePlan {
             share: Share {
                 weight: rng.pick(&[1, 1, 3]),
                 tasks_max: rng.permille(200).then(|| rng.range32(1, 3)),
+                rate: rng.permille(150).then(|| RateLimit {
+                    tasks: rng.range32(1, 200),
+                    per: Duration::from_secs(rng.pick(&[1, 1, 10])),
+                }),
+                priority: rng.pick(&[0, 0, 1]),
             },
         }
     }
