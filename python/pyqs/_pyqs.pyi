@@ -108,6 +108,8 @@ class TaskChannel:
     def __iter__(self) -> Iterator[Job]: ...
     def __next__(self) -> Job:
         """The next task. Ends the one before: one without a recorded outcome has failed."""
+    def cannot_start(self, reason: str) -> None:
+        """Why this process can't run tasks; it is to end then."""
     def record(self, outcome: Literal["succeeded", "failed", "unrunnable"]) -> None:
         """How the running task ended, for good."""
 

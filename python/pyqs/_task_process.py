@@ -7,6 +7,7 @@ hooks are done too. Nothing that a task or a hook raises ends this process; a ta
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import sys
@@ -33,8 +34,10 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
     for module in settings.imports:
         try:
             importlib.import_module(module)
-        except Exception:
+        except BaseException as error:  # sys.exit() in a module is no reason to end without a word
             logger.exception("Can't import %s, which --import names; no task runs without it", module)
+            with contextlib.suppress(OSError):  # the manager is gone
+                channel.cannot_start(f"can't import {module}, which --import names: {type(error).__name__}: {error}")
             sys.exit(1)
     resolver = Resolver(settings.allow, settings.registered_only)
     try:

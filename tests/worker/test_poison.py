@@ -185,7 +185,7 @@ def test_an_import_of_a_module_that_is_not_there_is_one_line(ours_project: Proje
 
 def test_an_import_of_a_module_that_fails_says_which(ours_project: Project, ours_queue: Queue) -> None:
     ours_project.write("broken.py", "1 / 0")
-    worker = ours_project.worker(ours_queue.name, "--import", "broken")
+    worker = ours_project.start_pyqs(ours_queue.name, "--import", "broken")
 
     worker.wait_for(r"^\[ERROR\]: Can't import broken, which --import names")
     worker.wait_for(r"^ZeroDivisionError")

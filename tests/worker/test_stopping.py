@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,69 @@ def test_a_worker_started_after_the_stop_does_the_rest(ours_project: Project, ou
     project.wait_for_notes("ended", 80)
     queue.wait_until_empty()
     assert sorted(project.values("ended")) == list(range(80)), "each ran once"
+
+
+def test_the_last_line_says_what_there_was(ours_project: Project, ours_queue: Queue) -> None:
+    ours_queue.send_tasks("tasks.work", [[number] for number in range(3)])
+    ours_queue.send_task("tasks.fail", 1)
+    worker = ours_project.worker(ours_queue.name)
+    ours_project.wait_for_notes("fail")
+    ours_project.wait_for_notes("work", 3)
+
+    assert worker.stop() == 0
+
+    (line,) = worker.matches("^.INFO.: Stopped. (.*)$")
+    assert line.group(1).startswith("Messages received: 4; tasks succeeded: 3, failed: 1,"), line.group(0)
+
+
+def test_a_rolling_restart_of_three_workers_loses_and_doubles_nothing(
+    ours_project: Project, ours: Endpoint, queue_name: str
+) -> None:
+    queue = Queue(ours.client(), queue_name, VisibilityTimeout="600")
+    queue.send_tasks("tasks.last", [[0.005, number] for number in range(1500)])
+    workers = [ours_project.worker(queue.name) for _ in range(3)]
+    for count, worker in enumerate(workers):
+        ours_project.wait_for_notes("ended", 200 * (count + 1))
+        worker.send_signal(signal.SIGTERM)
+        ours_project.worker(queue.name)
+        assert worker.wait() == 0
+
+    # What was stranded would be hidden for 10 minutes.
+    queue.wait_until_empty()
+    assert sorted(ours_project.values("ended")) == list(range(1500)), "each ran once"
+
+
+@pytest.mark.parametrize("count", [1, 10, 300])
+def test_messages_that_come_in_the_moment_of_a_stop_are_not_stranded(
+    ours_project: Project, ours: Endpoint, queue_name: str, count: int
+) -> None:
+    queue = Queue(ours.client(), queue_name, VisibilityTimeout="600")
+    for attempt in range(4):
+        worker = ours_project.worker(queue.name, "--concurrency", "2")
+        worker.wait_for("Found matching SQS Queues")
+        sender = threading.Thread(target=queue.send_tasks, args=("tasks.work", [[attempt]] * count))
+        sender.start()
+        assert worker.stop() == 0, worker.output
+        sender.join()
+        ran = len(ours_project.values("work"))
+        eventually(lambda: queue.counts() == ((attempt + 1) * count - ran, 0), "nothing is hidden", 2)  # noqa: B023
+
+
+def test_what_waits_is_given_back_when_the_supervisor_is_killed(
+    ours_project: Project, ours: Endpoint, queue_name: str
+) -> None:
+    queue = Queue(ours.client(), queue_name, VisibilityTimeout="600")
+    queue.send_tasks("tasks.last", [[0.05, number] for number in range(100)])
+    worker = ours_project.worker(queue.name, "--concurrency", "2")
+    ours_project.wait_for_notes("ended", 10)
+    family = worker.children()
+
+    os.kill(worker.pid, signal.SIGKILL)
+
+    eventually(lambda: not any(map(is_alive, family)), "all have ended", 8)
+    ended = ours_project.values("ended")
+    assert sorted(ended) == sorted(ours_project.values("began")), "what began has finished"
+    assert queue.counts() == (100 - len(ended), 0), "all others can be had at once"
 
 
 def test_an_idle_worker_stops_at_once_on_our_endpoint(ours_project: Project, ours_queue: Queue) -> None:

@@ -90,6 +90,15 @@ pub enum Report {
         /// Its queue.
         queue: QueueId,
     },
+    /// A task runs whose message SQS hides for 12 hours at most, and these are almost over. Once a delivery.
+    LeaseNearItsEnd {
+        /// The message.
+        message: MessageKey,
+        /// Its queue.
+        queue: QueueId,
+        /// So much is left.
+        left: Duration,
+    },
     /// A message was dropped unstarted since its lease had lapsed, or too little of it was left.
     /// SQS delivers it again.
     LeaseLapsedBeforeStart {
@@ -113,6 +122,12 @@ pub enum Report {
         message: MessageKey,
         /// The process that died.
         process: ProcessId,
+    },
+    /// A receive has not come back although its time is over by far, nor failed: the queue is not read. Once, until
+    /// one comes back.
+    PollOverdue {
+        /// The queue.
+        queue: QueueId,
     },
     /// A message that had succeeded here was delivered again, and is deleted without running.
     DuplicateDeleted {

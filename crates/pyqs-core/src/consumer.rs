@@ -3,6 +3,7 @@
 mod dispatching;
 mod fetching;
 mod intake;
+mod liveness;
 mod outcomes;
 mod replies;
 mod stopping;
@@ -14,7 +15,7 @@ use crate::action::{Action, Report};
 use crate::deadlines::{Deadline, Deadlines};
 use crate::event::Event;
 use crate::lease::Ticks;
-use crate::memory::Succeeded;
+use crate::memory::Recent;
 use crate::message::{
     Held, MessageId, MessageKey, PollId, QueueAttributes, QueueId, RequestId, Share, TaskKind,
 };
@@ -30,6 +31,7 @@ use crate::time::Instant;
 use replies::Request;
 
 pub use dispatching::KINDS_MAX;
+pub use liveness::OVERDUE_AFTER;
 pub use outcomes::{POISON_HIDDEN_MAX, POISON_HIDDEN_MIN};
 pub use replies::RELEASE_FAILURES_MAX;
 
@@ -39,13 +41,18 @@ pub struct Consumer {
     settings: Settings,
     jitter: Jitter,
     now: Instant,
+    /// Since then it was called as it should be.
+    awake_since: Instant,
     ticks: Ticks,
     queues: BTreeMap<QueueId, Queue>,
     /// Every delivery that the driver has not been told to forget.
     held: BTreeMap<MessageKey, Held>,
     /// The delivery by which a message is held; of several, the one that decides.
     by_id: BTreeMap<MessageId, MessageKey>,
-    succeeded: Succeeded,
+    /// Messages whose tasks succeeded lately.
+    succeeded: Recent,
+    /// Messages that lately were left to be delivered again: failed, given back, or lapsed.
+    left: Recent,
     pool: Pool,
     paces: BTreeMap<TaskKind, Pace>,
     fair_share: FairShare,
@@ -71,11 +78,13 @@ impl Consumer {
             settings,
             jitter: Jitter::new(seed),
             now: Instant::ORIGIN,
+            awake_since: Instant::ORIGIN,
             ticks: Ticks::default(),
             queues: BTreeMap::new(),
             held: BTreeMap::new(),
             by_id: BTreeMap::new(),
-            succeeded: Succeeded::default(),
+            succeeded: Recent::default(),
+            left: Recent::default(),
             pool: Pool::new(settings.interval),
             paces: BTreeMap::new(),
             fair_share: FairShare::default(),
@@ -97,7 +106,9 @@ impl Consumer {
     /// `now` must not be earlier than at the last call; an earlier one is read as the same.
     #[must_use = "the actions must be carried out"]
     pub fn handle(&mut self, now: Instant, events: impl IntoIterator<Item = Event>) -> Vec<Action> {
-        self.now = self.now.max(now);
+        let before = self.now;
+        self.now = before.max(now);
+        self.note_sleep(before);
         self.ticks.record(self.now);
         for event in events {
             self.take_in(event);
@@ -178,6 +189,7 @@ impl Consumer {
         while let Some(deadline) = self.deadlines.pop_due(self.now) {
             match deadline {
                 Deadline::Upkeep(queue) => self.keep_up(queue),
+                Deadline::Overdue(queue) => self.look_for_overdue(queue),
                 Deadline::Rested(process) => self.pool.rested(process),
                 Deadline::Stuck(process) => self.look_for_stuck(process),
                 Deadline::ShutdownTimeout => self.kill_busy(),
@@ -199,6 +211,8 @@ impl Consumer {
 
     fn set_queue_deadlines(&mut self) {
         for (&id, queue) in &self.queues {
+            let overdue_at = self.overdue_at(id);
+            self.deadlines.set(Deadline::Overdue(id), overdue_at);
             self.deadlines.set(
                 Deadline::Upkeep(id),
                 queue.upkeep.first().map(|&(at, _)| at),

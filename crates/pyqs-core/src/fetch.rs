@@ -57,6 +57,8 @@ pub(crate) struct Poller {
     failing: Option<Failing>,
     /// What was told of it.
     trouble: Option<Trouble>,
+    /// One does not come back, which has been told.
+    is_overdue: bool,
     /// SQS last answered one.
     completed_at: Option<Instant>,
     /// On FIFO queues: the receive whose reply was lost, to be asked again.
@@ -123,6 +125,7 @@ impl Default for Poller {
             failures: 0,
             failing: None,
             trouble: None,
+            is_overdue: false,
             completed_at: None,
             lost: None,
         }
@@ -144,6 +147,19 @@ impl Poller {
 
     pub(crate) fn is_troubled(&self) -> bool {
         self.trouble.is_some()
+    }
+
+    /// The receive that is out for the longest.
+    pub(crate) fn oldest(&self) -> Option<&Open> {
+        self.open.values().min_by_key(|open| open.sent)
+    }
+
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.is_overdue
+    }
+
+    pub(crate) fn note_overdue(&mut self) {
+        self.is_overdue = true;
     }
 
     pub(crate) fn completed_at(&self) -> Option<Instant> {
@@ -204,7 +220,8 @@ impl Poller {
         };
         self.completed_at = Some(now);
         self.failing = None;
-        let health = if self.trouble.take().is_some() {
+        let was_overdue = std::mem::take(&mut self.is_overdue);
+        let health = if self.trouble.take().is_some() || was_overdue {
             Health::Recovered
         } else {
             Health::Same

@@ -10,6 +10,8 @@ use crate::time::{Instant, TICK};
 pub const LEASE_TOTAL_MAX: Duration = Duration::from_hours(12);
 /// Kept off [`LEASE_TOTAL_MAX`], since SQS refuses and does not clamp.
 pub const LEASE_TOTAL_MARGIN: Duration = Duration::from_mins(1);
+/// The end of a running task's 12 hours is told of at the last heartbeat before so much is left of them, at the latest.
+pub const LEASE_END_NEAR: Duration = Duration::from_mins(10);
 /// The shortest visibility timeout that a receive asks for.
 pub const LEASE_MIN: Duration = Duration::from_secs(5);
 /// A reply may have been under way for this long, or a tenth of the lease if that is less, or as
@@ -66,6 +68,16 @@ impl Lease {
     /// SQS would refuse any further extension.
     pub(crate) fn is_at_its_end(&self, now: Instant) -> bool {
         self.ends_at_latest <= now
+    }
+
+    /// SQS's 12 hours end within a length of the lease, or within [`LEASE_END_NEAR`].
+    pub(crate) fn is_near_its_end(&self, now: Instant) -> bool {
+        self.ends_at_latest <= now + self.length.max(LEASE_END_NEAR)
+    }
+
+    /// What is left of SQS's 12 hours.
+    pub(crate) fn left_at_most(&self, now: Instant) -> Duration {
+        self.ends_at_latest.saturating_since(now)
     }
 
     /// What may be asked for at `now` if `wanted` is, in whole seconds; nothing if that would not

@@ -109,15 +109,16 @@ pub use time::Instant;
 pub mod limits {
     pub use crate::ack::REQUESTS_IN_FLIGHT_MAX;
     pub use crate::consumer::{
-        KINDS_MAX, POISON_HIDDEN_MAX, POISON_HIDDEN_MIN, RELEASE_FAILURES_MAX,
+        KINDS_MAX, OVERDUE_AFTER, POISON_HIDDEN_MAX, POISON_HIDDEN_MIN, RELEASE_FAILURES_MAX,
     };
     pub use crate::fetch::{
         ATTEMPT_MAX, EXTRA_WAIT, POLLS_MAX, PREFETCH, TOLD_AFTER, TOLD_AFTER_FAILURES,
     };
     pub use crate::lease::{
-        HEARTBEAT_NEEDS_MIN, LEASE_MIN, LEASE_TOTAL_MARGIN, LEASE_TOTAL_MAX, TRANSIT_MAX,
+        HEARTBEAT_NEEDS_MIN, LEASE_END_NEAR, LEASE_MIN, LEASE_TOTAL_MARGIN, LEASE_TOTAL_MAX,
+        TRANSIT_MAX,
     };
-    pub use crate::memory::SUCCEEDED_MIN;
+    pub use crate::memory::REMEMBERED_MIN;
     pub use crate::pool::{PIPELINE_MAX, PIPELINE_TASK_MAX, PIPELINE_WORK_MAX, STUCK_AFTER};
     pub use crate::queue::{ACTIVE_FOR, SLOW_FACTOR, SLOW_MIN, UNCONFIRMED_MAX, UNKNOWN_TASK};
     pub use crate::schedule::RATE_BURST;

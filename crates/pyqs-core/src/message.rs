@@ -152,6 +152,8 @@ pub(crate) struct Held {
     pub(crate) is_extending: bool,
     /// Its process found the lease lapsed once already.
     pub(crate) was_refused: bool,
+    /// That SQS's 12 hours are almost over has been told.
+    pub(crate) is_end_told: bool,
 }
 
 /// Where a delivery stands.

@@ -65,6 +65,9 @@ pub struct Counters {
     pub duplicates_deleted: u64,
     /// Redeliveries of a message still held.
     pub redelivered: u64,
+    /// Messages that had been received before, and by nothing that happened here: another worker failed with them,
+    /// gave them back or died, and they may have run there.
+    pub unexplained: u64,
     /// Messages dropped unstarted on a lapsed lease.
     pub lapsed_before_start: u64,
     /// Leases lost while the task ran.
@@ -75,4 +78,6 @@ pub struct Counters {
     pub given_back: u64,
     /// Receives that failed.
     pub polls_failed: u64,
+    /// Receives that did not come back in any reasonable time.
+    pub polls_overdue: u64,
 }

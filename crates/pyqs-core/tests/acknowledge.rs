@@ -243,3 +243,22 @@ fn what_succeeded_under_a_consumer_before_this_one_is_deleted_without_running() 
     assert_eq!(scene.deletes(), [[told.key]]);
     assert_eq!(scene.consumer.snapshot().counters.duplicates_deleted, 1);
 }
+
+#[test]
+fn a_message_that_was_received_before_is_counted_unless_it_failed_here() {
+    let mut scene = Scene::with(30, 1);
+    let first = scene.arrival();
+    scene.bring(Q, vec![first.clone()]);
+    scene.end(first.key, Outcome::Failed, ms(1));
+    let mut failed_here = again(&mut scene, &first);
+    failed_here.receive_count = 2;
+    scene.bring(Q, vec![failed_here.clone()]);
+    assert_eq!(scene.consumer.snapshot().counters.unexplained, 0);
+    scene.succeed(failed_here.key);
+    scene.wait(secs(1));
+
+    let mut from_elsewhere = scene.arrival();
+    from_elsewhere.receive_count = 2;
+    scene.bring(Q, vec![from_elsewhere]);
+    assert_eq!(scene.consumer.snapshot().counters.unexplained, 1);
+}

@@ -185,12 +185,10 @@ fn extensions_end_before_the_twelve_hours_do() {
     let latest = ends.max().expect("it was extended");
     assert!(latest <= Instant::ORIGIN + secs(12 * 3600 - 60), "{latest}");
     assert!(latest >= Instant::ORIGIN + secs(12 * 3600 - 62), "{latest}");
+    let (message, queue) = (keys[0], Q);
     assert_eq!(
-        scene.reports(),
-        [Report::LeaseLost {
-            message: keys[0],
-            queue: Q
-        }]
+        scene.reports().last(),
+        Some(&Report::LeaseLost { message, queue })
     );
 }
 
@@ -259,4 +257,29 @@ fn a_late_reply_to_a_heartbeat_changes_nothing_for_a_forgotten_message() {
         reply: Ok(vec![(keys[0], EntryReply::Done)]),
     });
     assert_eq!(scene.changes().len(), 2);
+}
+
+#[test]
+fn the_end_of_the_twelve_hours_is_told_before_it_comes_once() {
+    let mut scene = Scene::with(30, 1);
+    let keys = scene.receive(Q, 1);
+    let message = keys[0];
+    let reported = |scene: &Scene| {
+        let reports = scene.log.iter().filter_map(|(at, action)| match action {
+            Action::Report(Report::LeaseNearItsEnd { left, .. }) => Some((*at, *left)),
+            _ => None,
+        });
+        reports.collect::<Vec<_>>()
+    };
+    scene.wait(secs(11 * 3600));
+    assert_eq!(reported(&scene), []);
+    scene.wait(secs(3600));
+    let told = reported(&scene);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].1 >= secs(9 * 60) && told[0].1 <= secs(10 * 60),
+        "{told:?}"
+    );
+    let lost = Report::LeaseLost { message, queue: Q };
+    assert!(scene.reports().contains(&lost), "and then it is over");
 }

@@ -156,3 +156,40 @@ fn messages_that_are_stale_when_they_come_do_not_make_a_hot_loop() {
     assert!(polls <= 12, "{polls} polls");
     assert!(scene.dispatched().is_empty());
 }
+
+#[test]
+fn a_receive_that_never_comes_back_is_told_once_and_again_after_the_next() {
+    let mut scene = Scene::with(30, 1);
+    scene.keeps_polls = true;
+    let overdue = Report::PollOverdue { queue: Q };
+    scene.wait(secs(34));
+    assert_eq!(scene.reports(), []);
+    scene.wait(secs(2));
+    assert_eq!(scene.reports(), [overdue]);
+    scene.wait(secs(600));
+    assert_eq!(scene.reports(), [overdue], "once");
+    assert_eq!(scene.consumer.snapshot().counters.polls_overdue, 1);
+    assert_eq!(scene.consumer.snapshot().queues[&Q].polled_at, None);
+
+    scene.bring(Q, Vec::new());
+    assert_eq!(
+        scene.reports(),
+        [overdue, Report::PollRecovered { queue: Q }]
+    );
+    scene.wait(secs(36));
+    assert_eq!(scene.reports().len(), 3);
+}
+
+#[test]
+fn a_receive_that_a_sleep_made_late_is_not_overdue() {
+    let mut scene = Scene::with(30, 1);
+    scene.keeps_polls = true;
+    scene.wait(secs(10));
+    scene.sleep(secs(3600));
+    // What came meanwhile is still to be read, and a broken connection to be noticed.
+    scene.wait(secs(30));
+    assert_eq!(scene.reports(), []);
+    scene.bring(Q, Vec::new());
+    scene.wait(secs(30));
+    assert_eq!(scene.reports(), []);
+}

@@ -38,6 +38,11 @@ impl TaskChannel {
         }
     }
 
+    /// Says why this process can't run tasks; it is to end then.
+    fn cannot_start(&mut self, reason: &str) -> PyResult<()> {
+        Ok(self.0.cannot_start(reason)?)
+    }
+
     /// Says how the running task ended.
     fn record(&mut self, outcome: &str) -> PyResult<()> {
         self.0.record(match outcome {

@@ -159,6 +159,9 @@ impl Driver {
             Inbound::Fatal(reason) => return Flow::Break(End::Fatal(reason)),
             Inbound::Process { process, frame } => {
                 self.pool.frame(process, frame, now, &mut self.events);
+                if let Some(reason) = self.pool.take_fatal() {
+                    return Flow::Break(End::Fatal(reason));
+                }
             }
             Inbound::ProcessClosed { process, fault } => {
                 if let Some(fault) = fault {
@@ -314,7 +317,10 @@ impl Driver {
                     self.observer
                         .report(report, now, &self.arrivals, &self.queues);
                 }
-                Action::Done => return Flow::Break(End::Stopped),
+                Action::Done => {
+                    self.observer.summary(&self.consumer.snapshot().counters);
+                    return Flow::Break(End::Stopped);
+                }
             }
         }
         self.dispatch(&mut dispatches);

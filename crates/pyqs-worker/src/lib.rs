@@ -7,7 +7,7 @@
 //! Modules in reading order: [`settings`], what a worker can be told; [`manager`], its start and end;
 //! `driver`, the loop around [`pyqs_core::Consumer`]; `inbound`, all that comes in to it; `arrivals`
 //! and `queues`, what is kept of messages and queues; `requests`, calls to SQS; `discover`, which queues
-//! there are; `observe`, what is logged; [`process`], all about task processes; `clock`, what leases are
+//! there are; `files`, how many may be open; `observe`, what is logged; [`process`], all about task processes; `clock`, what leases are
 //! measured by.
 //!
 //! ```
@@ -26,6 +26,7 @@ mod arrivals;
 mod clock;
 mod discover;
 mod driver;
+mod files;
 mod inbound;
 pub mod manager;
 mod observe;

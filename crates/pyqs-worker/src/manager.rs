@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use crate::clock;
 use crate::discover::Discovery;
 use crate::driver::{Driver, End};
+use crate::files;
 use crate::inbound::Inbound;
 use crate::observe::Log;
 use crate::process::control::{ControlReader, Supervisor};
@@ -134,6 +135,9 @@ async fn drive(parts: Parts, beside: &mut JoinSet<()>) -> End {
         inbound,
     } = parts;
     let log = Log::new(supervisor.clone(), settings.log_level);
+    if let Err(reason) = files::make_room(settings.concurrency) {
+        return End::Fatal(reason);
+    }
     match Discovery::new(&settings, Arc::clone(&sqs), sender.clone(), log.clone()) {
         Ok(discovery) => beside.spawn(discovery.run()),
         Err(error) => return End::Fatal(QueueArgumentError::to_string(&error)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pyqs_core::{Instant, Report};
+use pyqs_core::{Counters, Instant, Report};
 
 use crate::arrivals::Arrivals;
 use crate::process::control::Supervisor;
@@ -96,6 +96,20 @@ impl Observer {
                     });
                 }
             }
+            Report::LeaseNearItsEnd { message, left, .. } => self.log.warning(|| {
+                format!(
+                    "{} has run for almost 12 hours, the longest that SQS hides a message: in {} s it may be \
+                     delivered again, and run twice",
+                    named(message),
+                    left.as_secs()
+                )
+            }),
+            Report::PollOverdue { queue } => self.log.error(|| {
+                format!(
+                    "receiving from {} is overdue: a receive has neither come back nor failed; nothing is read from it",
+                    queues.name(queue)
+                )
+            }),
             Report::LeaseLapsedBeforeStart { message, .. } => {
                 if self.lapsed.lets_pass(now) {
                     self.log.warning(|| {
@@ -153,6 +167,31 @@ impl Observer {
                 .log
                 .warning(|| format!("receiving from {} works again", queues.name(queue))),
         }
+    }
+
+    /// The last line of a stop: all that there was.
+    pub(crate) fn summary(&self, counters: &Counters) {
+        self.log.info(|| {
+            let Counters {
+                received,
+                succeeded,
+                failed,
+                crashed,
+                poison,
+                given_back,
+                lapsed_before_start,
+                duplicates_deleted,
+                redelivered,
+                unexplained,
+                ..
+            } = counters;
+            format!(
+                "Stopped. Messages received: {received}; tasks succeeded: {succeeded}, failed: {failed}, of these by the \
+                 end of their process: {crashed}; can't be read or run: {poison}; given back: {given_back}, lapsed: \
+                 {lapsed_before_start}. Delivered again after success, and deleted without running: \
+                 {duplicates_deleted}, while held: {redelivered}; received by others before: {unexplained}"
+            )
+        });
     }
 
     /// A task process ended without having been told to.

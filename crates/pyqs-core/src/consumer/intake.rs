@@ -79,6 +79,8 @@ impl Consumer {
         let is_fifo = self.queues[&queue].attributes.is_fifo;
         let earlier = self.by_id.get(&arrival.id).copied();
         let has_succeeded = self.succeeded.contains(&arrival.id);
+        let is_explained = has_succeeded || earlier.is_some() || self.left.contains(&arrival.id);
+        self.counters.unexplained += u64::from(arrival.receive_count > 1 && !is_explained);
         self.held.insert(
             key,
             Held {
@@ -92,6 +94,7 @@ impl Consumer {
                 upkeep_at: None,
                 is_extending: false,
                 was_refused: false,
+                is_end_told: false,
             },
         );
         match earlier.map(|earlier| (earlier, self.held[&earlier].phase)) {

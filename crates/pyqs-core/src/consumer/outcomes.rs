@@ -166,8 +166,9 @@ impl Consumer {
         if is_deciding {
             self.by_id.remove(&held.id);
         }
-        if matches!(held.phase, Phase::Deleting { .. }) {
-            self.succeeded.remember(held.id);
+        match held.phase {
+            Phase::Deleting { .. } => self.succeeded.remember(held.id),
+            _ => self.left.remember(held.id),
         }
         self.actions.push(Action::Forget { message: key });
     }

@@ -70,6 +70,7 @@ impl Consumer {
         while let Some(key) = self.next_upkeep(id, self.now) {
             self.set_upkeep(key, None);
             self.note_lapse(key);
+            self.note_end(key);
             due.push(key);
         }
         // A lapse changes others too, so the heartbeats are chosen when all lapses are known.
@@ -116,6 +117,25 @@ impl Consumer {
                 Phase::Deleting { .. } | Phase::Releasing { .. } => {}
             }
         }
+    }
+
+    /// Tells once that a running task will lose its message by SQS's own limit.
+    fn note_end(&mut self, key: MessageKey) {
+        let now = self.now;
+        let Some(held) = self.held.get_mut(&key) else {
+            return;
+        };
+        let is_running = matches!(held.phase, Phase::Running { .. });
+        if !is_running || held.is_end_told || !held.lease.is_near_its_end(now) {
+            return;
+        }
+        held.is_end_told = true;
+        let (queue, left) = (held.queue, held.lease.left_at_most(now));
+        self.report(Report::LeaseNearItsEnd {
+            message: key,
+            queue,
+            left,
+        });
     }
 
     /// The extension to ask for now. If there is none, the lease is looked at again at its end.

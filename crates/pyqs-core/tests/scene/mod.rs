@@ -37,6 +37,8 @@ pub(crate) struct Scene {
     pub(crate) log: Vec<(Instant, Action)>,
     pub(crate) replies: Replies,
     pub(crate) polls: BTreeMap<QueueId, VecDeque<(PollId, u8, Instant)>>,
+    /// Polls do not come back by themselves.
+    pub(crate) keeps_polls: bool,
     due: VecDeque<(Instant, Event)>,
     keys: u64,
     processes: u32,
@@ -50,6 +52,7 @@ impl Scene {
             log: Vec::new(),
             replies: Replies::Each(EntryReply::Done),
             polls: BTreeMap::new(),
+            keeps_polls: false,
             due: VecDeque::new(),
             keys: 0,
             processes: 0,
@@ -173,6 +176,9 @@ impl Scene {
 
     fn empty_polls(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
+        if self.keeps_polls {
+            return events;
+        }
         for polls in self.polls.values_mut() {
             polls.retain(|&(poll, _, sent)| {
                 let is_over = self.now >= sent + secs(20);

@@ -142,6 +142,12 @@ impl TaskChannel {
         }
     }
 
+    /// Tells the manager, instead of asking for a task, why this process can't run any.
+    pub fn cannot_start(&mut self, reason: &str) -> io::Result<()> {
+        let reason = reason.chars().take(REASON_CHARS_MAX).collect();
+        self.send(&FromProcess::CantStart(reason))
+    }
+
     /// Says how the running task ended: at once, in the ledger, so that nothing that happens
     /// afterwards in this process, a crash included, changes it. The first call counts.
     pub fn record(&mut self, outcome: TaskOutcome) {
@@ -307,6 +313,7 @@ impl TaskChannel {
 }
 
 const READ_BYTES: usize = 16 * 1024;
+const REASON_CHARS_MAX: usize = 1000;
 
 fn is_gone(error: &io::Error) -> bool {
     matches!(
@@ -386,7 +393,7 @@ mod tests {
         fn results(&mut self) -> Vec<(u32, TaskOutcome)> {
             match self.frame() {
                 FromProcess::Results(results) => results.iter().map(brief).collect(),
-                FromProcess::Ready => panic!("ready comes first, once"),
+                other => panic!("{other:?} is not expected here"),
             }
         }
     }

@@ -45,6 +45,7 @@ pub enum TaskOutcome {
 pub struct Ledger {
     slots: Arc<SharedWords>,
     successes: Successes,
+    is_first: bool,
 }
 
 /// What a slot says.
@@ -68,6 +69,7 @@ impl Ledger {
         Ok(Self {
             slots: Arc::new(SharedWords::new(SLOT_WORDS * slots as usize)?),
             successes: Successes::new()?,
+            is_first: true,
         })
     }
 
@@ -76,7 +78,13 @@ impl Ledger {
         Ok(Self {
             slots: Arc::new(SharedWords::new(self.slots.words().len())?),
             successes: self.successes.clone(),
+            is_first: false,
         })
+    }
+
+    /// Whether no manager came before this one's.
+    pub(crate) fn is_first(&self) -> bool {
+        self.is_first
     }
 
     /// The messages that have succeeded, under whichever manager.

@@ -49,6 +49,10 @@ pub(crate) struct Pool {
     /// The longest that a process took from the request to its first word.
     start_took_max: Duration,
     crash_loop: CrashLoop,
+    /// Processes that could not start, while none could.
+    failed_starts: usize,
+    /// Why none can.
+    fatal: Option<String>,
     /// Nothing is started any more.
     stopping: bool,
     /// The supervisor is gone: nobody will say `died`.
@@ -128,6 +132,8 @@ impl Pool {
             last_process: 0,
             start_took_max: Duration::ZERO,
             crash_loop: CrashLoop::default(),
+            failed_starts: 0,
+            fatal: None,
             stopping: false,
             orphaned: false,
         }
@@ -242,6 +248,7 @@ impl Pool {
                 self.start_took_max = self.start_took_max.max(took);
             }
             FromProcess::Ready => {}
+            FromProcess::CantStart(reason) => self.cannot_start(reason),
             FromProcess::Results(results) => {
                 if let Some(told) = self.crash_loop.a_task_ended() {
                     self.log.warning(|| told);
@@ -251,6 +258,23 @@ impl Pool {
                     self.leave(id, now, events);
                 }
             }
+        }
+    }
+
+    /// Why the worker is to end, if not one process can start from the beginning: whoever starts it must know. What was
+    /// well at first, and is not after a while, is tried again for ever.
+    pub(crate) fn take_fatal(&mut self) -> Option<String> {
+        self.fatal.take()
+    }
+
+    fn cannot_start(&mut self, reason: String) {
+        let none_ever_did = self.ledger.is_first() && self.start_took_max.is_zero();
+        self.failed_starts += 1;
+        if none_ever_did && self.failed_starts >= self.settings.concurrency {
+            self.fatal = Some(reason);
+        } else {
+            self.log
+                .error(|| format!("a task process can't start: {reason}"));
         }
     }
 

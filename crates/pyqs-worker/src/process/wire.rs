@@ -63,6 +63,8 @@ impl JobFrame<'_> {
 pub(crate) enum FromProcess {
     /// The process is up and wants tasks.
     Ready,
+    /// It can't start, and ends; the line says why.
+    CantStart(String),
     /// These have ended, post hooks included.
     Results(Vec<TaskResult>),
 }
