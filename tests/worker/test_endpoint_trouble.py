@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Callable
 
 import pytest
 from support.endpoints import Endpoint, pyqs_command
@@ -23,6 +24,8 @@ from support.waiting import eventually
 BEGINS = r"^\[WARNING\]: receiving from .* fails, trying again until it works: .*$"
 ENDS = r"^\[WARNING\]: receiving from .* works again$"
 TASKS = 300
+
+MakeProject = Callable[[Endpoint], Project]
 
 
 @pytest.fixture
@@ -37,10 +40,20 @@ def lasting(tmp_path: Path) -> Iterator[FaultyEndpoint]:
         yield endpoint
 
 
-def project_on(endpoint: Endpoint, folder: Path) -> Project:
-    folder = folder / "project"
+@pytest.fixture
+def project_on(tmp_path: Path) -> Iterator[MakeProject]:
+    """Makes the project, on the endpoint that the test chooses."""
+    folder = tmp_path / "project"
     folder.mkdir()
-    return Project(folder, endpoint)
+    projects: list[Project] = []
+
+    def make(endpoint: Endpoint) -> Project:
+        projects.append(Project(folder, endpoint))
+        return projects[-1]
+
+    yield make
+    for project in projects:
+        project.close()
 
 
 def check_all_ran_once(project: Project, queue: Queue, worker: Process, count: int = TASKS) -> None:
@@ -73,9 +86,9 @@ def check_told_once(worker: Process, reason: str) -> None:
     ],
 )
 def test_requests_that_fail_now_and_then_double_and_lose_nothing(
-    faulty: FaultyEndpoint, tmp_path: Path, fault: str
+    faulty: FaultyEndpoint, project_on: MakeProject, fault: str
 ) -> None:
-    project = project_on(faulty, tmp_path)
+    project = project_on(faulty)
     queue = Queue(faulty.client(), new_name(), VisibilityTimeout="10")
     queue.send_tasks("tasks.work", [[number] for number in range(TASKS)])
     faulty.inject(fault)
@@ -87,11 +100,10 @@ def test_requests_that_fail_now_and_then_double_and_lose_nothing(
     check_all_ran_once(project, queue, worker)
     if "expired" not in fault:
         assert not worker.matches(BEGINS), "one that fails now and then is no line"
-    project.close()
 
 
-def test_late_replies_start_nothing_on_a_lapsed_lease(faulty: FaultyEndpoint, tmp_path: Path) -> None:
-    project = project_on(faulty, tmp_path)
+def test_late_replies_start_nothing_on_a_lapsed_lease(faulty: FaultyEndpoint, project_on: MakeProject) -> None:
+    project = project_on(faulty)
     queue = Queue(faulty.client(), new_name(), VisibilityTimeout="5")
     queue.send_tasks("tasks.work", [[number] for number in range(20)])
     faulty.inject("*:delay-after=2000")
@@ -99,11 +111,10 @@ def test_late_replies_start_nothing_on_a_lapsed_lease(faulty: FaultyEndpoint, tm
     worker = project.worker(queue.name, "--concurrency", "2")
 
     check_all_ran_once(project, queue, worker, 20)
-    project.close()
 
 
-def test_an_endpoint_that_hangs_and_goes_on(faulty: FaultyEndpoint, tmp_path: Path) -> None:
-    project = project_on(faulty, tmp_path)
+def test_an_endpoint_that_hangs_and_goes_on(faulty: FaultyEndpoint, project_on: MakeProject) -> None:
+    project = project_on(faulty)
     queue = Queue(faulty.client(), new_name())
     queue.send_tasks("tasks.work", [[number] for number in range(TASKS)])
     queue.send_task("tasks.wait", "go")
@@ -117,11 +128,10 @@ def test_an_endpoint_that_hangs_and_goes_on(faulty: FaultyEndpoint, tmp_path: Pa
 
     project.open_gate("go")
     check_all_ran_once(project, queue, worker)
-    project.close()
 
 
-def test_an_endpoint_that_dies_and_comes_back(lasting: FaultyEndpoint, tmp_path: Path) -> None:
-    project = project_on(lasting, tmp_path)
+def test_an_endpoint_that_dies_and_comes_back(lasting: FaultyEndpoint, project_on: MakeProject) -> None:
+    project = project_on(lasting)
     queue = Queue(lasting.client(), new_name(), VisibilityTimeout="10")
     queue.send_tasks("tasks.last", [[0.01, number] for number in range(TASKS)])
     worker = project.worker(queue.name, "--concurrency", "2")
@@ -137,11 +147,10 @@ def test_an_endpoint_that_dies_and_comes_back(lasting: FaultyEndpoint, tmp_path:
     assert sorted(project.values("ended")) == list(range(TASKS))
     check_told_once(worker, "can't reach SQS")
     assert worker.stop() == 0, worker.output
-    project.close()
 
 
-def test_an_endpoint_that_comes_back_empty(faulty: FaultyEndpoint, tmp_path: Path) -> None:
-    project = project_on(faulty, tmp_path)
+def test_an_endpoint_that_comes_back_empty(faulty: FaultyEndpoint, project_on: MakeProject) -> None:
+    project = project_on(faulty)
     name = new_name()
     queue = Queue(faulty.client(), name)
     queue.send_task("tasks.wait", "go", "of the old one")
@@ -165,11 +174,12 @@ def test_an_endpoint_that_comes_back_empty(faulty: FaultyEndpoint, tmp_path: Pat
     assert len(worker.matches(ENDS)) == 1, worker.output
     assert "[ERROR]" not in worker.output
     assert worker.stop() == 0, worker.output
-    project.close()
 
 
-def test_credentials_that_expire_are_asked_for_again(faulty: FaultyEndpoint, tmp_path: Path) -> None:
-    project = project_on(faulty, tmp_path)
+def test_credentials_that_expire_are_asked_for_again(
+    faulty: FaultyEndpoint, tmp_path: Path, project_on: MakeProject
+) -> None:
+    project = project_on(faulty)
     queue = Queue(faulty.client(), new_name())
     asked = tmp_path / "asked"
     giver = tmp_path / "giver"
@@ -196,11 +206,12 @@ def test_credentials_that_expire_are_asked_for_again(faulty: FaultyEndpoint, tmp
     worker.wait_for(ENDS)
     check_all_ran_once(project, queue, worker, 2)
     check_told_once(worker, "ExpiredToken")
-    project.close()
 
 
-def test_credentials_that_cannot_be_had_for_a_while(faulty: FaultyEndpoint, tmp_path: Path) -> None:
-    project = project_on(faulty, tmp_path)
+def test_credentials_that_cannot_be_had_for_a_while(
+    faulty: FaultyEndpoint, tmp_path: Path, project_on: MakeProject
+) -> None:
+    project = project_on(faulty)
     queue = Queue(faulty.client(), new_name())
     gone = tmp_path / "gone"
     giver = tmp_path / "giver"
@@ -225,10 +236,11 @@ def test_credentials_that_cannot_be_had_for_a_while(faulty: FaultyEndpoint, tmp_
 
     check_all_ran_once(project, queue, worker, 2)
     assert len(worker.matches(ENDS)) == 1, worker.output
-    project.close()
 
 
-def test_a_host_name_that_does_not_resolve_for_a_while(faulty: FaultyEndpoint, tmp_path: Path) -> None:
+def test_a_host_name_that_does_not_resolve_for_a_while(
+    faulty: FaultyEndpoint, tmp_path: Path, project_on: MakeProject
+) -> None:
     # In a namespace of its own the worker sees a file of hosts that is ours, and no name server.
     hosts, resolver = tmp_path / "hosts", tmp_path / "resolv.conf"
     known = "127.0.0.1 sqs.pyqs.test\n"
@@ -241,7 +253,7 @@ def test_a_host_name_that_does_not_resolve_for_a_while(faulty: FaultyEndpoint, t
         subprocess.run([*enter, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no mount namespace to be had: {error}")
-    project = project_on(faulty, tmp_path)
+    project = project_on(faulty)
     queue = Queue(faulty.client(), new_name())
     url = f"http://sqs.pyqs.test:{faulty.port}"
     worker = project.start([*enter, *pyqs_command(), queue.name, "--loglevel", "INFO"], AWS_ENDPOINT_URL=url)
@@ -257,13 +269,12 @@ def test_a_host_name_that_does_not_resolve_for_a_while(faulty: FaultyEndpoint, t
 
     check_all_ran_once(project, queue, worker, 2)
     check_told_once(worker, "can't reach SQS")
-    project.close()
 
 
 def test_a_worker_stopped_for_longer_than_its_leases_starts_nothing_on_them(
-    faulty: FaultyEndpoint, tmp_path: Path
+    faulty: FaultyEndpoint, project_on: MakeProject
 ) -> None:
-    project = project_on(faulty, tmp_path)
+    project = project_on(faulty)
     queue = Queue(faulty.client(), new_name(), VisibilityTimeout="5")
     queue.send_tasks("tasks.last", [[0.02, number] for number in range(TASKS)])
     worker = project.worker(queue.name, "--concurrency", "2")
@@ -284,7 +295,6 @@ def test_a_worker_stopped_for_longer_than_its_leases_starts_nothing_on_them(
     assert not (others - before) & set(began), "what another holds was not started"
     assert worker.popen.poll() is None
     assert worker.stop() == 0, worker.output
-    project.close()
 
 
 def _value(received: dict[str, str]) -> int:
