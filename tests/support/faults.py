@@ -55,7 +55,14 @@ class FaultyEndpoint(Endpoint):
 
     def injected(self, action: str, kind: str) -> int:
         """How many requests of an action, or entries, were hit by a kind of fault so far."""
-        found = re.search(rf'^pyqs_local_faults_total{{action="{action}",kind="{kind}"}} (\d+)$', self.metrics(), re.M)
+        return self._counted(f'pyqs_local_faults_total{{action="{action}",kind="{kind}"}}')
+
+    def requests(self, action: str) -> int:
+        """How many requests of an action came since it was started."""
+        return self._counted(f'pyqs_local_requests_total{{action="{action}"}}')
+
+    def _counted(self, name: str) -> int:
+        found = re.search(rf"^{re.escape(name)} (\d+)$", self.metrics(), re.M)
         return int(found[1]) if found else 0
 
     def __enter__(self) -> FaultyEndpoint:

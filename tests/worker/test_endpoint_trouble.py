@@ -166,6 +166,7 @@ def test_an_endpoint_that_comes_back_empty(faulty: FaultyEndpoint, project_on: M
     assert "no such queue" in gone.group()
     project.open_gate("go")
     project.wait_for_notes("ended")
+    eventually(lambda: faulty.requests("DeleteMessageBatch"), "it was to be deleted")
 
     queue = Queue(faulty.client(), name)
     queue.send_task("tasks.work", "of the new one")
@@ -206,6 +207,24 @@ def test_credentials_that_expire_are_asked_for_again(
     worker.wait_for(ENDS)
     check_all_ran_once(project, queue, worker, 2)
     check_told_once(worker, "ExpiredToken")
+
+
+def test_deletes_that_are_refused_are_told_of_once(faulty: FaultyEndpoint, project_on: MakeProject) -> None:
+    project = project_on(faulty)
+    queue = Queue(faulty.client(), new_name())
+    worker = project.worker(queue.name)
+    faulty.inject("DeleteMessageBatch:expired")
+    queue.send_task("tasks.work", 0)
+
+    told = worker.wait_for(r"^\[WARNING\]: deleting from .* fails, trying again until it works: .*$")
+    assert "sqs:DeleteMessage" in told.group()
+    before = faulty.requests("DeleteMessageBatch")
+    eventually(lambda: faulty.requests("DeleteMessageBatch") > before + 2, "it is tried again")
+    faulty.inject()
+
+    worker.wait_for(r"^\[WARNING\]: deleting from .* works again$")
+    check_all_ran_once(project, queue, worker, 1)
+    assert len(worker.matches("deleting from")) == 2, worker.output
 
 
 def test_credentials_that_cannot_be_had_for_a_while(

@@ -164,4 +164,18 @@ pub enum Report {
         /// The queue.
         queue: QueueId,
     },
+    /// SQS refuses the deletes of a queue, for want of a permission perhaps, while its polls may
+    /// go well. Tried again for ever; told once until it ends. Trouble that passes by itself is
+    /// told by the polls.
+    DeletesRefused {
+        /// The queue.
+        queue: QueueId,
+        /// What is wrong.
+        trouble: Trouble,
+    },
+    /// SQS takes the deletes of a queue again.
+    DeletesTaken {
+        /// The queue.
+        queue: QueueId,
+    },
 }

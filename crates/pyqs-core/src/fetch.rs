@@ -7,6 +7,7 @@ use crate::event::Trouble;
 use crate::message::PollId;
 use crate::retry::{Backoff, Jitter};
 use crate::time::Instant;
+use crate::trouble::Watch;
 
 /// Most receives open at once on one queue.
 pub const POLLS_MAX: usize = 16;
@@ -18,12 +19,6 @@ pub const EXTRA_WAIT: Duration = Duration::from_secs(1);
 /// The same attempt id is not used again after this long; SQS forgets it after 5 minutes
 /// (AWS: `ReceiveMessage`, `ReceiveRequestAttemptId`).
 pub const ATTEMPT_MAX: Duration = Duration::from_mins(4);
-
-/// Trouble that passes by itself is told of when so many receives in a row have failed, and for
-/// [`TOLD_AFTER`]: one that fails now and then is no state worth a line.
-pub const TOLD_AFTER_FAILURES: u32 = 3;
-/// See [`TOLD_AFTER_FAILURES`].
-pub const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// How polls are tried again after trouble that passes by itself: seconds after its end all is well.
 pub(crate) const POLL_BACKOFF: Backoff = Backoff {
@@ -53,23 +48,13 @@ pub(crate) struct Poller {
     resume_at: Option<Instant>,
     /// Receives in a row that failed, or that brought nothing without waiting.
     failures: u32,
-    /// Receives that failed, with none between them that worked.
-    failing: Option<Failing>,
-    /// What was told of it.
-    trouble: Option<Trouble>,
+    watch: Watch,
     /// One does not come back, which has been told.
     is_overdue: bool,
     /// SQS last answered one.
     completed_at: Option<Instant>,
     /// On FIFO queues: the receive whose reply was lost, to be asked again.
     lost: Option<Attempt>,
-}
-
-/// Receives in a row that failed.
-#[derive(Clone, Copy, Debug)]
-struct Failing {
-    since: Instant,
-    count: u32,
 }
 
 /// A receive under way.
@@ -123,8 +108,7 @@ impl Default for Poller {
             allowed: 1,
             resume_at: None,
             failures: 0,
-            failing: None,
-            trouble: None,
+            watch: Watch::default(),
             is_overdue: false,
             completed_at: None,
             lost: None,
@@ -146,7 +130,7 @@ impl Poller {
     }
 
     pub(crate) fn is_troubled(&self) -> bool {
-        self.trouble.is_some()
+        self.watch.is_troubled()
     }
 
     /// The receive that is out for the longest.
@@ -219,9 +203,8 @@ impl Poller {
             return Health::Same;
         };
         self.completed_at = Some(now);
-        self.failing = None;
         let was_overdue = std::mem::take(&mut self.is_overdue);
-        let health = if self.trouble.take().is_some() || was_overdue {
+        let health = if self.watch.worked() || was_overdue {
             Health::Recovered
         } else {
             Health::Same
@@ -275,26 +258,7 @@ impl Poller {
             REFUSED_BACKOFF
         };
         self.resume_at = Some(now + backoff.pause(self.failures, jitter));
-        self.note_failure(now, trouble)
-    }
-
-    /// Whether this failure is news.
-    fn note_failure(&mut self, now: Instant, trouble: Trouble) -> Health {
-        let failing = self.failing.get_or_insert(Failing {
-            since: now,
-            count: 0,
-        });
-        failing.count = failing.count.saturating_add(1);
-        let lasts = failing.count >= TOLD_AFTER_FAILURES
-            && now.saturating_since(failing.since) >= TOLD_AFTER;
-        let is_news = match self.trouble {
-            // An endpoint that goes down shows one such trouble after the other.
-            Some(told) => told != trouble && !(told.passes() && trouble.passes()),
-            // A receive that timed out had its time.
-            None => lasts || !trouble.passes() || trouble == Trouble::TimedOut,
-        };
-        if is_news {
-            self.trouble = Some(trouble);
+        if self.watch.failed(now, trouble) {
             Health::Troubled
         } else {
             Health::Same

@@ -93,6 +93,7 @@ mod settings;
 mod snapshot;
 mod stop;
 mod time;
+mod trouble;
 
 pub use action::{Action, Report};
 pub use consumer::Consumer;
@@ -111,9 +112,7 @@ pub mod limits {
     pub use crate::consumer::{
         KINDS_MAX, OVERDUE_AFTER, POISON_HIDDEN_MAX, POISON_HIDDEN_MIN, RELEASE_FAILURES_MAX,
     };
-    pub use crate::fetch::{
-        ATTEMPT_MAX, EXTRA_WAIT, POLLS_MAX, PREFETCH, TOLD_AFTER, TOLD_AFTER_FAILURES,
-    };
+    pub use crate::fetch::{ATTEMPT_MAX, EXTRA_WAIT, POLLS_MAX, PREFETCH};
     pub use crate::lease::{
         HEARTBEAT_NEEDS_MIN, LEASE_END_NEAR, LEASE_MIN, LEASE_TOTAL_MARGIN, LEASE_TOTAL_MAX,
         TRANSIT_MAX,
@@ -125,4 +124,5 @@ pub mod limits {
     pub use crate::settings::{BATCH_MAX, BUFFER_MESSAGES_MAX, WAIT_MAX};
     pub use crate::stop::{STOP_NOW_PATIENCE, STOP_PATIENCE};
     pub use crate::time::TICK;
+    pub use crate::trouble::{TOLD_AFTER, TOLD_AFTER_FAILURES};
 }

@@ -11,6 +11,7 @@ use crate::message::{MessageKey, QueueAttributes, Share};
 use crate::schedule::{Pace, Rate, Throttle};
 use crate::snapshot::QueueSnapshot;
 use crate::time::Instant;
+use crate::trouble::Watch;
 
 /// A queue counts as in use for this long after it had messages.
 pub const ACTIVE_FOR: Duration = Duration::from_secs(10);
@@ -35,6 +36,8 @@ pub(crate) struct Queue {
     pub(crate) releasing: usize,
     pub(crate) poller: Poller,
     pub(crate) deletes: Batcher,
+    /// Deletes that are refused.
+    pub(crate) delete_watch: Watch,
     pub(crate) releases: Batcher,
     /// When something is to be done about a lease.
     pub(crate) upkeep: BTreeSet<(Instant, MessageKey)>,
@@ -56,6 +59,7 @@ impl Queue {
             releasing: 0,
             poller: Poller::default(),
             deletes: Batcher::default(),
+            delete_watch: Watch::default(),
             releases: Batcher::default(),
             upkeep: BTreeSet::new(),
             round_trip: RoundTrip::default(),

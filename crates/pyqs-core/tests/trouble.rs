@@ -3,8 +3,8 @@
 mod scene;
 
 use pyqs_core::limits::TOLD_AFTER_FAILURES;
-use pyqs_core::{Action, Event, QueueId, Report, Settings, Share, Trouble};
-use scene::{Q, Scene, ms, secs};
+use pyqs_core::{Action, EntryReply, Event, QueueId, Report, Settings, Share, Trouble};
+use scene::{Q, Replies, Scene, ms, secs};
 
 /// How many polls are sent within a minute if each of them ends as `answer` says, at once.
 fn polls_in_a_minute(
@@ -123,6 +123,41 @@ fn a_receive_that_fails_now_and_then_is_not_told_of() {
         scene.succeed(keys[0]);
     }
     assert_eq!(scene.reports(), []);
+}
+
+#[test]
+fn deletes_that_are_refused_are_told_of_once_while_receives_go_well() {
+    let mut scene = Scene::with(30, 1);
+    let keys = scene.receive(Q, 2);
+    let trouble = Trouble::Denied;
+    scene.replies = Replies::Trouble(trouble);
+    for key in keys {
+        scene.succeed(key);
+    }
+    scene.wait(secs(60));
+    let mut told = vec![Report::DeletesRefused { queue: Q, trouble }];
+    assert_eq!(scene.reports(), told);
+
+    scene.replies = Replies::Each(EntryReply::Done);
+    scene.wait(secs(10));
+    told.push(Report::DeletesTaken { queue: Q });
+    assert_eq!(scene.reports(), told);
+}
+
+#[test]
+fn deletes_in_trouble_that_passes_are_left_to_the_receives_to_tell() {
+    for trouble in [
+        Trouble::Throttled,
+        Trouble::Unreachable,
+        Trouble::QueueMissing,
+    ] {
+        let mut scene = Scene::with(30, 1);
+        let keys = scene.receive(Q, 1);
+        scene.replies = Replies::Trouble(trouble);
+        scene.succeed(keys[0]);
+        scene.wait(secs(20));
+        assert_eq!(scene.reports(), []);
+    }
 }
 
 #[test]

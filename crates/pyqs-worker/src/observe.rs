@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pyqs_core::{Counters, Instant, Report};
+use pyqs_core::{Counters, Instant, Report, Trouble};
 
 use crate::arrivals::Arrivals;
 use crate::process::control::Supervisor;
@@ -166,6 +166,20 @@ impl Observer {
             Report::PollRecovered { queue } => self
                 .log
                 .warning(|| format!("receiving from {} works again", queues.name(queue))),
+            Report::DeletesRefused { queue, trouble } => self.log.warning(|| {
+                let why = match trouble {
+                    Trouble::Denied => "these credentials may not; allow sqs:DeleteMessage",
+                    _ => "SQS rejects the request",
+                };
+                format!(
+                    "deleting from {} fails, trying again until it works: {why}; what has \
+                     succeeded may run again",
+                    queues.name(queue)
+                )
+            }),
+            Report::DeletesTaken { queue } => self
+                .log
+                .warning(|| format!("deleting from {} works again", queues.name(queue))),
         }
     }
 

@@ -100,6 +100,7 @@ impl Consumer {
             return;
         };
         let trouble = self.note_reply(queue, sent, &reply, |queue| &mut queue.deletes);
+        self.tell_of_deletes(queue, trouble);
         let mut replies = by_key(reply.unwrap_or_default());
         for key in messages {
             let reply = replies.remove(&key).unwrap_or(EntryReply::Failed);
@@ -113,6 +114,25 @@ impl Consumer {
                 EntryReply::ReceiptExpired | EntryReply::Refused => self.give_up_delete(key),
                 EntryReply::Failed => self.retry_delete(key),
             }
+        }
+    }
+
+    fn tell_of_deletes(&mut self, id: QueueId, trouble: Option<Trouble>) {
+        let now = self.now;
+        let watch = &mut self.queue_mut(id).delete_watch;
+        match trouble {
+            None => {
+                if watch.worked() {
+                    self.report(Report::DeletesTaken { queue: id });
+                }
+            }
+            Some(trouble @ (Trouble::Denied | Trouble::Rejected)) => {
+                if watch.failed(now, trouble) {
+                    self.report(Report::DeletesRefused { queue: id, trouble });
+                }
+            }
+            // The receives tell of it.
+            Some(_) => {}
         }
     }
 
