@@ -3,6 +3,7 @@
 mod durable;
 mod errors;
 mod http;
+mod kills;
 mod permissions_and_moves;
 mod polls;
 mod query;
