@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
@@ -29,7 +30,8 @@ const PASSES_MAX: usize = 5;
 pub(super) struct Checkpoints {
     /// What the log had at the last commit, in pages.
     log_pages: Arc<AtomicU32>,
-    begin: Sender<()>,
+    /// `None` only while this is dropped.
+    thread: Option<(Sender<()>, JoinHandle<()>)>,
     done: Receiver<()>,
     is_running: bool,
 }
@@ -48,7 +50,7 @@ impl Checkpoints {
         }))?;
         let (begin, asked) = channel();
         let (finished, done) = channel();
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             while asked.recv().is_ok() {
                 pass_until_little_is_left(&connection);
                 if finished.send(()).is_err() {
@@ -58,7 +60,7 @@ impl Checkpoints {
         });
         Ok(Self {
             log_pages,
-            begin,
+            thread: Some((begin, thread)),
             done,
             is_running: false,
         })
@@ -77,9 +79,22 @@ impl Checkpoints {
                 self.is_running = false;
                 pass(writer);
             }
-        } else if pages >= LOG_PAGES {
+        } else if let Some((begin, _)) = &self.thread
+            && pages >= LOG_PAGES
+        {
             // Without its thread, which only a panic ends, the log grows until the next start.
-            self.is_running = self.begin.send(()).is_ok();
+            self.is_running = begin.send(()).is_ok();
+        }
+    }
+}
+
+impl Drop for Checkpoints {
+    /// Waits for the thread, so that nobody has the file open when the folder is free again.
+    fn drop(&mut self) {
+        if let Some((begin, thread)) = self.thread.take() {
+            drop(begin);
+            // A panic there has ended nothing but this.
+            let _ = thread.join();
         }
     }
 }
