@@ -57,7 +57,7 @@ pub enum Error {
         /// The handle as the client sent it.
         handle: String,
     },
-    /// `ChangeMessageVisibility` of a message that nobody has received, or whose timeout is over.
+    /// `ChangeMessageVisibility` on a FIFO queue of a message whose timeout is over.
     MessageNotInflight,
     /// Too many messages in flight on a standard queue.
     OverLimit,

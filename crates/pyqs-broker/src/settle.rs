@@ -57,7 +57,11 @@ impl<P: Payload> Broker<P> {
                 invalid_parameter(handle, "ReceiptHandle", reason)
             })?;
         let Phase::InFlight { since, .. } = message.state().phase else {
-            return Err(Error::MessageNotInflight);
+            // AWS takes the call on a standard queue, though it comes too late to do anything.
+            if queue.is_fifo() {
+                return Err(Error::MessageNotInflight);
+            }
+            return Ok(());
         };
         let until = now.plus_secs(secs);
         if until > since.plus_secs(VISIBILITY_SECS_MAX) {

@@ -112,6 +112,8 @@ fn a_delete_after_the_timeout_is_an_error() {
     let delivery = receive(&mut broker, queue, 0).remove(0);
     let refusal = broker.delete(at(30), queue, &delivery.receipt).unwrap_err();
     assert_eq!(refusal.code(), "InvalidParameterValue");
+    let refusal = broker.change_visibility(at(30), queue, &delivery.receipt, 30);
+    assert_eq!(refusal.unwrap_err().code(), "MessageNotInflight");
     assert_eq!(receive(&mut broker, queue, 30).len(), 1);
 }
 

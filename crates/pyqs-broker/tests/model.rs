@@ -1,9 +1,13 @@
 //! Random interleavings of actions, against a model that is too simple and slow to be wrong: a
 //! list of messages that every action walks through.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
+use pyqs_broker::limits::DEDUPLICATION_SECS;
 use pyqs_broker::{
-    Attribute, Broker, Counts, NewMessage, QueueId, Receive, RedrivePolicy, Settings, Timestamp,
+    Attribute, Broker, Counts, MessageId, NewMessage, QueueId, Receive, RedrivePolicy, Settings,
+    Timestamp,
 };
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -16,6 +20,8 @@ enum Step {
     Send {
         group: u8,
         delay_secs: u32,
+        /// On FIFO queues an id that may have been sent before; `None` is a new one.
+        deduplication: Option<u8>,
     },
     Receive {
         max: u32,
@@ -37,12 +43,20 @@ enum Step {
         secs: u32,
     },
     Purge,
+    /// The queue's own delay.
+    SetDelay {
+        secs: u32,
+    },
+    /// Dead letters go back, all of them.
+    MoveBack,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let delay = prop_oneof![3 => Just(0), 1 => 1..60u32];
     prop_oneof![
-        6 => (0..3u8, delay).prop_map(|(group, delay_secs)| Step::Send { group, delay_secs }),
+        6 => (0..3u8, delay, proptest::option::of(0..4u8)).prop_map(
+            |(group, delay_secs, deduplication)| Step::Send { group, delay_secs, deduplication }
+        ),
         6 => (1..=10u32, proptest::option::of(0..60u32))
             .prop_map(|(max, visibility_secs)| Step::Receive { max, visibility_secs }),
         1 => Just(Step::ReceiveDead),
@@ -52,6 +66,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..6usize).prop_map(|back| Step::Release { back }),
         4 => (0..40u32).prop_map(|secs| Step::Wait { secs }),
         1 => Just(Step::Purge),
+        1 => prop_oneof![Just(0), 1..100u32].prop_map(|secs| Step::SetDelay { secs }),
+        1 => Just(Step::MoveBack),
     ]
 }
 
@@ -79,6 +95,10 @@ struct Model {
     now: Timestamp,
     /// In the order in which they are given out.
     messages: Vec<ModelMessage>,
+    /// The queue's own delay.
+    delay_secs: u32,
+    /// Deduplication ids with the message that was sent with them, and until when they count.
+    known: Vec<(u8, u32, Timestamp)>,
 }
 
 impl Model {
@@ -93,6 +113,7 @@ impl Model {
                 _ => {}
             }
         }
+        self.known.retain(|(.., until)| *until > now);
         let expires = |m: &ModelMessage| m.is_dead || m.sent.plus_secs(RETENTION_SECS) > now;
         self.messages.retain(expires);
     }
@@ -173,6 +194,16 @@ impl Model {
     }
 }
 
+/// The state of what is sent at that time with that delay.
+fn delayed_for(sent: Timestamp, secs: u32) -> State {
+    if secs == 0 {
+        return State::Visible;
+    }
+    State::Delayed {
+        until: sent.plus_secs(secs),
+    }
+}
+
 /// Broker and model side by side.
 struct Pair {
     broker: Broker<String>,
@@ -180,6 +211,8 @@ struct Pair {
     dead: QueueId,
     model: Model,
     sent: u32,
+    /// Ids by number.
+    ids: Vec<MessageId>,
     /// Handle, message, and which of its handles.
     handles: Vec<(String, u32, u32)>,
 }
@@ -210,6 +243,8 @@ impl Pair {
             is_fifo,
             now: START,
             messages: Vec::new(),
+            delay_secs: 0,
+            known: Vec::new(),
         };
         Self {
             broker,
@@ -217,6 +252,7 @@ impl Pair {
             dead,
             model,
             sent: 0,
+            ids: Vec::new(),
             handles: Vec::new(),
         }
     }
@@ -225,7 +261,11 @@ impl Pair {
         let now = self.model.now;
         self.model.advance();
         match step {
-            Step::Send { group, delay_secs } => self.send(group, delay_secs),
+            Step::Send {
+                group,
+                delay_secs,
+                deduplication,
+            } => self.send(group, delay_secs, deduplication),
             Step::Receive {
                 max,
                 visibility_secs,
@@ -239,6 +279,8 @@ impl Pair {
                 self.broker.purge(now, self.queue).unwrap();
                 self.model.messages.retain(|message| message.is_dead);
             }
+            Step::SetDelay { secs } => self.set_delay(secs),
+            Step::MoveBack => self.move_back(),
         }
         self.model.advance();
         self.broker.advance(self.model.now);
@@ -250,21 +292,37 @@ impl Pair {
         );
     }
 
-    fn send(&mut self, group: u8, delay_secs: u32) {
+    fn send(&mut self, group: u8, delay_secs: u32, deduplication: Option<u8>) {
         let number = self.sent;
         self.sent += 1;
         let text = number.to_string();
         let (is_fifo, now) = (self.model.is_fifo, self.model.now);
         let mut new = NewMessage::new(text.clone());
-        let mut state = State::Visible;
+        let mut delay = self.model.delay_secs;
         if is_fifo {
-            new = new.in_group(&group.to_string()).with_deduplication(&text);
+            let id = deduplication.map_or(text, |id| format!("again-{id}"));
+            new = new.in_group(&group.to_string()).with_deduplication(&id);
         } else if delay_secs > 0 {
             new = new.delayed(delay_secs);
-            let until = now.plus_secs(delay_secs);
-            state = State::Delayed { until };
+            delay = delay_secs;
         }
-        self.broker.send(now, self.queue, new).unwrap();
+        let sent = self.broker.send(now, self.queue, new).unwrap();
+        let deduplication = deduplication.filter(|_| is_fifo);
+        let known = self.model.known.iter();
+        let mut known = known.filter(|(id, ..)| Some(*id) == deduplication);
+        let original = known.next().map(|(_, number, _)| *number);
+        assert_eq!(sent.stored.is_none(), original.is_some());
+        if let Some(original) = original {
+            assert_eq!(sent.message_id, self.ids[original as usize]);
+            self.ids.push(sent.message_id);
+            return;
+        }
+        self.ids.push(sent.message_id);
+        if let Some(id) = deduplication {
+            let until = now.plus_secs(DEDUPLICATION_SECS);
+            self.model.known.push((id, number, until));
+        }
+        let state = delayed_for(now, delay);
         self.model.messages.push(ModelMessage {
             number,
             group,
@@ -296,6 +354,64 @@ impl Pair {
             self.handles.push((delivery.receipt, number, handle));
         }
         assert_eq!(numbers, expected);
+    }
+
+    /// A new delay holds for messages already there on FIFO queues only.
+    fn set_delay(&mut self, secs: u32) {
+        let now = self.model.now;
+        let delay = [Attribute::DelaySeconds(secs)];
+        self.broker.set_attributes(now, self.queue, &delay).unwrap();
+        self.model.delay_secs = secs;
+        if !self.model.is_fifo {
+            return;
+        }
+        for message in &mut self.model.messages {
+            if matches!(message.state, State::Delayed { .. }) {
+                let until = message.sent.plus_secs(secs);
+                message.state = State::Delayed { until };
+            }
+        }
+    }
+
+    /// They come as if sent anew, behind all that is there, in their order.
+    fn move_back(&mut self) {
+        let started = self
+            .broker
+            .start_move_task(self.model.now, self.dead, None, None);
+        started.unwrap();
+        let before = self.model.now;
+        self.model.now = before.plus_secs(5);
+        self.broker.advance(self.model.now);
+        let mut found = BTreeMap::new();
+        for (place, (_, id, message)) in self.broker.messages(self.queue).unwrap().enumerate() {
+            let number: u32 = message.payload.parse().unwrap();
+            found.insert(number, (place, id, message.sent));
+        }
+        let (dead, live) = self.model.messages.drain(..).partition(|m| m.is_dead);
+        self.model.messages = live;
+        self.model.advance();
+        let mut dead: Vec<ModelMessage> = dead;
+        if self.model.is_fifo {
+            assert!(dead.is_sorted_by_key(|message| found[&message.number].0));
+        }
+        dead.sort_by_key(|message| found[&message.number].0);
+        for mut message in dead {
+            let (_, id, sent) = found[&message.number];
+            assert!(sent > before && sent <= self.model.now);
+            assert_ne!(id, self.ids[message.number as usize], "a new id");
+            // Handles of its former life are good for nothing.
+            for (_, number, _) in &mut self.handles {
+                if *number == message.number {
+                    *number = u32::MAX;
+                }
+            }
+            message.sent = sent;
+            message.state = delayed_for(sent, self.model.delay_secs);
+            message.receives = 0;
+            message.is_dead = false;
+            message.handles = 0;
+            self.model.messages.push(message);
+        }
     }
 
     /// Dead letters are there, whole, and gone when received and deleted.
@@ -364,6 +480,8 @@ impl Pair {
                 let until = now.plus_secs(secs);
                 *state = State::InFlight { until, since };
             }
+            // Too late: taken on standard queues, and without effect.
+            Some(_) if !self.model.is_fifo => assert_eq!(result, Ok(())),
             _ => assert!(result.is_err()),
         }
     }
