@@ -55,7 +55,7 @@ class Execution:
         # The hooks after the task get a copy of their own: what a hook before it replaces reaches only the task.
         self._after = dict(self._before)
         self._pid = os.getpid()
-        self._start = time.time()
+        self._start = time.perf_counter()
 
     def run(self, wait_for: Callable[[Awaitable[Any]], Any]) -> None:
         """Run the task and the hooks. ``wait_for`` runs the coroutine that calling an ``async def`` gives."""
@@ -87,7 +87,7 @@ class Execution:
         logger.exception(
             "Task %s raised error in %.4f seconds: with args: %s and kwargs: %s: %s",
             self._path,
-            time.time() - self._start,
+            time.perf_counter() - self._start,
             self._before.get("args"),
             self._before.get("kwargs"),
             type(error).__name__,
@@ -100,7 +100,7 @@ class Execution:
         logger.info(
             "Processed task %s in %.4f seconds with args: %s and kwargs: %s",
             self._path,
-            time.time() - self._start,
+            time.perf_counter() - self._start,
             self._before.get("args"),
             self._before.get("kwargs"),
         )

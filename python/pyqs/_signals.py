@@ -1,9 +1,9 @@
-"""Signals as bytes on a socket, so that one ``select`` waits for everything."""
+"""Signals as bytes in a pipe, so that one ``select`` waits for everything."""
 
 from __future__ import annotations
 
+import os
 import signal
-import socket
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
@@ -12,16 +12,18 @@ class Signals:
     """Takes the stop signals and SIGCHLD of this process for itself until ``restore``. Only on the main thread."""
 
     def __init__(self) -> None:
-        self.socket, self._write_end = socket.socketpair()
-        self.socket.setblocking(False)
-        self._write_end.setblocking(False)
-        self._wakeup_fd = signal.set_wakeup_fd(self._write_end.fileno(), warn_on_full_buffer=False)
+        # A pipe holds 65,536 of them. A socket would hold some 300: a stop signal that comes when more children than
+        # that have died, while this process waited to write a log line, would be lost.
+        self.read_end, self._write_end = os.pipe()
+        os.set_blocking(self.read_end, False)
+        os.set_blocking(self._write_end, False)
+        self._wakeup_fd = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         self._handlers = {signum: signal.signal(signum, do_nothing) for signum in _OURS}
 
     def read(self) -> bytes:
         """The numbers of the signals that came, one byte each."""
         try:
-            return self.socket.recv(4096)
+            return os.read(self.read_end, 65536)
         except BlockingIOError:
             return b""
 
@@ -33,7 +35,7 @@ class Signals:
         self._close()
 
     def hold(self) -> None:
-        """Keep signals waiting over a fork: one that came to the child too early would be written to our socket,
+        """Keep signals waiting over a fork: one that came to the child too early would be written to our pipe,
         and count as a second signal."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
 
@@ -49,8 +51,8 @@ class Signals:
         self.release()
 
     def _close(self) -> None:
-        self.socket.close()
-        self._write_end.close()
+        os.close(self.read_end)
+        os.close(self._write_end)
 
 
 def do_nothing(_signum: int, _frame: object) -> None:

@@ -98,7 +98,7 @@ class Supervisor:
         # Its threads would not survive the fork, and what they hold would be held for ever.
         _producer.shutdown()
         self._signals = Signals()
-        self._selector.register(self._signals.socket, selectors.EVENT_READ, self._take_signals)
+        self._selector.register(self._signals.read_end, selectors.EVENT_READ, self._take_signals)
         if self._orders:
             self._selector.register(self._orders, selectors.EVENT_READ, self._take_orders)
         self._start_manager()
@@ -277,11 +277,14 @@ class Supervisor:
         try:
             pid = os.fork()
             if pid == 0:
-                self._signals.forget()
-                self._selector.close()
-                if self._orders:
-                    self._orders.close()
-                end_child(body)
+                try:
+                    self._signals.forget()
+                    self._selector.close()
+                    if self._orders:
+                        self._orders.close()
+                    end_child(body)
+                finally:
+                    os._exit(1)  # whatever happens, there is one supervisor
             return pid
         finally:
             self._signals.release()

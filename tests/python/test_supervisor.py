@@ -457,3 +457,15 @@ thread.start()
 thread.join()
 """)
     process.wait_for("signal only works in main thread|main thread")
+
+
+def test_no_stop_signal_is_lost_behind_thousands_of_others(start: Start) -> None:
+    """As when children die in a storm while the supervisor waits to write a log line."""
+    process = start("""
+from pyqs._signals import Signals
+signals = Signals()
+for signum in [signal.SIGCHLD] * 5000 + [signal.SIGTERM]:
+    os.kill(os.getpid(), signum)
+print("found", signal.SIGTERM in signals.read())
+""")
+    process.wait_for("found True")

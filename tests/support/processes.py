@@ -124,6 +124,17 @@ def thread_names(pid: int) -> list[str]:
     return names
 
 
+def resident_kib(pid: int) -> int:
+    """How much memory a process has in use."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+
+
+def open_files(pid: int) -> int:
+    """How many files a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 def one_line(text: str) -> str:
     """The only line of a text, which is what a person is told when something is wrong."""
     lines = text.splitlines()

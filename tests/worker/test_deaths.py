@@ -7,9 +7,9 @@ import signal
 from typing import Any
 
 from support.endpoints import Endpoint
-from support.processes import is_alive
+from support.processes import is_alive, open_files, resident_kib
 from support.projects import Project, manager_pid
-from support.queues import Queue
+from support.queues import Queue, with_dead_letters
 from support.waiting import eventually
 
 
@@ -148,3 +148,53 @@ def test_a_manager_that_slept_names_a_few_of_the_messages_that_it_lost(
     queue.wait_until_empty()
     assert sorted(ours_project.values("ended")) == list(range(100)), "each ran once"
     assert 1 <= len(worker.matches("^.WARNING.: Discarding")) <= 10
+
+
+def test_a_file_that_a_task_opens_in_place_of_our_socket_is_left_alone(
+    ours_project: Project, ours_queue: Queue
+) -> None:
+    ours_project.write(
+        "closes.py",
+        """
+import os
+from journal import note
+
+def take_over(value):
+    os.closerange(3, 4096)
+    global mine
+    mine = [open("mine", "r+b") for _ in range(20)]
+    note("took over", value=value)
+""",
+    )
+    ours_project.write("mine", "untouched")
+    ours_queue.send_task("closes.take_over", 1)
+    worker = ours_project.worker(ours_queue.name)
+    worker.wait_for("has lost its socket, which a task may have closed")
+    ours_queue.send_task("tasks.work", 1)
+
+    ours_project.wait_for_notes("work")
+    ours_queue.wait_until_empty()
+    assert ours_project.lines("mine") == ["untouched"]
+    assert ours_project.values("took over") == [1]
+
+
+def test_memory_and_open_files_stay_flat_over_thousands_of_tasks_with_failures(
+    ours_project: Project, ours: Endpoint, queue_name: str
+) -> None:
+    """What the manager remembers of messages is bounded, and full after 20,000; a leak of a message each would show."""
+    queue, dead = with_dead_letters(ours.client(), queue_name, 2, VisibilityTimeout="1")
+    worker = ours_project.worker(queue.name, "--concurrency", "2", loglevel="CRITICAL")
+    manager = manager_pid(worker)
+    sizes = []
+    for _ in range(3):
+        queue.send_tasks("tasks.work", [["x" * 2000]] * 1800)
+        queue.send_tasks("tasks.fail", [["x" * 2000]] * 200)
+        queue.wait_until_empty()
+        sizes.append((resident_kib(manager), open_files(manager), open_files(worker.pid)))
+
+    assert dead.counts() == (600, 0)
+    assert manager_pid(worker) == manager
+    (_, files_before, own_before), (_, files_after, own_after) = sizes[0], sizes[-1]
+    assert sizes[-1][0] - sizes[0][0] < 6 * 1024, f"4000 messages of 2 KiB are 8 MiB: {sizes}"
+    assert files_after <= files_before + 8, sizes
+    assert own_after <= own_before, sizes

@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{FileType, fstat};
 
 use super::ledger::{Ledger, OUTCOMES_KEPT, Sequence, TaskOutcome};
 use super::successes::Mark;
@@ -71,6 +72,8 @@ impl From<JobFrame<'_>> for Job {
 #[derive(Debug)]
 pub struct TaskChannel {
     socket: UnixStream,
+    /// Which socket that is: a task may close it, and open a file of its own under the same number.
+    identity: Identity,
     ledger: Ledger,
     slot: u32,
     /// Bytes from the manager that are no whole frame yet.
@@ -114,6 +117,7 @@ impl TaskChannel {
         let socket = UnixStream::from(socket);
         socket.set_nonblocking(false)?;
         Ok(Self {
+            identity: Identity::of(&socket)?,
             socket,
             ledger,
             slot,
@@ -285,6 +289,7 @@ impl TaskChannel {
     fn send(&mut self, frame: &FromProcess) -> io::Result<()> {
         let mut bytes = Vec::new();
         encode(frame, &mut bytes);
+        self.identity.check(&self.socket)?;
         self.socket.write_all(&bytes)
     }
 
@@ -304,10 +309,37 @@ impl TaskChannel {
                 None => {}
             }
             let mut bytes = [0; READ_BYTES];
+            self.identity.check(&self.socket)?;
             match self.socket.read(&mut bytes)? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
                 count => self.inbox.extend(&bytes[..count]),
             }
+        }
+    }
+}
+
+/// What tells a socket from other open files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    is_socket: bool,
+    inode: u64,
+}
+
+impl Identity {
+    fn of(socket: &UnixStream) -> io::Result<Self> {
+        let stat = fstat(socket)?;
+        Ok(Self {
+            is_socket: FileType::from_raw_mode(stat.st_mode).is_socket(),
+            inode: stat.st_ino,
+        })
+    }
+
+    /// An error where the number stands for something else by now: nothing of ours is to be written there.
+    fn check(self, socket: &UnixStream) -> io::Result<()> {
+        if Self::of(socket)? == self {
+            Ok(())
+        } else {
+            Err(io::Error::other("its number stands for another file now"))
         }
     }
 }
