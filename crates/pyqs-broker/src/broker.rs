@@ -152,7 +152,8 @@ impl<P: Payload> Broker<P> {
             modified: now,
         };
         self.names.insert(Arc::clone(&record.name), id);
-        self.effects.record(|| Change::QueueStored(record.clone()));
+        self.effects
+            .record(|| Change::QueueStored(Box::new(record.clone())));
         self.queues.insert(id, Queue::new(record));
         Ok(id)
     }
@@ -249,7 +250,7 @@ impl<P: Payload> Broker<P> {
         if queue.is_fifo() && before.delay_secs != queue.record.attributes.delay_secs {
             queue.reschedule_delayed(now, effects);
         }
-        effects.record(|| Change::QueueStored(queue.record.clone()));
+        effects.record(|| Change::QueueStored(Box::new(queue.record.clone())));
         Ok(())
     }
 
@@ -266,7 +267,7 @@ impl<P: Payload> Broker<P> {
                 None => queue.record.tags.remove(&name),
             };
         }
-        effects.record(|| Change::QueueStored(queue.record.clone()));
+        effects.record(|| Change::QueueStored(Box::new(queue.record.clone())));
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 
 /// One fact. Applied in order to what is stored they give the broker's state; the stored facts
 /// themselves, in any order that has queues before messages, rebuild it ([`crate::Broker::restore`]).
+/// What is large and rare is boxed, so that the many changes of messages stay small.
 #[derive(Debug, Clone)]
 pub enum Change<P> {
     /// Keys below this one may have been used: start there after a restart.
@@ -19,7 +20,7 @@ pub enum Change<P> {
         below: u64,
     },
     /// A queue was made, or its attributes or tags changed.
-    QueueStored(QueueRecord),
+    QueueStored(Box<QueueRecord>),
     /// A queue is gone, with all that was in it.
     QueueDeleted(QueueId),
     /// All of a queue's messages are gone.
@@ -68,7 +69,7 @@ pub enum Change<P> {
         until: Timestamp,
     },
     /// A move task was started, got on, or ended.
-    MoveTaskStored(MoveTask),
+    MoveTaskStored(Box<MoveTask>),
     /// A move task is too old to be listed.
     MoveTaskForgotten(MoveTaskId),
 }

@@ -172,7 +172,8 @@ impl<P: Payload> Broker<P> {
             status: MoveStatus::Running,
         };
         let id = task.id;
-        self.effects.record(|| Change::MoveTaskStored(task.clone()));
+        self.effects
+            .record(|| Change::MoveTaskStored(Box::new(task.clone())));
         self.moves.insert(now, task, &mut self.effects);
         self.forget_old_move_tasks(source);
         Ok(id)
@@ -273,7 +274,8 @@ impl<P: Payload> Broker<P> {
         self.effects.schedule(pace.next, Deadline::Move(id));
         self.moves.running.insert(id, pace);
         if task.moved > before {
-            self.effects.record(|| Change::MoveTaskStored(task.clone()));
+            self.effects
+                .record(|| Change::MoveTaskStored(Box::new(task.clone())));
             self.moves.tasks.insert((task.source, id), task);
         }
     }
@@ -282,7 +284,8 @@ impl<P: Payload> Broker<P> {
         if let Some(pace) = self.moves.running.remove(&task.id) {
             self.effects.cancel(pace.next, Deadline::Move(task.id));
         }
-        self.effects.record(|| Change::MoveTaskStored(task.clone()));
+        self.effects
+            .record(|| Change::MoveTaskStored(Box::new(task.clone())));
         self.moves.tasks.insert((task.source, task.id), task);
     }
 

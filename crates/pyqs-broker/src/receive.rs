@@ -35,7 +35,7 @@ impl<P: Payload> Broker<P> {
         }
         let redrive = self.redrive_target(id);
         let max = room.min(request.max as usize);
-        let mut deliveries = Vec::new();
+        let mut deliveries = Vec::with_capacity(max);
         while deliveries.len() < max {
             let (queue, _) = self.queue_and_effects(id)?;
             let batch = queue.next_batch(now, max - deliveries.len());

@@ -35,7 +35,7 @@ impl<P: Payload> Broker<P> {
             Change::KeysReserved { below } => self.keys = Keys::starting_at(below),
             Change::QueueStored(record) => {
                 self.names.insert(Arc::clone(&record.name), record.id);
-                self.queues.insert(record.id, Queue::new(record));
+                self.queues.insert(record.id, Queue::new(*record));
             }
             Change::MessageStored(stored) => {
                 let queue = self.queues.get_mut(&stored.queue);
@@ -67,7 +67,7 @@ impl<P: Payload> Broker<P> {
                 if !self.queues.contains_key(&task.source) {
                     return Err(LoadError::UnknownQueue(task.source));
                 }
-                self.moves.insert(task.started, task, &mut self.effects);
+                self.moves.insert(task.started, *task, &mut self.effects);
             }
             Change::QueueDeleted(_)
             | Change::MoveTaskForgotten(_)

@@ -335,7 +335,8 @@ fn a_task_goes_on_after_a_restart() {
     };
     assert_eq!((task.moved, moved), (6, 6));
 
-    let view = |queue| Change::QueueStored(world.broker.view(queue).unwrap().record.clone());
+    let view =
+        |queue| Change::QueueStored(Box::new(world.broker.view(queue).unwrap().record.clone()));
     let mut facts = vec![Change::KeysReserved { below: 1_000_000 }];
     facts.extend([world.dead, world.other, world.source].map(view));
     for (key, _, message) in world.broker.messages(dead).unwrap() {

@@ -4,6 +4,7 @@
 //! brings them in and out. To add an action: its file, a line in [`Action`], a line in
 //! [`Action::handle`].
 
+use std::cell::RefCell;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -209,6 +210,15 @@ impl Call {
     }
 }
 
+/// A larger reply's room is given back.
+const SCRATCH_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    /// Where replies are written before their length is known: growing a buffer for each of them
+    /// costs more than the copy.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The reply of actions that have none.
 #[derive(Serialize)]
 struct Nothing {}
@@ -220,7 +230,17 @@ fn input<I: DeserializeOwned>(body: &[u8]) -> Result<I, ApiError> {
 }
 
 fn reply<O: Serialize>(output: Result<O, ApiError>) -> Result<Reply, ApiError> {
-    let body = serde_json::to_vec(&output?).expect("replies have texts and numbers, keyed by text");
+    let output = output?;
+    let body = SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        serde_json::to_writer(&mut *scratch, &output)
+            .expect("replies have texts and numbers, keyed by text");
+        let body = scratch.clone();
+        if scratch.capacity() > SCRATCH_BYTES_MAX {
+            *scratch = Vec::new();
+        }
+        body
+    });
     Ok(Reply {
         body,
         unconfirmed: None,

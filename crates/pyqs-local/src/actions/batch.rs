@@ -74,8 +74,9 @@ pub(super) struct Success {
 
 impl<S> Output<S> {
     pub(super) fn of(results: impl IntoIterator<Item = (String, Result<S, ApiError>)>) -> Self {
+        let results = results.into_iter();
         let mut output = Self {
-            successful: Vec::new(),
+            successful: Vec::with_capacity(results.size_hint().0),
             failed: Vec::new(),
         };
         for (id, result) in results {

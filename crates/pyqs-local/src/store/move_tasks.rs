@@ -38,7 +38,7 @@ pub(super) fn forget_queue(
 
 pub(super) fn read(row: &Row<'_>) -> Result<Change<Body>, StoreError> {
     let status: String = row.get("status")?;
-    Ok(Change::MoveTaskStored(MoveTask {
+    Ok(Change::MoveTaskStored(Box::new(MoveTask {
         id: MoveTaskId(unsigned(row.get("id")?)?),
         source: QueueId(unsigned(row.get("queue")?)?),
         destination_arn: row.get("destination_arn")?,
@@ -48,7 +48,7 @@ pub(super) fn read(row: &Row<'_>) -> Result<Change<Body>, StoreError> {
         moved: unsigned(row.get("moved")?)?,
         status: status_of(&status)
             .ok_or_else(|| damaged(format!("a move task's status is {status}")))?,
-    }))
+    })))
 }
 
 /// The status, or the reason of a failure: both in AWS's words.

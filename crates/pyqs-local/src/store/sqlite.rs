@@ -413,14 +413,14 @@ fn read_queue(row: &Row<'_>) -> Result<Change<Body>, StoreError> {
         chosen.set(&attribute).map_err(|e| bad(&e))?;
     }
     let tags: String = row.get("tags")?;
-    Ok(Change::QueueStored(QueueRecord {
+    Ok(Change::QueueStored(Box::new(QueueRecord {
         id: QueueId(unsigned(row.get("id")?)?),
         tags: serde_json::from_str(&tags).map_err(|e| bad(&e))?,
         attributes: chosen,
         created: timestamp(row.get("created")?)?,
         modified: timestamp(row.get("modified")?)?,
         name: name.into(),
-    }))
+    })))
 }
 
 /// Columns by place: there may be a million rows, and names are looked up anew for each.
