@@ -17,10 +17,10 @@ use rusqlite::hooks::Wal;
 use super::StoreError;
 
 /// The log's length, in pages of 4 KiB, at which its contents are brought into the file: 64 MiB.
-const LOG_PAGES: u32 = 16_384;
-/// The length at which commits wait for that, so that the log doesn't grow without end on a disk
-/// that is slower than they are.
-const LOG_PAGES_MAX: u32 = 4 * LOG_PAGES;
+pub(super) const LOG_PAGES: u32 = 16_384;
+/// How many times that length it may have: then commits wait. So the log doesn't grow without end on
+/// a disk that is slower than they are.
+const LOG_GROWTH_MAX: u32 = 4;
 /// So few pages are left to the writer.
 const REST_PAGES: i64 = 128;
 /// How often the thread tries to get there.
@@ -28,6 +28,8 @@ const PASSES_MAX: usize = 5;
 
 /// The writer's end of the thread.
 pub(super) struct Checkpoints {
+    /// The length at which the log's contents are brought into the file.
+    pages_max: u32,
     /// What the log had at the last commit, in pages.
     log_pages: Arc<AtomicU32>,
     /// `None` only while this is dropped.
@@ -39,7 +41,11 @@ pub(super) struct Checkpoints {
 impl Checkpoints {
     /// Takes over from `writer`, on a connection of its own to the same file. The thread ends with
     /// this.
-    pub(super) fn start(writer: &mut Connection, path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        writer: &mut Connection,
+        path: &Path,
+        pages_max: u32,
+    ) -> Result<Self, StoreError> {
         let connection = Connection::open(path)?;
         let log_pages = Arc::new(AtomicU32::new(0));
         let seen = Arc::clone(&log_pages);
@@ -59,6 +65,7 @@ impl Checkpoints {
             }
         });
         Ok(Self {
+            pages_max,
             log_pages,
             thread: Some((begin, thread)),
             done,
@@ -70,7 +77,7 @@ impl Checkpoints {
     pub(super) fn committed(&mut self, writer: &Connection) {
         let pages = self.log_pages.load(Ordering::Relaxed);
         if self.is_running {
-            let is_done = if pages >= LOG_PAGES_MAX {
+            let is_done = if pages >= LOG_GROWTH_MAX * self.pages_max {
                 self.done.recv().is_ok()
             } else {
                 self.done.try_recv().is_ok()
@@ -80,7 +87,7 @@ impl Checkpoints {
                 pass(writer);
             }
         } else if let Some((begin, _)) = &self.thread
-            && pages >= LOG_PAGES
+            && pages >= self.pages_max
         {
             // Without its thread, which only a panic ends, the log grows until the next start.
             self.is_running = begin.send(()).is_ok();
@@ -119,4 +126,40 @@ fn pass(connection: &Connection) -> Option<i64> {
         ))
     });
     counts.ok().map(|(log, checkpointed)| log - checkpointed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_is_begun_anew_and_nothing_of_it_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let mut writer = Connection::open(&path).unwrap();
+        writer.pragma_update(None, "journal_mode", "WAL").unwrap();
+        writer.execute_batch("CREATE TABLE t (x)").unwrap();
+        let pages_max = 64;
+        let mut checkpoints = Checkpoints::start(&mut writer, &path, pages_max).unwrap();
+        let (mut rows, mut lengths) = (0, vec![0]);
+        // Until it has been begun anew ten times.
+        while lengths.windows(2).filter(|two| two[1] < two[0]).count() < 10 {
+            writer
+                .execute("INSERT INTO t VALUES (zeroblob(8000))", [])
+                .unwrap();
+            rows += 1;
+            lengths.push(checkpoints.log_pages.load(Ordering::Relaxed));
+            checkpoints.committed(&writer);
+            // One commit's pages beyond the length at which it waits.
+            assert!(*lengths.last().unwrap() < LOG_GROWTH_MAX * pages_max + 10);
+            assert!(rows < 100_000, "the log is never begun anew");
+        }
+        drop((checkpoints, writer));
+        let reader = Connection::open(&path).unwrap();
+        let query = "SELECT count(*), sum(length(x)) FROM t";
+        let found: (i64, i64) = reader
+            .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        assert_eq!(found, (rows, 8000 * rows));
+    }
 }

@@ -12,7 +12,7 @@ use pyqs_broker::{
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, named_params, params};
 
-use super::checkpoint::Checkpoints;
+use super::checkpoint::{Checkpoints, LOG_PAGES};
 use super::move_tasks;
 use super::schema::{APPLICATION_ID, MIGRATIONS};
 use super::{Contents, Store, StoreError};
@@ -70,7 +70,7 @@ impl SqliteStore {
             connection: Mutex::new(reader),
         };
         let store = Self {
-            checkpoints: Checkpoints::start(&mut connection, &path)?,
+            checkpoints: Checkpoints::start(&mut connection, &path, LOG_PAGES)?,
             connection,
             _lock: lock,
         };
