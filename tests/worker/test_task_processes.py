@@ -24,6 +24,8 @@ def die(how, value=None):
         os._exit(3)
     elif how == "segfault":
         ctypes.string_at(0)
+    elif how == "abort":
+        ctypes.CDLL(None).abort()
 
 def leave(value=None):
     note("left", value=value)
@@ -110,7 +112,7 @@ def test_simple_worker_holds_nothing_beside_what_runs(project: Project, queue: Q
     queue.wait_until_empty()
 
 
-@pytest.mark.parametrize("how", ["kill", "exit", "segfault"])
+@pytest.mark.parametrize("how", ["kill", "exit", "segfault", "abort"])
 def test_a_task_that_kills_its_process_takes_nobody_with_it(
     project: Project, sqs: Any, queue_name: str, how: str
 ) -> None:
@@ -128,7 +130,7 @@ def test_a_task_that_kills_its_process_takes_nobody_with_it(
     assert sorted(project.values("work")) == list(range(10))
     assert project.values("died") == ["culprit"]
     line = worker.wait_for(r"^\[ERROR\]: .*deadly\.die.*$").group(0)
-    assert {"kill": "SIGKILL", "exit": "3", "segfault": "SIGSEGV"}[how] in line
+    assert {"kill": "SIGKILL", "exit": "3", "segfault": "SIGSEGV", "abort": "SIGABRT"}[how] in line
 
 
 def test_a_task_process_that_is_killed_from_outside_charges_one_task(
