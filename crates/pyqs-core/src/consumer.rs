@@ -145,7 +145,7 @@ impl Consumer {
             return;
         }
         match event {
-            Event::Timer => {}
+            Event::Timer => self.look_for_overdue(),
             Event::QueueAdded {
                 queue,
                 attributes,
@@ -189,7 +189,6 @@ impl Consumer {
         while let Some(deadline) = self.deadlines.pop_due(self.now) {
             match deadline {
                 Deadline::Upkeep(queue) => self.keep_up(queue),
-                Deadline::Overdue(queue) => self.look_for_overdue(queue),
                 Deadline::Rested(process) => self.pool.rested(process),
                 Deadline::Stuck(process) => self.look_for_stuck(process),
                 Deadline::ShutdownTimeout => self.kill_busy(),
@@ -211,8 +210,6 @@ impl Consumer {
 
     fn set_queue_deadlines(&mut self) {
         for (&id, queue) in &self.queues {
-            let overdue_at = self.overdue_at(id);
-            self.deadlines.set(Deadline::Overdue(id), overdue_at);
             self.deadlines.set(
                 Deadline::Upkeep(id),
                 queue.upkeep.first().map(|&(at, _)| at),

@@ -12,8 +12,6 @@ pub(crate) enum Deadline {
     Upkeep(QueueId),
     /// The queue may be polled again.
     Poll(QueueId),
-    /// A receive of the queue should have come back.
-    Overdue(QueueId),
     /// A delete of the queue may be tried again.
     Deletes(QueueId),
     /// A change of visibility of the queue may be tried again.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::Consumer;
 use crate::action::Report;
-use crate::deadlines::Deadline;
 use crate::message::QueueId;
 use crate::time::{Instant, TICK};
 
@@ -23,21 +22,19 @@ impl Consumer {
         }
     }
 
-    /// When the queue's oldest receive is overdue, unless that has been told.
-    pub(super) fn overdue_at(&self, id: QueueId) -> Option<Instant> {
-        let poller = &self.queues[&id].poller;
-        let open = poller.oldest().filter(|_| !poller.is_overdue())?;
-        Some(open.sent.max(self.awake_since) + open.wait + OVERDUE_AFTER)
-    }
-
-    /// Tells of a receive that does not come back: nobody else would.
-    pub(super) fn look_for_overdue(&mut self, id: QueueId) {
-        if self.overdue_at(id).is_some_and(|at| at <= self.now) {
+    /// Tells of receives that do not come back: nobody else would. Looked for at each tick, so that it wakes nobody.
+    pub(super) fn look_for_overdue(&mut self) {
+        let overdue = self.queues.iter().filter(|(_, queue)| {
+            let oldest = queue.poller.oldest().filter(|_| !queue.poller.is_overdue());
+            oldest.is_some_and(|open| {
+                open.sent.max(self.awake_since) + open.wait + OVERDUE_AFTER <= self.now
+            })
+        });
+        let overdue: Vec<QueueId> = overdue.map(|(&id, _)| id).collect();
+        for queue in overdue {
             self.counters.polls_overdue += 1;
-            self.queue_mut(id).poller.note_overdue();
-            self.report(Report::PollOverdue { queue: id });
+            self.queue_mut(queue).poller.note_overdue();
+            self.report(Report::PollOverdue { queue });
         }
-        let at = self.overdue_at(id);
-        self.deadlines.set(Deadline::Overdue(id), at);
     }
 }
