@@ -34,6 +34,12 @@ impl Batcher {
         self.waiting.push_back(message);
     }
 
+    /// Takes out a message that waits, also for its retry.
+    pub(crate) fn remove(&mut self, message: MessageKey) {
+        self.waiting.retain(|&waiting| waiting != message);
+        self.retries.retain(|&(_, waiting)| waiting != message);
+    }
+
     /// To be sent again, this many failures of its own later.
     pub(crate) fn retry(
         &mut self,

@@ -39,6 +39,9 @@ pub enum Action {
         message: MessageKey,
         /// It must not begin at or after this moment.
         lease_until: Instant,
+        /// Which run of the message this is, 1 for the first, as far as can be told: never too
+        /// low, and too high by receives elsewhere that ran nothing.
+        attempt: u32,
     },
     /// What was given to the process and has not begun is to come back, by `TakenBack`.
     TakeBack {
@@ -63,6 +66,16 @@ pub enum Action {
         /// 1 to 10 of them, each with its new visibility timeout in whole seconds.
         messages: Vec<(MessageKey, Duration)>,
     },
+    /// Send messages on, by `SendMessageBatch` where they have one destination; comes back as
+    /// `Forwarded`. A message's entry is `Done` only when SQS has confirmed that it has it.
+    Forward {
+        /// The request's name.
+        request: RequestId,
+        /// Where they are.
+        queue: QueueId,
+        /// 1 to 10 of them, each with where it is to go.
+        messages: Vec<(MessageKey, Onward)>,
+    },
     /// End a process by force; comes back as `ProcessGone`.
     Kill {
         /// The process.
@@ -77,6 +90,22 @@ pub enum Action {
     Report(Report),
     /// After a stop: everything is acknowledged or given back. No action follows.
     Done,
+}
+
+/// Where a message is sent on to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onward {
+    /// Back to its own queue, with all that it carries, since its time has not come.
+    Hop {
+        /// `DelaySeconds`: whole seconds, at most [`limits::HOP_MAX`](crate::limits::HOP_MAX).
+        delay: Duration,
+        /// It must not run before.
+        due: Instant,
+        /// Runs that it has had, as far as can be told: never too low.
+        attempts: u32,
+    },
+    /// To the dead-letter queue that its task named.
+    DeadLetter,
 }
 
 /// Something worth telling. A report about a message comes before its [`Action::Forget`].
@@ -129,7 +158,8 @@ pub enum Report {
         /// The queue.
         queue: QueueId,
     },
-    /// A message that had succeeded here was delivered again, and is deleted without running.
+    /// A message that had succeeded here, or was sent on from here, was delivered again, and is
+    /// deleted without running.
     DuplicateDeleted {
         /// The new delivery.
         message: MessageKey,
@@ -143,9 +173,54 @@ pub enum Report {
         /// The earlier one.
         earlier: MessageKey,
     },
-    /// A message whose task succeeded could not be deleted. If it comes back to this worker, it is
+    /// A message that is done with could not be deleted. If it comes back to this worker, it is
     /// deleted without running; another worker would run it.
     DeleteGivenUp {
+        /// The message.
+        message: MessageKey,
+        /// Its queue.
+        queue: QueueId,
+    },
+    /// SQS has confirmed that it has the message where it was sent on to; what is here is deleted.
+    SentOn {
+        /// The message.
+        message: MessageKey,
+        /// Its queue.
+        queue: QueueId,
+        /// Whereto.
+        onward: Onward,
+    },
+    /// A message could not be sent on, and no retry would help: it stays in its queue.
+    ForwardRefused {
+        /// The message.
+        message: MessageKey,
+        /// Its queue.
+        queue: QueueId,
+        /// Whereto it was to go.
+        onward: Onward,
+        /// After this long it is delivered again.
+        hidden_for: Duration,
+    },
+    /// The answer to a message that was sent on was lost, so it is sent again: there may be two of
+    /// it.
+    ForwardUnsure {
+        /// The message.
+        message: MessageKey,
+        /// Its queue.
+        queue: QueueId,
+    },
+    /// The time of a FIFO queue's message has not come. It is hidden, and its group with it, since
+    /// SQS has no other means there.
+    GroupWaits {
+        /// The message.
+        message: MessageKey,
+        /// Its queue.
+        queue: QueueId,
+        /// After this long it is delivered again.
+        hidden_for: Duration,
+    },
+    /// The time for a message is over: it is deleted without running.
+    Expired {
         /// The message.
         message: MessageKey,
         /// Its queue.

@@ -2,6 +2,7 @@
 
 mod dispatching;
 mod fetching;
+mod forwarding;
 mod intake;
 mod liveness;
 mod outcomes;
@@ -15,7 +16,7 @@ use crate::action::{Action, Report};
 use crate::deadlines::{Deadline, Deadlines};
 use crate::event::Event;
 use crate::lease::Ticks;
-use crate::memory::Recent;
+use crate::memory::Memory;
 use crate::message::{
     Held, MessageId, MessageKey, PollId, QueueAttributes, QueueId, RequestId, Share, TaskKind,
 };
@@ -31,6 +32,7 @@ use crate::time::Instant;
 use replies::Request;
 
 pub use dispatching::KINDS_MAX;
+pub use forwarding::HOP_MAX;
 pub use liveness::OVERDUE_AFTER;
 pub use outcomes::{POISON_HIDDEN_MAX, POISON_HIDDEN_MIN};
 pub use replies::RELEASE_FAILURES_MAX;
@@ -47,12 +49,19 @@ pub struct Consumer {
     queues: BTreeMap<QueueId, Queue>,
     /// Every delivery that the driver has not been told to forget.
     held: BTreeMap<MessageKey, Held>,
-    /// The delivery by which a message is held; of several, the one that decides.
+    /// The delivery by which a message is held, by its logical id; of several, the one that decides.
+    /// Not what is sent on from here.
     by_id: BTreeMap<MessageId, MessageKey>,
-    /// Messages whose tasks succeeded lately.
-    succeeded: Recent,
+    /// What is sent on from here, by SQS's own id, until its delete is confirmed.
+    forwarding: BTreeMap<MessageId, MessageKey>,
+    /// Logical ids of what is done for good.
+    done: Memory,
+    /// SQS's own ids of what was sent on.
+    sent_on: Memory,
+    /// SQS's own ids of messages that were received and not run, once for each time.
+    unrun: Memory,
     /// Messages that lately were left to be delivered again: failed, given back, or lapsed.
-    left: Recent,
+    left: Memory,
     pool: Pool,
     paces: BTreeMap<TaskKind, Pace>,
     fair_share: FairShare,
@@ -83,8 +92,11 @@ impl Consumer {
             queues: BTreeMap::new(),
             held: BTreeMap::new(),
             by_id: BTreeMap::new(),
-            succeeded: Recent::default(),
-            left: Recent::default(),
+            forwarding: BTreeMap::new(),
+            done: Memory::default(),
+            sent_on: Memory::default(),
+            unrun: Memory::default(),
+            left: Memory::default(),
             pool: Pool::new(settings.interval),
             paces: BTreeMap::new(),
             fair_share: FairShare::default(),
@@ -153,10 +165,11 @@ impl Consumer {
             } => self.add_queue(queue, attributes, share),
             Event::QueueChanged { queue, attributes } => self.change_queue(queue, attributes),
             Event::Received { poll, messages } => self.received(poll, messages),
-            Event::KnownToHaveSucceeded { message } => self.succeeded.remember(message),
+            Event::KnownToHaveSucceeded { message } => self.done.remember(message),
             Event::ReceiveFailed { poll, trouble } => self.receive_failed(poll, trouble),
             Event::Deleted { request, reply } => self.deleted(request, reply),
             Event::VisibilityChanged { request, reply } => self.visibility_changed(request, reply),
+            Event::Forwarded { request, reply } => self.forwarded(request, reply),
             Event::ProcessReady { process, tasks_max } => {
                 self.pool.add(process, tasks_max, self.now);
             }
@@ -195,6 +208,7 @@ impl Consumer {
                 Deadline::Patience => return self.give_up_waiting(),
                 // What follows looks at these in any case.
                 Deadline::Poll(_)
+                | Deadline::Forwards(_)
                 | Deadline::Deletes(_)
                 | Deadline::Releases(_)
                 | Deadline::Paced(_)
@@ -214,6 +228,8 @@ impl Consumer {
                 Deadline::Upkeep(id),
                 queue.upkeep.first().map(|&(at, _)| at),
             );
+            self.deadlines
+                .set(Deadline::Forwards(id), queue.forwards.wakeup(self.now));
             self.deadlines
                 .set(Deadline::Deletes(id), queue.deletes.wakeup(self.now));
             self.deadlines

@@ -12,6 +12,8 @@ pub(crate) enum Deadline {
     Upkeep(QueueId),
     /// The queue may be polled again.
     Poll(QueueId),
+    /// A message of the queue may be sent on again.
+    Forwards(QueueId),
     /// A delete of the queue may be tried again.
     Deletes(QueueId),
     /// A change of visibility of the queue may be tried again.

@@ -64,6 +64,13 @@ pub enum Event {
         /// What became of it.
         reply: BatchReply,
     },
+    /// A request to send messages on came back.
+    Forwarded {
+        /// Which request.
+        request: RequestId,
+        /// What became of it.
+        reply: BatchReply,
+    },
     /// A task process can take tasks.
     ProcessReady {
         /// The process.
@@ -154,6 +161,17 @@ pub enum Outcome {
     Succeeded,
     /// It raised.
     Failed,
+    /// It raised, and is to run again after this long, which is rounded up to whole seconds.
+    Retry {
+        /// Counted from now.
+        delay: Duration,
+    },
+    /// It raised after its last retry, and there is no queue to send its message to: as `Failed`.
+    Exhausted,
+    /// It raised, and its message is to go to a dead-letter queue, which the driver knows.
+    DeadLetter,
+    /// Nothing is to come of its message: it is deleted.
+    Discarded,
     /// It can't be run here: unknown or refused task, arguments that can't be read.
     Unrunnable,
     /// The process saw, before it began, that the lease had lapsed.

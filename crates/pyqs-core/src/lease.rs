@@ -94,6 +94,11 @@ impl Lease {
         (now + length > self.until()).then_some(length)
     }
 
+    /// Whether SQS would hide it for that long, asked for now or soon.
+    pub(crate) fn can_hide(&self, now: Instant, wanted: Duration) -> bool {
+        wanted <= self.ends_at_latest.saturating_since(now)
+    }
+
     /// The most that SQS would accept of a visibility timeout asked for now or soon.
     pub(crate) fn hideable(&self, now: Instant, wanted: Duration) -> Duration {
         let left = self.ends_at_latest.saturating_since(now);

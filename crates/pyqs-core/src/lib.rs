@@ -46,7 +46,7 @@
 //!             Action::Receive { poll, .. } if deleted.is_empty() && millis == 0 => {
 //!                 let (key, id) = (MessageKey(1), "5f0c".into());
 //!                 let work = Work::Task(TaskKind(0));
-//!                 let message = Arrival { key, id, receive_count: 1, group: None, work };
+//!                 let message = Arrival::new(key, id, work);
 //!                 events.push(Event::Received { poll, messages: vec![message] });
 //!             }
 //!             Action::Dispatch { message, .. } => {
@@ -67,10 +67,10 @@
 //! rest is a type with a job: `lease` (how long a message is ours), `line` (what waits to be
 //! started, and message groups' locks), `pool` (processes and what they were given), `schedule`
 //! (shares and paces), `fetch` (receives), `ack` (requests that carry ten), `memory` (what
-//! succeeded), `retry` (back-off), `deadlines` (all moments in one order), `stop`, and `queue`,
+//! is done with), `retry` (back-off), `deadlines` (all moments in one order), `stop`, and `queue`,
 //! which holds one queue's part of them. `consumer` joins them: its submodules are what comes in
-//! (`intake`, `dispatching`, `replies`), what becomes of a message (`outcomes`), and what is done
-//! about it (`upkeep`, `fetching`, `stopping`).
+//! (`intake`, `dispatching`, `replies`), what becomes of a message (`outcomes`, `forwarding`), and
+//! what is done about it (`upkeep`, `fetching`, `stopping`).
 //!
 //! Every rule has its properties in `tests/`, one file a group, and all of them together run in
 //! the simulated world of `tests/sim`.
@@ -95,7 +95,7 @@ mod stop;
 mod time;
 mod trouble;
 
-pub use action::{Action, Report};
+pub use action::{Action, Onward, Report};
 pub use consumer::Consumer;
 pub use event::{BatchReply, EntryReply, Event, Outcome, Trouble};
 pub use message::{
@@ -110,7 +110,8 @@ pub use time::Instant;
 pub mod limits {
     pub use crate::ack::REQUESTS_IN_FLIGHT_MAX;
     pub use crate::consumer::{
-        KINDS_MAX, OVERDUE_AFTER, POISON_HIDDEN_MAX, POISON_HIDDEN_MIN, RELEASE_FAILURES_MAX,
+        HOP_MAX, KINDS_MAX, OVERDUE_AFTER, POISON_HIDDEN_MAX, POISON_HIDDEN_MIN,
+        RELEASE_FAILURES_MAX,
     };
     pub use crate::fetch::{ATTEMPT_MAX, EXTRA_WAIT, POLLS_MAX, PREFETCH};
     pub use crate::lease::{

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::action::Onward;
 use crate::lease::Lease;
 use crate::time::Instant;
 
@@ -31,7 +32,8 @@ pub struct ProcessId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskKind(pub u32);
 
-/// The logical id of a message: the same for each delivery.
+/// The id of a message, the same for each delivery: the logical one, which hops carry on, or SQS's
+/// own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId(Box<str>);
 
@@ -70,15 +72,40 @@ impl<T: Into<Box<str>>> From<T> for GroupId {
 pub struct Arrival {
     /// This delivery.
     pub key: MessageKey,
-    /// The message.
+    /// The message, by its logical id: a hop makes a new message of it that carries the same.
     pub id: MessageId,
+    /// SQS's own id of it, where that is another: it came by a hop.
+    pub hop_id: Option<MessageId>,
     /// SQS's `ApproximateReceiveCount`, this receive included.
     pub receive_count: u32,
+    /// Runs before the hop that made this message.
+    pub attempts_before: u32,
     /// The message group, on a FIFO queue only. The tenant of a standard queue's message is none
     /// of the core's business: it locks nothing.
     pub group: Option<GroupId>,
     /// What the driver could tell of it.
     pub work: Work,
+    /// It must not run before.
+    pub due: Option<Instant>,
+    /// It must not begin at or after this moment.
+    pub expires: Option<Instant>,
+}
+
+impl Arrival {
+    /// A first delivery of a message that may run at once.
+    pub fn new(key: MessageKey, id: MessageId, work: Work) -> Self {
+        Self {
+            key,
+            id,
+            hop_id: None,
+            receive_count: 1,
+            attempts_before: 0,
+            group: None,
+            work,
+            due: None,
+            expires: None,
+        }
+    }
 }
 
 /// What a message asks for.
@@ -139,10 +166,14 @@ impl Default for Share {
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) id: MessageId,
+    pub(crate) hop_id: Option<MessageId>,
     pub(crate) queue: QueueId,
     pub(crate) group: Option<GroupId>,
     pub(crate) receive_count: u32,
+    pub(crate) attempts_before: u32,
     pub(crate) work: Work,
+    pub(crate) due: Option<Instant>,
+    pub(crate) expires: Option<Instant>,
     pub(crate) lease: Lease,
     pub(crate) phase: Phase,
     /// Its entry in the queue's upkeep.
@@ -154,6 +185,21 @@ pub(crate) struct Held {
     pub(crate) was_refused: bool,
     /// That SQS's 12 hours are almost over has been told.
     pub(crate) is_end_told: bool,
+}
+
+impl Held {
+    /// SQS's own id of the message.
+    pub(crate) fn sqs_id(&self) -> &MessageId {
+        self.hop_id.as_ref().unwrap_or(&self.id)
+    }
+
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.due.is_none_or(|due| due <= now)
+    }
+
+    pub(crate) fn is_expired(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
 }
 
 /// Where a delivery stands.
@@ -172,8 +218,25 @@ pub(crate) enum Phase {
     },
     /// A later delivery of a message that runs.
     Twin { of: MessageKey },
-    /// Its task succeeded, and so it is to be deleted.
-    Deleting { failures: u32 },
+    /// It is to be sent on, and deleted when SQS has confirmed that.
+    Forwarding {
+        onward: Onward,
+        failures: u32,
+        /// A request with it has not come back.
+        is_under_way: bool,
+    },
+    /// It is done with, and so it is to be deleted.
+    Deleting { failures: u32, since: Done },
     /// It is to be visible again after this long.
     Releasing { hidden_for: Duration, failures: u32 },
+}
+
+/// Why a message is to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Its task succeeded, was to be discarded, or has expired: whatever carries its logical id is
+    /// done too.
+    ForGood,
+    /// It was sent on: a message of the same logical id may be there, or come.
+    SentOn,
 }

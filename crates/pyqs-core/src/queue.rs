@@ -21,7 +21,7 @@ pub const SLOW_MIN: Duration = Duration::from_millis(20);
 pub const SLOW_FACTOR: u32 = 4;
 /// What a task of a queue is taken to last while nothing is known of it but that it runs.
 pub const UNKNOWN_TASK: Duration = Duration::from_secs(1);
-/// A queue is not polled while this many deletes or releases of its messages are not confirmed:
+/// A queue is not polled while this many deletes, releases or sends of its messages are not confirmed:
 /// an endpoint that takes none would fill the memory otherwise.
 pub const UNCONFIRMED_MAX: usize = 1000;
 
@@ -32,9 +32,11 @@ pub(crate) struct Queue {
     pub(crate) share: Share,
     pub(crate) line: Line,
     pub(crate) running: usize,
+    pub(crate) forwarding: usize,
     pub(crate) deleting: usize,
     pub(crate) releasing: usize,
     pub(crate) poller: Poller,
+    pub(crate) forwards: Batcher,
     pub(crate) deletes: Batcher,
     /// Deletes that are refused.
     pub(crate) delete_watch: Watch,
@@ -55,9 +57,11 @@ impl Queue {
             share,
             line: Line::default(),
             running: 0,
+            forwarding: 0,
             deleting: 0,
             releasing: 0,
             poller: Poller::default(),
+            forwards: Batcher::default(),
             deletes: Batcher::default(),
             delete_watch: Watch::default(),
             releases: Batcher::default(),
@@ -136,13 +140,14 @@ impl Queue {
     }
 
     pub(crate) fn is_clogged(&self) -> bool {
-        self.deleting.max(self.releasing) >= UNCONFIRMED_MAX
+        self.deleting.max(self.releasing).max(self.forwarding) >= UNCONFIRMED_MAX
     }
 
     pub(crate) fn snapshot(&self) -> QueueSnapshot {
         QueueSnapshot {
             buffered: self.line.len(),
             running: self.running,
+            forwarding: self.forwarding,
             deleting: self.deleting,
             releasing: self.releasing,
             polls: self.poller.open_count(),

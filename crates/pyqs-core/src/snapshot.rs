@@ -21,14 +21,16 @@ pub struct Snapshot {
     pub counters: Counters,
 }
 
-/// One queue's state at one moment. Each held message is in exactly one of the four counts.
+/// One queue's state at one moment. Each held message is in exactly one of the five counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueSnapshot {
     /// Received, not started.
     pub buffered: usize,
     /// Given to processes, not ended.
     pub running: usize,
-    /// Succeeded; the delete is not confirmed.
+    /// To be sent on; that is not confirmed.
+    pub forwarding: usize,
+    /// Done with; the delete is not confirmed.
     pub deleting: usize,
     /// Failed, poison, or given back; the change of visibility is not confirmed.
     pub releasing: usize,
@@ -51,8 +53,24 @@ pub struct Counters {
     pub dispatched: u64,
     /// Tasks that succeeded.
     pub succeeded: u64,
-    /// Tasks that failed, crashes included.
+    /// Tasks that failed, whatever was decided then, crashes included.
     pub failed: u64,
+    /// Of these, the ones to run again after a back-off.
+    pub retried: u64,
+    /// Of these, the ones that had no retry left, and no dead-letter queue.
+    pub exhausted: u64,
+    /// Tasks whose messages were discarded.
+    pub discarded: u64,
+    /// Messages deleted unrun since their time was over.
+    pub expired: u64,
+    /// Messages confirmed in a dead-letter queue.
+    pub dead_lettered: u64,
+    /// Hops confirmed, of messages whose time had not come.
+    pub hops: u64,
+    /// Messages that could not be sent on, and stay.
+    pub forwards_refused: u64,
+    /// Messages sent on again since the answer was lost: there may be two of each.
+    pub forwards_unsure: u64,
     /// Tasks whose process died of them.
     pub crashed: u64,
     /// Deliveries that could not be read or run.

@@ -64,6 +64,12 @@ impl fmt::Display for Instant {
     }
 }
 
+/// The whole seconds that it takes, as SQS counts.
+pub(crate) fn whole_secs_up(duration: Duration) -> Duration {
+    let secs = duration.as_secs();
+    Duration::from_secs(secs.saturating_add(u64::from(duration.subsec_nanos() > 0)))
+}
+
 /// A duration's nanoseconds, saturating.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)

@@ -27,6 +27,8 @@ enum Turn {
     },
     Lapsed(MessageKey),
     Poison(MessageKey),
+    NotDue(MessageKey),
+    Expired(MessageKey),
 }
 
 impl Consumer {
@@ -42,6 +44,8 @@ impl Consumer {
                 }) => self.start(message, process, task),
                 Some(Turn::Lapsed(message)) => self.drop_lapsed(message),
                 Some(Turn::Poison(message)) => self.poison(message),
+                Some(Turn::NotDue(message)) => self.wait_as_group(message),
+                Some(Turn::Expired(message)) => self.expire(message),
                 None => break,
             }
         }
@@ -65,6 +69,14 @@ impl Consumer {
                 turn = Some(Turn::Poison(message));
                 break;
             };
+            if held.is_expired(self.now) {
+                turn = Some(Turn::Expired(message));
+                break;
+            }
+            if !held.is_due(self.now) {
+                turn = Some(Turn::NotDue(message));
+                break;
+            }
             if held.lease.left(self.now) < self.needed_to_start(held) {
                 turn = Some(Turn::Lapsed(message));
                 break;
@@ -135,6 +147,7 @@ impl Consumer {
         self.set_phase(message, running);
         let held = &self.held[&message];
         let (id, lease_until) = (held.queue, held.lease.until());
+        let attempt = self.attempts_before(held).saturating_add(1);
         let now = self.now;
         let queue = self.queue_mut(id);
         queue.starts.observe(now);
@@ -149,6 +162,7 @@ impl Consumer {
             process,
             message,
             lease_until,
+            attempt,
         });
     }
 
@@ -160,15 +174,16 @@ impl Consumer {
             self.deadlines.set(Deadline::Rested(process), rests_until);
             self.fair_share.correct(queue, expected, took);
         }
+        if !matches!(outcome, Outcome::Unrunnable | Outcome::NotStarted) {
+            self.learn(queue, work, took);
+        }
         match outcome {
-            Outcome::Succeeded => {
-                self.learn(queue, work, took);
-                self.succeed(key);
-            }
-            Outcome::Failed => {
-                self.learn(queue, work, took);
-                self.fail(key);
-            }
+            Outcome::Succeeded => self.succeed(key),
+            Outcome::Failed => self.fail(key),
+            Outcome::Retry { delay } => self.retry(key, delay),
+            Outcome::Exhausted => self.exhaust(key),
+            Outcome::DeadLetter => self.dead_letter(key),
+            Outcome::Discarded => self.discard(key),
             Outcome::Unrunnable => self.poison(key),
             Outcome::NotStarted => self.not_started(key),
         }

@@ -5,7 +5,7 @@ use crate::action::Report;
 use crate::event::Trouble;
 use crate::fetch::{Counts, Health, Open};
 use crate::lease::Lease;
-use crate::message::{Arrival, Held, MessageKey, Phase, PollId, QueueId, Work};
+use crate::message::{Arrival, Done, Held, MessageKey, Phase, PollId, QueueId, Work};
 use crate::stop::Stop;
 
 impl Consumer {
@@ -78,17 +78,25 @@ impl Consumer {
         }
         let is_fifo = self.queues[&queue].attributes.is_fifo;
         let earlier = self.by_id.get(&arrival.id).copied();
-        let has_succeeded = self.succeeded.contains(&arrival.id);
-        let is_explained = has_succeeded || earlier.is_some() || self.left.contains(&arrival.id);
+        let is_done = self.done.contains(&arrival.id);
+        let is_sent_on = self
+            .sent_on
+            .contains(arrival.hop_id.as_ref().unwrap_or(&arrival.id));
+        let is_explained =
+            is_done || is_sent_on || earlier.is_some() || self.left.contains(&arrival.id);
         self.counters.unexplained += u64::from(arrival.receive_count > 1 && !is_explained);
         self.held.insert(
             key,
             Held {
                 id: arrival.id,
+                hop_id: arrival.hop_id,
                 queue,
                 group: arrival.group.filter(|_| is_fifo),
                 receive_count: arrival.receive_count,
+                attempts_before: arrival.attempts_before,
                 work: arrival.work,
+                due: arrival.due,
+                expires: arrival.expires,
                 lease,
                 phase: Phase::Buffered,
                 upkeep_at: None,
@@ -97,9 +105,17 @@ impl Consumer {
                 is_end_told: false,
             },
         );
+        let sqs_id = self.held[&key].sqs_id();
+        let earlier_send = self.forwarding.get(sqs_id).copied();
+        match earlier_send.map(|earlier| (earlier, self.held[&earlier].phase)) {
+            Some((earlier, Phase::Forwarding { .. })) => return self.meet_forward(key, earlier),
+            Some((_, Phase::Deleting { .. })) => return self.delete_duplicate(key, Done::SentOn),
+            _ if is_sent_on => return self.delete_duplicate(key, Done::SentOn),
+            _ => {}
+        }
         match earlier.map(|earlier| (earlier, self.held[&earlier].phase)) {
-            _ if has_succeeded => self.delete_duplicate(key),
-            Some((_, Phase::Deleting { .. })) => self.delete_duplicate(key),
+            _ if is_done => return self.delete_duplicate(key, Done::ForGood),
+            Some((_, Phase::Deleting { .. })) => return self.delete_duplicate(key, Done::ForGood),
             Some((earlier, Phase::Running { .. })) => self.share_fate(key, earlier),
             Some((earlier, Phase::Buffered)) => {
                 self.report(Report::Redelivered {
@@ -131,24 +147,49 @@ impl Consumer {
         } else if held.work == Work::Poison && !is_locked {
             self.enter_line(key);
             self.poison(key);
+        } else if held.is_expired(self.now) {
+            self.enter_line(key);
+            self.expire(key);
+        } else if let Some(due) = held.due.filter(|&due| due > self.now && !is_locked) {
+            let attempts = self.attempts_before(held);
+            self.enter_line(key);
+            self.hop(key, due, attempts);
         } else {
-            // Poison of a message group waits for its turn: it must not be hidden before what
-            // comes earlier has run.
+            // Poison of a message group, and what is not due, wait for their turn: they must not
+            // be hidden before what comes earlier has run.
             self.enter_line(key);
             self.plan_upkeep(key);
         }
         true
     }
 
-    /// A message that succeeded came again: its task does not run again.
-    fn delete_duplicate(&mut self, key: MessageKey) {
+    /// It is being sent on by an earlier delivery, whose lease was lost. When it comes once more,
+    /// that is known to be done or not. But the head of a message group comes with its followers,
+    /// which must not start meanwhile: it begins anew.
+    fn meet_forward(&mut self, key: MessageKey, earlier: MessageKey) -> bool {
+        self.report(Report::Redelivered {
+            message: key,
+            earlier,
+        });
+        self.counters.redelivered += 1;
+        if self.held[&key].group.is_none() {
+            self.forget(key);
+            return true;
+        }
+        self.drop_forward(earlier);
+        self.take_on(key)
+    }
+
+    /// A message that was done with came again: its task does not run again.
+    fn delete_duplicate(&mut self, key: MessageKey, since: Done) -> bool {
         let queue = self.held[&key].queue;
         self.report(Report::DuplicateDeleted {
             message: key,
             queue,
         });
         self.counters.duplicates_deleted += 1;
-        self.start_deleting(key);
+        self.start_deleting(key, since);
+        true
     }
 
     /// A message that runs came again: whatever becomes of the run becomes of both deliveries.

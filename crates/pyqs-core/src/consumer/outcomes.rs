@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::Consumer;
-use crate::action::{Action, Report};
-use crate::message::{Held, MessageKey, Phase};
+use crate::action::{Action, Onward, Report};
+use crate::message::{Done, Held, MessageKey, Phase};
 use crate::queue::Queue;
 use crate::stop::Stop;
+use crate::time::whole_secs_up;
 
 /// The longest that poison is hidden: a newer worker may know its task.
 pub const POISON_HIDDEN_MAX: Duration = Duration::from_mins(15);
@@ -17,9 +18,87 @@ impl Consumer {
     /// Its task returned: it is to be deleted.
     pub(super) fn succeed(&mut self, key: MessageKey) {
         self.counters.succeeded += 1;
+        self.finish_with(key);
+    }
+
+    /// Nothing is to come of it.
+    pub(super) fn discard(&mut self, key: MessageKey) {
+        self.counters.discarded += 1;
+        self.finish_with(key);
+    }
+
+    /// Its time is over, and it has not run.
+    pub(super) fn expire(&mut self, key: MessageKey) {
+        self.counters.expired += 1;
+        let queue = self.held[&key].queue;
+        self.report(Report::Expired {
+            message: key,
+            queue,
+        });
+        self.start_deleting(key, Done::ForGood);
+    }
+
+    fn finish_with(&mut self, key: MessageKey) {
         let twin = self.twin_of(key);
         for key in [Some(key), twin].into_iter().flatten() {
-            self.start_deleting(key);
+            self.start_deleting(key, Done::ForGood);
+        }
+    }
+
+    /// Its task failed and is to run again after so long: it is hidden, or sent on where SQS would
+    /// not hide it for so long.
+    pub(super) fn retry(&mut self, key: MessageKey, delay: Duration) {
+        self.counters.failed += 1;
+        self.counters.retried += 1;
+        let delay = whole_secs_up(delay);
+        let held = &self.held[&key];
+        let attempts = self.attempts_before(held).saturating_add(1);
+        // One that is sent again would be behind its group.
+        let is_fifo = self.queues[&held.queue].attributes.is_fifo;
+        let is_hop = !is_fifo && !held.lease.can_hide(self.now, delay);
+        self.give_back_followers(key);
+        if is_hop {
+            let due = self.now + delay;
+            let key = self.settle_twin(key, delay);
+            return self.hop(key, due, attempts);
+        }
+        let twin = self.twin_of(key);
+        for key in [Some(key), twin].into_iter().flatten() {
+            self.release(key, delay);
+        }
+    }
+
+    /// Its task failed for good, and it is to go where such messages go.
+    pub(super) fn dead_letter(&mut self, key: MessageKey) {
+        self.counters.failed += 1;
+        self.give_back_followers(key);
+        let own = self.queues[&self.held[&key].queue]
+            .attributes
+            .visibility_timeout;
+        let key = self.settle_twin(key, own);
+        self.forward(key, Onward::DeadLetter);
+    }
+
+    /// Its task failed and has no retry left.
+    pub(super) fn exhaust(&mut self, key: MessageKey) {
+        self.counters.exhausted += 1;
+        self.fail(key);
+    }
+
+    /// Of a message to be sent on, the delivery that decides; a twin that SQS has as another message
+    /// is hidden.
+    fn settle_twin(&mut self, key: MessageKey, hidden_for: Duration) -> MessageKey {
+        match self.twin_of(key) {
+            // A later delivery has the better lease.
+            Some(twin) if self.held[&twin].sqs_id() == self.held[&key].sqs_id() => {
+                self.forget(key);
+                twin
+            }
+            Some(twin) => {
+                self.release(twin, hidden_for);
+                key
+            }
+            None => key,
         }
     }
 
@@ -67,6 +146,7 @@ impl Consumer {
     /// It was not started and is not to be: visible again at once.
     pub(super) fn give_back(&mut self, key: MessageKey) {
         self.counters.given_back += 1;
+        self.note_unrun(key);
         self.release(key, Duration::ZERO);
     }
 
@@ -110,6 +190,7 @@ impl Consumer {
             queue,
         });
         self.give_back_followers(key);
+        self.note_unrun(key);
         self.forget(key);
     }
 
@@ -125,15 +206,15 @@ impl Consumer {
         }
     }
 
-    pub(super) fn start_deleting(&mut self, key: MessageKey) {
-        self.set_phase(key, Phase::Deleting { failures: 0 });
+    pub(super) fn start_deleting(&mut self, key: MessageKey, since: Done) {
+        self.set_phase(key, Phase::Deleting { failures: 0, since });
         let id = self.held[&key].queue;
         self.queue_mut(id).deletes.push(key);
         self.plan_upkeep(key);
     }
 
     /// Changes its visibility, once and for all.
-    fn release(&mut self, key: MessageKey, hidden_for: Duration) {
+    pub(super) fn release(&mut self, key: MessageKey, hidden_for: Duration) {
         let held = &self.held[&key];
         if held.lease.has_lapsed(self.now) {
             // There is nothing left to change: it is visible already.
@@ -166,8 +247,19 @@ impl Consumer {
         if is_deciding {
             self.by_id.remove(&held.id);
         }
+        let sqs_id = held.sqs_id();
+        if self.forwarding.get(sqs_id) == Some(&key) {
+            self.forwarding.remove(sqs_id);
+        }
         match held.phase {
-            Phase::Deleting { .. } => self.succeeded.remember(held.id),
+            Phase::Deleting {
+                since: Done::SentOn,
+                ..
+            } => self.sent_on.remember(sqs_id.clone()),
+            Phase::Deleting {
+                since: Done::ForGood,
+                ..
+            } => self.done.remember(held.id),
             _ => self.left.remember(held.id),
         }
         self.actions.push(Action::Forget { message: key });
@@ -200,6 +292,7 @@ impl Consumer {
                 queue.line.start(key, held.group.as_ref());
                 queue.running += 1;
             }
+            Phase::Forwarding { .. } => queue.forwarding += 1,
             Phase::Deleting { .. } => queue.deleting += 1,
             Phase::Releasing { .. } => queue.releasing += 1,
             Phase::Twin { .. } => {}
@@ -235,6 +328,7 @@ fn leave(queue: &mut Queue, key: MessageKey, held: &Held) {
             queue.line.ended(key, held.group.as_ref());
             queue.running -= 1;
         }
+        Phase::Forwarding { .. } => queue.forwarding -= 1,
         Phase::Deleting { .. } => queue.deleting -= 1,
         Phase::Releasing { .. } => queue.releasing -= 1,
         Phase::Twin { .. } => {}

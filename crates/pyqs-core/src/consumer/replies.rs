@@ -27,6 +27,10 @@ pub(super) enum Request {
         sent: Instant,
         messages: Vec<MessageKey>,
     },
+    Forward {
+        queue: QueueId,
+        messages: Vec<MessageKey>,
+    },
     Extend {
         queue: QueueId,
         sent: Instant,
@@ -40,6 +44,9 @@ impl Consumer {
         let now = self.now;
         let ids: Vec<QueueId> = self.queues.keys().copied().collect();
         for id in ids {
+            while let Some(messages) = self.queue_mut(id).forwards.next_batch(now) {
+                self.send_forward(id, messages);
+            }
             while let Some(messages) = self.queue_mut(id).deletes.next_batch(now) {
                 self.send_delete(id, messages);
             }
@@ -148,8 +155,8 @@ impl Consumer {
                 sent,
                 messages,
             }) => self.extended(queue, sent, messages, reply),
-            // A delete's name can't come here from a driver that keeps them apart.
-            Some(Request::Delete { .. }) | None => {}
+            // Others' names can't come here from a driver that keeps them apart.
+            Some(Request::Delete { .. } | Request::Forward { .. }) | None => {}
         }
     }
 
@@ -188,7 +195,7 @@ impl Consumer {
         let Some(held) = self.held.get_mut(&key) else {
             return;
         };
-        let Phase::Deleting { failures } = &mut held.phase else {
+        let Phase::Deleting { failures, .. } = &mut held.phase else {
             return;
         };
         *failures += 1;

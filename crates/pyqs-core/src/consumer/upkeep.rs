@@ -114,6 +114,7 @@ impl Consumer {
                 Phase::Buffered => self.drop_lapsed(key),
                 Phase::Twin { .. } => self.forget(key),
                 Phase::Running { .. } => self.lose_lease(key),
+                Phase::Forwarding { .. } => self.lose_forward(key),
                 Phase::Deleting { .. } | Phase::Releasing { .. } => {}
             }
         }
@@ -256,6 +257,7 @@ impl Consumer {
             Phase::Buffered => self.drop_lapsed(key),
             Phase::Twin { .. } => self.forget(key),
             Phase::Running { .. } => self.lose_lease(key),
+            Phase::Forwarding { .. } => self.lose_forward(key),
             // The delete is tried all the same; it may still be taken.
             Phase::Deleting { .. } | Phase::Releasing { .. } => {}
         }

@@ -202,13 +202,8 @@ impl Scene {
 
     pub(crate) fn arrival(&mut self) -> Arrival {
         self.keys += 1;
-        Arrival {
-            key: MessageKey(self.keys),
-            id: MessageId::from(self.keys.to_string()),
-            receive_count: 1,
-            group: None,
-            work: Work::Task(TaskKind(0)),
-        }
+        let id = MessageId::from(self.keys.to_string());
+        Arrival::new(MessageKey(self.keys), id, Work::Task(TaskKind(0)))
     }
 
     /// A poll of the queue brings these.

@@ -1,10 +1,11 @@
 //! What must hold after every step.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use pyqs_core::limits::{BATCH_MAX, HEARTBEAT_NEEDS_MIN, PIPELINE_MAX, POLLS_MAX, RATE_BURST};
-use pyqs_core::{Action, MessageKey, ProcessId, RequestId, Snapshot};
-use pyqs_core::{Event, Instant, Outcome, RateLimit};
+use pyqs_core::{Action, EntryReply, Event, Instant, MessageKey, Onward, Outcome, ProcessId};
+use pyqs_core::{RateLimit, Report, RequestId, Snapshot};
 
 use crate::faults::{Plan, Poison};
 use crate::sqs::{Sqs, timestamp};
@@ -22,10 +23,14 @@ pub(crate) struct Checkers {
     paces: BTreeMap<u32, PaceRecord>,
     /// A change of its visibility is under way.
     changing: BTreeSet<MessageKey>,
+    /// By SQS's own id of each message that was sent on.
+    sends: BTreeMap<String, Sends>,
     requests: BTreeMap<RequestId, Vec<MessageKey>>,
     pub(crate) polls: BTreeMap<u32, usize>,
     pub(crate) is_done: bool,
     pub(crate) duplicates: u32,
+    /// Nothing ever goes wrong.
+    is_calm: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -40,6 +45,29 @@ struct JobRecord {
     is_running: bool,
     runs: u32,
     successes: u32,
+    is_discarded: bool,
+    /// SQS has it in the dead-letter queue.
+    is_dead: bool,
+    is_expired: bool,
+    /// It asked to run again no earlier.
+    retry_at: Option<Instant>,
+}
+
+impl JobRecord {
+    fn is_done(&self) -> bool {
+        self.successes > 0 || self.is_discarded || self.is_dead || self.is_expired
+    }
+}
+
+/// What became of sending a message on.
+#[derive(Debug, Default)]
+struct Sends {
+    /// SQS has taken it.
+    taken: u32,
+    /// The answers to some of these were lost.
+    unsure: u32,
+    /// The core knows that SQS has it.
+    is_confirmed: bool,
 }
 
 /// The jobs of a message group.
@@ -102,10 +130,12 @@ impl Checkers {
             running_by_queue: BTreeMap::new(),
             paces: BTreeMap::new(),
             changing: BTreeSet::new(),
+            sends: BTreeMap::new(),
             requests: BTreeMap::new(),
             polls: BTreeMap::new(),
             is_done: false,
             duplicates: 0,
+            is_calm: plan.is_calm(),
         }
     }
 
@@ -133,7 +163,7 @@ impl Checkers {
     }
 
     /// A process begins a task.
-    pub(crate) fn begun(&mut self, now: Instant, sqs: &mut Sqs, message: MessageKey) {
+    pub(crate) fn begun(&mut self, now: Instant, plan: &Plan, sqs: &mut Sqs, message: MessageKey) {
         let delivery = sqs.deliveries.get_mut(&message).expect("a known delivery");
         assert!(
             !delivery.is_superseded,
@@ -144,8 +174,19 @@ impl Checkers {
             "{message:?} began on a lapsed lease at {now}"
         );
         delivery.was_begun = true;
-        let number = delivery.job;
+        let number = delivery.body.job;
         let record = &mut self.jobs[number];
+        let due = plan.jobs[number].due.map(|due| Instant::ORIGIN + due);
+        assert!(
+            due.is_none_or(|due| due <= now),
+            "job {number} began before it was due"
+        );
+        // SQS counts milliseconds.
+        let retry_at = record.retry_at.filter(|_| self.is_calm);
+        assert!(
+            retry_at.is_none_or(|at| at <= now + Duration::from_millis(1)),
+            "job {number} began before its back-off was over"
+        );
         assert!(!record.is_running, "job {number} runs twice at once");
         record.is_running = true;
         record.runs += 1;
@@ -159,7 +200,7 @@ impl Checkers {
     /// queue, and none may be running.
     fn check_order(&mut self, sqs: &Sqs, group: (u32, u32), number: usize) {
         let group = self.groups.get_mut(&group).expect("it was sent");
-        let is_done = |job: usize| self.jobs[job].successes > 0;
+        let is_done = |job: usize| self.jobs[job].is_done();
         while group.sent.get(group.done).is_some_and(|&job| is_done(job)) {
             group.done += 1;
         }
@@ -200,17 +241,55 @@ impl Checkers {
         now: Instant,
         sqs: &Sqs,
         message: MessageKey,
-        has_succeeded: bool,
+        outcome: Option<Outcome>,
     ) {
-        let job = sqs.deliveries[&message].job;
+        let job = sqs.deliveries[&message].body.job;
         let record = &mut self.jobs[job];
         record.ended = Some(now);
         record.is_running = false;
+        record.retry_at = None;
         if let Some(group) = record.group {
             self.groups.get_mut(&group).expect("it began").running = None;
         }
-        if has_succeeded {
-            self.succeeded(job);
+        match outcome {
+            Some(Outcome::Succeeded) => self.succeeded(job),
+            Some(Outcome::Discarded) => record.is_discarded = true,
+            Some(Outcome::Retry { delay }) => record.retry_at = Some(now + delay),
+            _ => {}
+        }
+    }
+
+    /// SQS has answered a request to send messages on.
+    pub(crate) fn sent_on(
+        &mut self,
+        sqs: &Sqs,
+        onwards: &BTreeMap<MessageKey, Onward>,
+        reply: &[(MessageKey, EntryReply)],
+    ) {
+        for (message, entry) in reply {
+            if *entry != EntryReply::Done {
+                continue;
+            }
+            let delivery = &sqs.deliveries[message];
+            let sends = self.sends.entry(delivery.message_id.clone()).or_default();
+            sends.taken += 1;
+            // A delivery whose lease was lost may be sent on again by the next one.
+            assert!(
+                sends.taken <= sends.unsure + delivery.receives,
+                "{message:?} was sent on {} times",
+                sends.taken
+            );
+            if onwards[message] == Onward::DeadLetter {
+                self.jobs[delivery.body.job].is_dead = true;
+            }
+        }
+    }
+
+    /// The answer to a request to send messages on is lost.
+    pub(crate) fn send_is_unsure(&mut self, sqs: &Sqs, messages: &[(MessageKey, Onward)]) {
+        for (message, _) in messages {
+            let id = sqs.deliveries[message].message_id.clone();
+            self.sends.entry(id).or_default().unsure += 1;
         }
     }
 
@@ -264,6 +343,14 @@ impl Checkers {
                 let messages = self.requests.remove(request);
                 assert!(messages.is_some(), "a request comes back once");
             }
+            Event::Forwarded { request, reply } => {
+                let messages = self.requests.remove(request);
+                assert!(messages.is_some(), "a request comes back once");
+                for (message, entry) in reply.iter().flatten() {
+                    let id = sqs.deliveries[message].message_id.clone();
+                    self.sends.entry(id).or_default().is_confirmed |= *entry == EntryReply::Done;
+                }
+            }
             Event::VisibilityChanged { request, .. } => {
                 for message in self
                     .requests
@@ -313,18 +400,20 @@ impl Checkers {
                 process,
                 message,
                 lease_until,
+                attempt,
             } => {
+                let runs = self.jobs[sqs.deliveries[message].body.job].runs;
+                assert!(
+                    !self.is_calm || *attempt == runs + 1,
+                    "{message:?} has run {runs} times, and attempt {attempt} begins"
+                );
                 self.dispatched(now, plan, sqs, (*process, *message, *lease_until));
             }
             Action::Delete {
                 request, messages, ..
             } => {
                 for message in messages {
-                    let number = sqs.deliveries[message].job;
-                    assert!(
-                        self.jobs[number].successes > 0,
-                        "job {number} is deleted without success"
-                    );
+                    self.check_delete(sqs, *message);
                 }
                 self.requested(*request, messages.clone());
             }
@@ -341,6 +430,12 @@ impl Checkers {
                 let messages = messages.iter().map(|&(message, _)| message).collect();
                 self.requested(*request, messages);
             }
+            Action::Forward {
+                request, messages, ..
+            } => {
+                let messages = messages.iter().map(|&(message, _)| message).collect();
+                self.requested(*request, messages);
+            }
             Action::Forget { message } => {
                 assert!(
                     self.held.remove(message),
@@ -351,9 +446,33 @@ impl Checkers {
                     "{message:?} is forgotten while it runs"
                 );
             }
+            Action::Report(Report::Expired { message, .. }) => {
+                let number = sqs.deliveries[message].body.job;
+                let expires = plan.jobs[number].expires.map(|at| Instant::ORIGIN + at);
+                assert!(
+                    expires.is_some_and(|at| at <= now),
+                    "job {number} has not expired"
+                );
+                self.jobs[number].is_expired = true;
+            }
             Action::Done => self.is_done = true,
             _ => {}
         }
+    }
+
+    /// Only what is done with, or known to be elsewhere, is deleted.
+    fn check_delete(&self, sqs: &Sqs, message: MessageKey) {
+        let delivery = &sqs.deliveries[&message];
+        let number = delivery.body.job;
+        let record = &self.jobs[number];
+        let sends = self.sends.get(&delivery.message_id);
+        assert!(
+            record.successes > 0
+                || record.is_discarded
+                || record.is_expired
+                || sends.is_some_and(|sends| sends.is_confirmed),
+            "job {number} is deleted, and it is not done"
+        );
     }
 
     fn dispatched(
@@ -371,7 +490,7 @@ impl Checkers {
             "{message:?} is dispatched but not held"
         );
         assert_ne!(
-            plan.jobs[delivery.job].poison,
+            plan.jobs[delivery.body.job].poison,
             Poison::Unreadable,
             "unreadable, but dispatched"
         );
@@ -469,7 +588,7 @@ impl Checkers {
     /// Which jobs have not succeeded.
     pub(crate) fn unfinished(&self) -> Vec<usize> {
         let jobs = self.jobs.iter().enumerate();
-        let open = jobs.filter(|(_, record)| record.successes == 0 && record.can_succeed);
+        let open = jobs.filter(|(_, record)| !record.is_done() && record.can_succeed);
         open.map(|(number, _)| number).collect()
     }
 
@@ -479,7 +598,7 @@ impl Checkers {
         there.extend(sqs.dead_jobs());
         for (number, record) in self.jobs.iter().enumerate() {
             assert!(
-                !record.is_sent || record.successes > 0 || there.contains(&number),
+                !record.is_sent || record.is_done() || there.contains(&number),
                 "job {number} is lost"
             );
         }

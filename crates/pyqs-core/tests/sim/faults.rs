@@ -41,7 +41,31 @@ pub(crate) struct Job {
     /// The first runs fail, then as many crash.
     pub(crate) fails: u32,
     pub(crate) crashes: u32,
+    /// A run that fails asks for the next one so much later; by itself SQS decides.
+    pub(crate) backoff: Option<Duration>,
+    /// How the last run ends.
+    pub(crate) ending: Ending,
+    /// Counted from the beginning, as is `expires`.
+    pub(crate) due: Option<Duration>,
+    pub(crate) expires: Option<Duration>,
     pub(crate) poison: Poison,
+}
+
+impl Job {
+    /// How long its runs and what lies between them can take, once nothing goes wrong.
+    pub(crate) fn span(&self, visibility: Duration) -> Duration {
+        let hidden = visibility.max(self.backoff.unwrap_or_default());
+        let runs = 1 + self.fails + self.crashes;
+        self.length * 2 * runs + hidden * (runs - 1)
+    }
+}
+
+/// How a job's last run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Success,
+    Discard,
+    DeadLetter,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +190,11 @@ impl Outage {
 }
 
 impl Plan {
+    /// Nothing goes wrong, so everything must be exact.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.faults.is_none() && self.settings.extend_visibility
+    }
+
     /// The plan of a seed.
     pub(crate) fn random(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
@@ -206,7 +235,8 @@ impl Plan {
     pub(crate) fn is_innocent(&self, job: usize) -> bool {
         let job = &self.jobs[job];
         let queue = &self.queues[job.queue as usize];
-        let runs = job.fails + job.crashes + u32::from(job.poison != Poison::No);
+        let is_spent = job.poison != Poison::No || job.ending == Ending::DeadLetter;
+        let runs = job.fails + job.crashes + u32::from(is_spent);
         !queue.is_fifo && runs == 0 && queue.receives_max.is_some_and(|max| max >= 2)
     }
 }
@@ -275,6 +305,20 @@ impl Job {
                 0
             },
             crashes: u32::from(rng.permille(20)),
+            backoff: rng
+                .permille(500)
+                .then(|| rng.pick(&[0, 1, 700, 1_000, 7_300, 60_000].map(Duration::from_millis))),
+            ending: match rng.range(0, 99) {
+                0..5 => Ending::Discard,
+                5..10 => Ending::DeadLetter,
+                _ => Ending::Success,
+            },
+            due: (poison == Poison::No && rng.permille(50)).then(|| {
+                let longest_secs = if rng.permille(50) { 2_500 } else { 100 };
+                rng.micros(0, longest_secs * 1_000_000)
+            }),
+            expires: (poison == Poison::No && rng.permille(30))
+                .then(|| rng.micros(0, 2 * micros(heal_at))),
             poison,
         }
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pyqs_core::{
-    Arrival, EntryReply, Event, GroupId, Instant, MessageKey, PollId, RequestId, TaskKind, Trouble,
-    Work,
+    Arrival, EntryReply, Event, GroupId, Instant, MessageKey, Onward, PollId, RequestId, TaskKind,
+    Trouble, Work,
 };
 
 use crate::faults::Poison;
@@ -18,6 +18,7 @@ pub(crate) enum Request {
     Receive(Waiting, Duration),
     Delete(RequestId, Vec<MessageKey>),
     Change(RequestId, Vec<(MessageKey, Duration)>),
+    Forward(RequestId, Vec<(MessageKey, Onward)>),
 }
 
 impl World {
@@ -74,6 +75,10 @@ impl World {
                 request,
                 reply: Err(trouble),
             },
+            Request::Forward(request, _) => Event::Forwarded {
+                request,
+                reply: Err(trouble),
+            },
         };
         self.plan(after, Happening::Inbox(event));
     }
@@ -110,6 +115,22 @@ impl World {
                     },
                 )
             }
+            Request::Forward(request, messages) => {
+                let onwards: BTreeMap<_, _> = messages.iter().copied().collect();
+                let keys: Vec<_> = messages.iter().map(|&(message, _)| message).collect();
+                let reply = self.answer_batch(&keys, |sqs, now, key| {
+                    sqs.send_on(now, key, onwards[&key]);
+                    EntryReply::Done
+                });
+                self.checkers.sent_on(&self.sqs, &onwards, &reply);
+                (
+                    Request::Forward(request, messages),
+                    Event::Forwarded {
+                        request,
+                        reply: Ok(reply),
+                    },
+                )
+            }
             Request::Change(request, messages) => {
                 let lengths: BTreeMap<_, _> = messages.iter().copied().collect();
                 let keys: Vec<_> = messages.iter().map(|&(message, _)| message).collect();
@@ -126,6 +147,9 @@ impl World {
             }
         };
         if is_reply_lost {
+            if let Request::Forward(_, messages) = &request {
+                self.checkers.send_is_unsure(&self.sqs, messages);
+            }
             let after = self.rng.micros(1_000, 10_000_000);
             self.fail(&request, Trouble::TimedOut, after);
         } else {
@@ -174,17 +198,20 @@ impl World {
 
     fn arrival(&self, key: MessageKey) -> Arrival {
         let delivery = &self.sqs.deliveries[&key];
-        let job = &self.plan.jobs[delivery.job];
+        let body = delivery.body;
+        let job = &self.plan.jobs[body.job];
         let work = match job.poison {
             Poison::Unreadable => Work::Poison,
             Poison::No | Poison::Unrunnable => Work::Task(TaskKind(job.queue * 10 + job.kind)),
         };
         Arrival {
-            key,
-            id: delivery.message_id.as_str().into(),
+            hop_id: body.is_hop.then(|| delivery.message_id.as_str().into()),
             receive_count: delivery.receives,
+            attempts_before: body.attempts,
             group: job.group.map(|group| GroupId::from(group.to_string())),
-            work,
+            due: body.due.or(job.due.map(|due| Instant::ORIGIN + due)),
+            expires: job.expires.map(|expires| Instant::ORIGIN + expires),
+            ..Arrival::new(key, self.sqs.logical_id(key).into(), work)
         }
     }
 }

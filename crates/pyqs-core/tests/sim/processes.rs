@@ -6,7 +6,7 @@ use std::time::Duration;
 use pyqs_core::{Event, Instant, MessageKey, Outcome, ProcessId};
 
 use crate::checkers::Checkers;
-use crate::faults::{Job, Poison};
+use crate::faults::{Ending, Job, Plan, Poison};
 use crate::sqs::Sqs;
 
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Processes {
         let process = self.alive.remove(&id)?;
         let culprit = process.running.map(|running| running.message);
         if let Some(message) = culprit {
-            checkers.ended(now, sqs, message, false);
+            checkers.ended(now, sqs, message, None);
         }
         Some(Step::Gone { culprit })
     }
@@ -94,7 +94,7 @@ impl Processes {
         &mut self,
         now: Instant,
         id: ProcessId,
-        jobs: &[Job],
+        plan: &Plan,
         sqs: &mut Sqs,
         checkers: &mut Checkers,
     ) -> Vec<Step> {
@@ -103,19 +103,14 @@ impl Processes {
         };
         let mut steps = Vec::new();
         if let Some(running) = process.running {
-            let number = sqs.deliveries[&running.message].job;
-            let job = &jobs[number];
+            let number = sqs.deliveries[&running.message].body.job;
+            let job = &plan.jobs[number];
             if now < running.began + job.length {
                 return steps;
             }
             process.running = None;
             let outcome = outcome(job, checkers.runs(number));
-            checkers.ended(
-                now,
-                sqs,
-                running.message,
-                outcome == Some(Outcome::Succeeded),
-            );
+            checkers.ended(now, sqs, running.message, outcome);
             let Some(outcome) = outcome else {
                 self.alive.remove(&id);
                 steps.push(Step::Gone {
@@ -138,7 +133,7 @@ impl Processes {
             steps.push(Step::Gone { culprit: None });
             return steps;
         }
-        steps.extend(process.begin(now, jobs, sqs, checkers));
+        steps.extend(process.begin(now, plan, sqs, checkers));
         steps
     }
 }
@@ -148,7 +143,7 @@ impl Process {
     fn begin(
         &mut self,
         now: Instant,
-        jobs: &[Job],
+        plan: &Plan,
         sqs: &mut Sqs,
         checkers: &mut Checkers,
     ) -> Vec<Step> {
@@ -156,12 +151,14 @@ impl Process {
         while let Some((message, lease_until)) = self.line.pop_front() {
             self.tasks_left = self.tasks_left.map(|left| left - 1);
             if now < lease_until {
-                checkers.begun(now, sqs, message);
+                checkers.begun(now, plan, sqs, message);
                 self.running = Some(Running {
                     message,
                     began: now,
                 });
-                steps.push(Step::Wait(jobs[sqs.deliveries[&message].job].length));
+                steps.push(Step::Wait(
+                    plan.jobs[sqs.deliveries[&message].body.job].length,
+                ));
                 return steps;
             }
             let (outcome, took) = (Outcome::NotStarted, Duration::ZERO);
@@ -183,10 +180,17 @@ fn outcome(job: &Job, run: u32) -> Option<Outcome> {
     if job.poison == Poison::Unrunnable {
         Some(Outcome::Unrunnable)
     } else if run <= job.fails {
-        Some(Outcome::Failed)
+        Some(match job.backoff {
+            Some(delay) => Outcome::Retry { delay },
+            None => Outcome::Failed,
+        })
     } else if run <= job.fails + job.crashes {
         None
     } else {
-        Some(Outcome::Succeeded)
+        Some(match job.ending {
+            Ending::Success => Outcome::Succeeded,
+            Ending::Discard => Outcome::Discarded,
+            Ending::DeadLetter => Outcome::DeadLetter,
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pyqs_core::{Instant, Settings, Share};
 
-use crate::faults::{Faults, Job, Plan, Poison, QueuePlan};
+use crate::faults::{Ending, Faults, Job, Plan, Poison, QueuePlan};
 use crate::world::World;
 
 const MS: Duration = Duration::from_millis(1);
@@ -28,6 +28,10 @@ fn job(queue: u32, length: Duration, sent_at: Duration) -> Job {
         sent_at,
         fails: 0,
         crashes: 0,
+        backoff: None,
+        ending: Ending::Success,
+        due: None,
+        expires: None,
         poison,
     }
 }

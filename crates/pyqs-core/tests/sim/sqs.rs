@@ -6,13 +6,20 @@ use std::time::Duration;
 use pyqs_broker::{
     Attribute, Broker, Error, NewMessage, Payload, Receive, RedrivePolicy, Timestamp,
 };
-use pyqs_core::{EntryReply, Instant, MessageKey, PollId};
+use pyqs_core::{EntryReply, Instant, MessageKey, Onward, PollId};
 
 use crate::faults::QueuePlan;
 
-/// A message's body: which job it is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Body(pub(crate) usize);
+/// What a message carries: which job it is, and what hops have added.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Body {
+    pub(crate) job: usize,
+    /// Runs before the hop.
+    pub(crate) attempts: u32,
+    /// When the job is due by the hop.
+    pub(crate) due: Option<Instant>,
+    pub(crate) is_hop: bool,
+}
 
 impl Payload for Body {
     fn size(&self) -> usize {
@@ -20,14 +27,14 @@ impl Payload for Body {
     }
 
     fn fingerprint(&self) -> String {
-        self.0.to_string()
+        self.job.to_string()
     }
 }
 
 /// One delivery of a message, as it really is.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
-    pub(crate) job: usize,
+    pub(crate) body: Body,
     pub(crate) queue: u32,
     pub(crate) receipt: String,
     pub(crate) message_id: String,
@@ -52,8 +59,10 @@ pub(crate) struct Waiting {
 pub(crate) struct Sqs {
     broker: Broker<Body>,
     queues: Vec<pyqs_broker::QueueId>,
-    /// The dead-letter queues.
+    /// The dead-letter queues; the first is where the core sends messages, the others are SQS's.
     dead: Vec<pyqs_broker::QueueId>,
+    /// SQS's id of each job's first message.
+    first_ids: BTreeMap<usize, String>,
     pub(crate) waiting: Vec<Waiting>,
     pub(crate) deliveries: BTreeMap<MessageKey, Delivery>,
     /// The delivery that SQS holds a message by.
@@ -74,7 +83,7 @@ impl Sqs {
             let created = broker.create_queue(Timestamp::default(), name, attributes);
             created.expect("a proper queue")
         };
-        let (mut queues, mut dead) = (Vec::new(), Vec::new());
+        let (mut queues, mut dead) = (Vec::new(), vec![create("dead", &[])]);
         for (number, plan) in plans.iter().enumerate() {
             let end = if plan.is_fifo { ".fifo" } else { "" };
             let fifo = plan.is_fifo.then_some(Attribute::FifoQueue(true));
@@ -91,6 +100,7 @@ impl Sqs {
         Self {
             queues,
             dead,
+            first_ids: BTreeMap::new(),
             broker,
             waiting: Vec::new(),
             deliveries: BTreeMap::new(),
@@ -102,15 +112,53 @@ impl Sqs {
     }
 
     pub(crate) fn send(&mut self, now: Instant, job: usize, queue: u32, group: Option<u32>) {
-        let mut message = NewMessage::new(Body(job));
+        let body = Body {
+            job,
+            ..Body::default()
+        };
+        let mut message = NewMessage::new(body);
         if let Some(group) = group {
             message = message
                 .in_group(&group.to_string())
                 .with_deduplication(&job.to_string());
         }
-        self.broker
+        let sent = self
+            .broker
             .send(timestamp(now), self.queues[queue as usize], message)
             .expect("a proper message");
+        self.first_ids.insert(job, sent.message_id.to_string());
+    }
+
+    /// Sends a message on: back to its queue, or to the one dead-letter queue.
+    pub(crate) fn send_on(&mut self, now: Instant, key: MessageKey, onward: Onward) {
+        let delivery = &self.deliveries[&key];
+        let (queue, message) = match onward {
+            Onward::Hop {
+                delay,
+                due,
+                attempts,
+            } => {
+                assert_eq!(delay.subsec_nanos(), 0, "whole seconds");
+                let secs = u32::try_from(delay.as_secs()).expect("15 minutes at most");
+                let body = Body {
+                    due: Some(due),
+                    attempts,
+                    is_hop: true,
+                    ..delivery.body
+                };
+                let queue = self.queues[delivery.queue as usize];
+                (queue, NewMessage::new(body).delayed(secs))
+            }
+            Onward::DeadLetter => (self.dead[0], NewMessage::new(delivery.body)),
+        };
+        self.broker
+            .send(timestamp(now), queue, message)
+            .expect("a proper message");
+    }
+
+    /// The logical id of a delivery's message.
+    pub(crate) fn logical_id(&self, key: MessageKey) -> &str {
+        &self.first_ids[&self.deliveries[&key].body.job]
     }
 
     /// Receives, if there is anything.
@@ -137,7 +185,7 @@ impl Sqs {
                 before.is_superseded = true;
             }
             let truth = Delivery {
-                job: delivery.payload.0,
+                body: delivery.payload,
                 queue: ask.queue,
                 receipt: delivery.receipt,
                 message_id: delivery.message_id.to_string(),
@@ -228,7 +276,9 @@ impl Sqs {
         let messages = queues
             .iter()
             .flat_map(|&id| self.broker.messages(id).expect("it exists"));
-        messages.map(|(_, _, message)| message.payload.0).collect()
+        messages
+            .map(|(_, _, message)| message.payload.job)
+            .collect()
     }
 
     /// Deliveries that never began and that SQS still hides.

@@ -238,10 +238,14 @@ impl World {
             Action::ChangeVisibility {
                 request, messages, ..
             } => self.ask(Request::Change(request, messages)),
+            Action::Forward {
+                request, messages, ..
+            } => self.ask(Request::Forward(request, messages)),
             Action::Dispatch {
                 process,
                 message,
                 lease_until,
+                ..
             } => {
                 self.plan(
                     Duration::from_micros(50),
@@ -364,11 +368,14 @@ impl World {
             attempt: None,
         };
         for key in self.sqs.receive(self.now, ask) {
-            let job = self.sqs.deliveries[&key].job;
-            if self.plan.jobs[job].poison != Poison::No || self.rng.permille(300) {
+            let body = self.sqs.deliveries[&key].body;
+            let job = &self.plan.jobs[body.job];
+            let due = body.due.or(job.due.map(|due| Instant::ORIGIN + due));
+            let is_due = due.is_none_or(|due| due <= self.now);
+            if job.poison != Poison::No || !is_due || self.rng.permille(300) {
                 return;
             }
-            self.checkers.ran_elsewhere(job);
+            self.checkers.ran_elsewhere(body.job);
             if self.rng.permille(200) {
                 return;
             }
@@ -386,13 +393,9 @@ impl World {
     }
 
     fn look(&mut self, id: ProcessId) {
-        let steps = self.processes.look(
-            self.now,
-            id,
-            &self.plan.jobs,
-            &mut self.sqs,
-            &mut self.checkers,
-        );
+        let steps =
+            self.processes
+                .look(self.now, id, &self.plan, &mut self.sqs, &mut self.checkers);
         for step in steps {
             self.take_step(id, step);
         }
