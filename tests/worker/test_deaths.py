@@ -79,7 +79,7 @@ def test_a_task_that_outlives_its_manager_does_not_run_again(
     worker.wait_for(r"^.ERROR.: The manager .* was killed by SIGKILL")
     ours_project.open_gate("go")
 
-    worker.wait_for("delivered again after it had succeeded; deleted without running it")
+    worker.wait_for("delivered again after it was done with here; deleted without running it")
     queue.wait_until_empty()
     assert ours_project.values("ended") == [1]
 

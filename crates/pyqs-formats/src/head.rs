@@ -1,6 +1,6 @@
 //! `Head`: what a worker must know about a task before it runs it.
 
-use crate::calendar::DateTime;
+use crate::calendar::{DateTime, UtcOffset};
 use crate::limits::TASK_NAME_BYTES_MAX;
 use crate::undecodable::Flaw;
 
@@ -46,6 +46,22 @@ pub struct Moment {
     /// The same, read. Without an offset it is in the sender's local time where
     /// [`CeleryHead::is_utc`] is false, else in UTC.
     pub at: DateTime,
+}
+
+impl Moment {
+    /// Milliseconds since 1970. A time without an offset is taken for UTC: where the sender was is
+    /// not said.
+    pub fn unix_millis(&self) -> i64 {
+        let time = self.at.time;
+        let offset = time.offset.unwrap_or(UtcOffset {
+            seconds: 0,
+            micros: 0,
+        });
+        let clock = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60;
+        let secs = self.at.date.unix_days() * 86_400 + clock + i64::from(time.second)
+            - i64::from(offset.seconds);
+        secs * 1000 + (i64::from(time.micros) - i64::from(offset.micros)).div_euclid(1000)
+    }
 }
 
 /// Celery's time limits, in seconds.

@@ -46,7 +46,7 @@ pub mod value;
 pub mod write;
 mod yaml;
 
-pub use head::{Format, Head};
+pub use head::{Format, Head, Moment};
 pub use message::Message;
 pub use read::{Reader, read, read_head};
 pub use undecodable::Undecodable;

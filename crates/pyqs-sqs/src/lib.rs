@@ -5,12 +5,13 @@
 //! an `aws_*` crate. Nothing here retries, caches or decides: every failure is handed to the caller
 //! as a [`SqsError`], whose variants say what the caller can do.
 //!
-//! In reading order: [`Sqs`] (module `port`), its values (`queue`, `message`), its failures
+//! In reading order: [`Sqs`] (module `port`), its values (`queue`, `message`, [`carried`]), its failures
 //! (`error`), how to reach it (`options`, `aws`), and what queue names may look like ([`names`],
 //! [`pattern`], `argument`).
 
 mod argument;
 mod aws;
+pub mod carried;
 mod error;
 mod message;
 pub mod names;

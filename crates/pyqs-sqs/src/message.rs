@@ -73,6 +73,14 @@ impl AttributeValue {
         }
     }
 
+    /// A whole `Number`.
+    pub fn number(value: impl Into<i64>) -> Self {
+        Self::Text {
+            data_type: "Number".to_owned(),
+            value: value.into().to_string(),
+        }
+    }
+
     /// The text or number; `None` for bytes.
     pub fn as_text(&self) -> Option<&str> {
         match self {

@@ -2,12 +2,17 @@
 
 use std::collections::HashMap;
 
-use pyqs_core::{Arrival, MessageKey, QueueId, TaskKind, Work};
-use pyqs_sqs::{Receipt, Received};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pyqs_core::{Arrival, Instant, MessageKey, QueueId, TaskKind, Work};
+use pyqs_formats::{Head, Moment};
+use pyqs_sqs::carried::Carried;
+use pyqs_sqs::{AttributeValue, Receipt, Received};
 
 use crate::clock;
 use crate::process::successes::Mark;
-use crate::process::wire::JOBS_BYTES_MAX;
+use crate::process::wire::{DeadLetter, JOBS_BYTES_MAX};
 
 /// Pairs of queue and task name that are told apart; all further ones count as one kind. It bounds
 /// what a sender can make a worker remember.
@@ -17,8 +22,8 @@ pub(crate) const TASK_KINDS_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Letter {
     received: Received,
-    /// The task's name, or why it can't be read.
-    task: Result<String, String>,
+    /// What its head says, or why it can't be read.
+    head: Result<Brief, String>,
     fetched_unix_secs: f64,
 }
 
@@ -26,14 +31,33 @@ impl Letter {
     /// Reads the head.
     pub(crate) fn open(received: Received) -> Self {
         Self {
-            task: read_task(&received),
+            head: read_brief(&received),
             received,
             fetched_unix_secs: clock::unix_secs(),
         }
     }
 }
 
-fn read_task(received: &Received) -> Result<String, String> {
+/// Of a message's head what the worker goes by. Times are in milliseconds since 1970.
+#[derive(Debug)]
+struct Brief {
+    task: String,
+    eta: Option<i64>,
+    expires: Option<i64>,
+}
+
+impl From<Head> for Brief {
+    fn from(head: Head) -> Self {
+        let millis = |moment: Option<Moment>| moment.as_ref().map(Moment::unix_millis);
+        Self {
+            task: head.task,
+            eta: millis(head.eta),
+            expires: millis(head.expires),
+        }
+    }
+}
+
+fn read_brief(received: &Received) -> Result<Brief, String> {
     /// What the frame needs beside the body: receipt, URL, name.
     const ROOM: usize = 64 * 1024;
     let length = received.body.len();
@@ -42,7 +66,7 @@ fn read_task(received: &Received) -> Result<String, String> {
     }
     match pyqs_formats::read_head(&received.body) {
         Ok(head) if head.task.len() > ROOM / 2 => Err("its task's name is too long".to_owned()),
-        Ok(head) => Ok(head.task),
+        Ok(head) => Ok(head.into()),
         Err(undecodable) => Err(undecodable.to_string()),
     }
 }
@@ -51,7 +75,10 @@ fn read_task(received: &Received) -> Result<String, String> {
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) queue: QueueId,
+    /// The logical one, which `.delay` returned.
     pub(crate) message_id: String,
+    /// SQS's own, where that is another: the message came by a hop.
+    pub(crate) hop_id: Option<String>,
     /// By which its success is remembered.
     pub(crate) mark: Mark,
     pub(crate) receipt: Receipt,
@@ -62,6 +89,22 @@ pub(crate) struct Held {
     /// Why it can't be read, where that is so.
     pub(crate) poison: Option<String>,
     pub(crate) fetched_unix_secs: f64,
+    pub(crate) attributes: BTreeMap<String, AttributeValue>,
+    pub(crate) group: Option<String>,
+    pub(crate) trace_header: Option<String>,
+    /// The body says when it is due.
+    pub(crate) is_due_by_body: bool,
+    /// Where it is to go, and why, once its task has failed for good.
+    pub(crate) dead_letter: Option<DeadLetter>,
+    /// Why it could not be sent on.
+    pub(crate) refusal: Option<String>,
+}
+
+impl Held {
+    /// SQS's own id of the message.
+    pub(crate) fn sqs_id(&self) -> &str {
+        self.hop_id.as_deref().unwrap_or(&self.message_id)
+    }
 }
 
 /// All messages that the core knows, and the numbers by which it knows them.
@@ -75,43 +118,65 @@ pub(crate) struct Arrivals {
 
 impl Arrivals {
     /// Takes in a message; what comes back is for the core. Groups order only FIFO queues.
-    pub(crate) fn take_in(&mut self, queue: QueueId, is_fifo: bool, letter: Letter) -> Arrival {
+    pub(crate) fn take_in(
+        &mut self,
+        queue: QueueId,
+        is_fifo: bool,
+        letter: Letter,
+        clocks: Clocks,
+    ) -> Arrival {
         self.last_key += 1;
         let key = MessageKey(self.last_key);
         let Letter {
             received,
-            task,
+            head,
             fetched_unix_secs,
         } = letter;
-        let (task, poison, work) = match task {
-            Ok(task) => {
-                let kind = self.kind(queue, &task);
-                (task, None, Work::Task(kind))
+        let carried = Carried::read(&received.attributes);
+        let (mut due, mut expires) = (carried.due_unix_millis, None);
+        let is_due_by_body = head.as_ref().is_ok_and(|brief| brief.eta.is_some());
+        let (task, poison, work) = match head {
+            Ok(brief) => {
+                // What a hop or a retry says is later than what the sender wanted.
+                due = due.or(brief.eta);
+                expires = brief.expires;
+                let kind = self.kind(queue, &brief.task);
+                (brief.task, None, Work::Task(kind))
             }
             Err(reason) => (String::new(), Some(reason), Work::Poison),
         };
-        let id = received.message_id.as_str();
-        let mark = Mark::of(id);
+        let (message_id, hop_id) = match carried.id {
+            Some(id) if id != received.message_id => (id, Some(received.message_id)),
+            _ => (received.message_id, None),
+        };
+        let mark = Mark::of(&message_id);
+        let group = received.group.as_deref().filter(|_| is_fifo);
         let arrival = Arrival {
-            key,
-            id: id.into(),
+            hop_id: hop_id.as_deref().map(Into::into),
             receive_count: received.receive_count,
-            group: received
-                .group
-                .filter(|_| is_fifo)
-                .map(std::convert::Into::into),
-            work,
+            attempts_before: carried.attempts,
+            group: group.map(Into::into),
+            due: due.map(|millis| clocks.instant(millis)),
+            expires: expires.map(|millis| clocks.instant(millis)),
+            ..Arrival::new(key, message_id.as_str().into(), work)
         };
         let held = Held {
             queue,
             mark,
-            message_id: received.message_id,
+            message_id,
+            hop_id,
             receipt: received.receipt,
             body: received.body,
             receive_count: received.receive_count,
             task,
             poison,
             fetched_unix_secs,
+            attributes: received.attributes,
+            group: received.group,
+            trace_header: received.trace_header,
+            is_due_by_body,
+            dead_letter: None,
+            refusal: None,
         };
         self.held.insert(key, held);
         arrival
@@ -120,6 +185,20 @@ impl Arrivals {
     /// A message that the core has not forgotten.
     pub(crate) fn held(&self, message: MessageKey) -> Option<&Held> {
         self.held.get(&message)
+    }
+
+    /// Its task has failed for good.
+    pub(crate) fn dead_letter(&mut self, message: MessageKey, letter: DeadLetter) {
+        if let Some(held) = self.held.get_mut(&message) {
+            held.dead_letter = Some(letter);
+        }
+    }
+
+    /// It could not be sent on.
+    pub(crate) fn refused(&mut self, message: MessageKey, reason: String) {
+        if let Some(held) = self.held.get_mut(&message) {
+            held.refusal = Some(reason);
+        }
     }
 
     /// The core is done with it.
@@ -142,15 +221,44 @@ impl Arrivals {
     }
 }
 
+/// The core's clock and the calendar's at the same moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    pub(crate) now: Instant,
+    pub(crate) unix_millis: i64,
+}
+
+impl Clocks {
+    pub(crate) fn read() -> Self {
+        Self {
+            now: clock::now(),
+            unix_millis: clock::unix_millis(),
+        }
+    }
+
+    /// A moment of the calendar, as the core counts; what is past is now.
+    pub(crate) fn instant(self, unix_millis: i64) -> Instant {
+        let left = unix_millis.saturating_sub(self.unix_millis).max(0);
+        self.now + Duration::from_millis(left.unsigned_abs())
+    }
+
+    /// A moment of the core's, in the calendar.
+    pub(crate) fn unix_millis(self, at: Instant) -> i64 {
+        let left = at.saturating_since(self.now).as_millis();
+        self.unix_millis
+            .saturating_add(i64::try_from(left).unwrap_or(i64::MAX))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Arrivals, Letter, TASK_KINDS_MAX};
+    use super::{Arrivals, Clocks, Letter, TASK_KINDS_MAX};
     use pyqs_core::{Arrival, QueueId, TaskKind, Work};
     use pyqs_sqs::Received;
 
     fn take_in(arrivals: &mut Arrivals, queue: u32, body: &str) -> Arrival {
         let letter = Letter::open(Received::new("id", "receipt", body));
-        arrivals.take_in(QueueId(queue), false, letter)
+        arrivals.take_in(QueueId(queue), false, letter, Clocks::read())
     }
 
     fn body(task: &str) -> String {
@@ -201,7 +309,8 @@ mod tests {
         for is_fifo in [false, true] {
             let mut received = Received::new("id", "receipt", body("a.b"));
             received.group = Some("tenant".to_owned());
-            let arrival = arrivals.take_in(QueueId(1), is_fifo, Letter::open(received));
+            let arrival =
+                arrivals.take_in(QueueId(1), is_fifo, Letter::open(received), Clocks::read());
             assert_eq!(arrival.group.is_some(), is_fifo);
         }
     }

@@ -27,6 +27,14 @@ pub(crate) fn now() -> Instant {
     Instant::from_nanos(now_nanos())
 }
 
+/// Now, in milliseconds since 1970: for times that messages carry, never for leases.
+pub(crate) fn unix_millis() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    })
+}
+
 /// Now, in seconds since 1970: for what people and hooks see, never for leases.
 pub(crate) fn unix_secs() -> f64 {
     std::time::SystemTime::now()

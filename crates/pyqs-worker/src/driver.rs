@@ -10,19 +10,20 @@ use std::time::Duration;
 
 use pyqs_core::limits::TICK;
 use pyqs_core::{
-    Action, Arrival, Consumer, Event, Instant, MessageKey, PollId, ProcessId, QueueAttributes,
-    QueueId, RequestId,
+    Action, Arrival, Consumer, Event, Instant, MessageKey, Onward, PollId, ProcessId,
+    QueueAttributes, QueueId, RequestId,
 };
 use pyqs_sqs::{QueueUrl, ReceiveRequest};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::arrivals::{Arrivals, Letter};
+use crate::arrivals::{Arrivals, Clocks, Letter};
 use crate::clock;
+use crate::forwards::Forward;
 use crate::inbound::{Inbound, PollFailure};
 use crate::observe::{Log, Observer};
 use crate::process::control::FromSupervisor;
 use crate::process::pool::{Crash, Exit, Pool};
-use crate::process::wire::JobFrame;
+use crate::process::wire::{FromProcess, JobFrame};
 use crate::queues::Queues;
 use crate::requests::Requests;
 
@@ -136,6 +137,16 @@ impl Driver {
                 self.events
                     .push(Event::VisibilityChanged { request, reply });
             }
+            Inbound::Forwarded {
+                request,
+                reply,
+                reasons,
+            } => {
+                for (message, reason) in reasons {
+                    self.arrivals.refused(message, reason);
+                }
+                self.events.push(Event::Forwarded { request, reply });
+            }
             Inbound::QueueFound {
                 url,
                 attributes,
@@ -157,6 +168,14 @@ impl Driver {
                 }
             }
             Inbound::Fatal(reason) => return Flow::Break(End::Fatal(reason)),
+            Inbound::Process {
+                process,
+                frame: FromProcess::DeadLetter(sequence, letter),
+            } => {
+                if let Some(message) = self.pool.dead_letter(process, sequence) {
+                    self.arrivals.dead_letter(message, letter);
+                }
+            }
             Inbound::Process { process, frame } => {
                 self.pool.frame(process, frame, now, &mut self.events);
                 if let Some(reason) = self.pool.take_fatal() {
@@ -192,9 +211,10 @@ impl Driver {
                     });
                 }
                 let is_fifo = self.queues.is_fifo(queue);
+                let clocks = Clocks::read();
                 let messages: Vec<_> = letters
                     .into_iter()
-                    .map(|letter| self.arrivals.take_in(queue, is_fifo, letter))
+                    .map(|letter| self.arrivals.take_in(queue, is_fifo, letter, clocks))
                     .collect();
                 self.recall(&messages);
                 Event::Received { poll, messages }
@@ -275,7 +295,8 @@ impl Driver {
                     process,
                     message,
                     lease_until,
-                } => dispatches.add(process, message, lease_until),
+                    attempt,
+                } => dispatches.add(process, (message, lease_until, attempt)),
                 Action::TakeBack { process } => {
                     self.dispatch(&mut dispatches);
                     self.pool.take_back(process, &mut self.events);
@@ -312,6 +333,11 @@ impl Driver {
                     queue,
                     messages,
                 } => self.change_visibility(request, queue, &messages),
+                Action::Forward {
+                    request,
+                    queue,
+                    messages,
+                } => self.forward(request, queue, messages),
                 Action::Forget { message } => self.arrivals.forget(message),
                 Action::Report(report) => {
                     self.observer
@@ -330,25 +356,28 @@ impl Driver {
     /// All that a process gets in this step goes to it in as few frames as hold it.
     fn dispatch(&mut self, dispatches: &mut Dispatches) {
         for (process, tasks) in std::mem::take(&mut dispatches.0) {
-            let jobs = tasks.into_iter().filter_map(|(message, lease_until)| {
-                let held = self.arrivals.held(message)?;
-                let url = self.queues.url(held.queue)?;
-                let timeout = self.queues.visibility_timeout(held.queue).as_secs();
-                let job = JobFrame {
-                    sequence: 0,
-                    message_id: &held.message_id,
-                    receipt: held.receipt.as_str(),
-                    queue_url: url.as_str(),
-                    task: &held.task,
-                    body: &held.body,
-                    fetch_time: held.fetched_unix_secs,
-                    visibility_secs: u32::try_from(timeout).unwrap_or(u32::MAX),
-                    receive_count: held.receive_count,
-                    lease_until_nanos: lease_until.as_nanos(),
-                    mark: held.mark,
-                };
-                Some((message, job))
-            });
+            let jobs = tasks
+                .into_iter()
+                .filter_map(|(message, lease_until, attempt)| {
+                    let held = self.arrivals.held(message)?;
+                    let url = self.queues.url(held.queue)?;
+                    let timeout = self.queues.visibility_timeout(held.queue).as_secs();
+                    let job = JobFrame {
+                        sequence: 0,
+                        message_id: &held.message_id,
+                        receipt: held.receipt.as_str(),
+                        queue_url: url.as_str(),
+                        task: &held.task,
+                        body: &held.body,
+                        fetch_time: held.fetched_unix_secs,
+                        visibility_secs: u32::try_from(timeout).unwrap_or(u32::MAX),
+                        receive_count: held.receive_count,
+                        attempt,
+                        lease_until_nanos: lease_until.as_nanos(),
+                        mark: held.mark,
+                    };
+                    Some((message, job))
+                });
             self.pool.send(process, jobs);
         }
     }
@@ -371,6 +400,24 @@ impl Driver {
         }
     }
 
+    fn forward(&mut self, request: RequestId, queue: QueueId, messages: Vec<(MessageKey, Onward)>) {
+        let Some(url) = self.queues.url(queue) else {
+            return;
+        };
+        let clocks = Clocks::read();
+        let (mut forwards, mut refused) = (Vec::new(), Vec::new());
+        for (message, onward) in messages {
+            let Some(held) = self.arrivals.held(message) else {
+                continue;
+            };
+            match Forward::new(message, held, url, onward, clocks) {
+                Ok(forward) => forwards.push(forward),
+                Err(reason) => refused.push((message, reason)),
+            }
+        }
+        self.requests.forward(request, forwards, refused);
+    }
+
     fn change_visibility(
         &mut self,
         request: RequestId,
@@ -390,14 +437,11 @@ impl Driver {
 
 /// What one step gives to each process.
 #[derive(Default)]
-struct Dispatches(BTreeMap<ProcessId, Vec<(MessageKey, Instant)>>);
+struct Dispatches(BTreeMap<ProcessId, Vec<(MessageKey, Instant, u32)>>);
 
 impl Dispatches {
-    fn add(&mut self, process: ProcessId, message: MessageKey, lease_until: Instant) {
-        self.0
-            .entry(process)
-            .or_default()
-            .push((message, lease_until));
+    fn add(&mut self, process: ProcessId, task: (MessageKey, Instant, u32)) {
+        self.0.entry(process).or_default().push(task);
     }
 }
 

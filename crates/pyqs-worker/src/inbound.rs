@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use pyqs_core::{BatchReply, PollId, ProcessId, RequestId, Share, Trouble};
+use pyqs_core::{BatchReply, MessageKey, PollId, ProcessId, RequestId, Share, Trouble};
 use pyqs_sqs::{QueueAttributes, QueueUrl};
 
 use crate::arrivals::Letter;
@@ -27,6 +27,13 @@ pub(crate) enum Inbound {
     VisibilityChanged {
         request: RequestId,
         reply: BatchReply,
+    },
+    /// A request to send messages on came back.
+    Forwarded {
+        request: RequestId,
+        reply: BatchReply,
+        /// Why messages were refused.
+        reasons: Vec<(MessageKey, String)>,
     },
     /// A queue to work on was found.
     QueueFound {

@@ -6,7 +6,7 @@
 //!
 //! Modules in reading order: [`settings`], what a worker can be told; [`manager`], its start and end;
 //! `driver`, the loop around [`pyqs_core::Consumer`]; `inbound`, all that comes in to it; `arrivals`
-//! and `queues`, what is kept of messages and queues; `requests`, calls to SQS; `discover`, which queues
+//! and `queues`, what is kept of messages and queues; `requests`, calls to SQS, of which `forwards` send messages on; `discover`, which queues
 //! there are; `files`, how many may be open; `observe`, what is logged; [`process`], all about task processes; `clock`, what leases are
 //! measured by.
 //!
@@ -27,6 +27,7 @@ mod clock;
 mod discover;
 mod driver;
 mod files;
+mod forwards;
 mod inbound;
 pub mod manager;
 mod observe;
@@ -42,4 +43,5 @@ mod fake_sqs;
 
 pub use process::child::{Job, TaskChannel};
 pub use process::ledger::{Ledger, TaskOutcome};
+pub use process::wire::DeadLetter;
 pub use settings::{LogLevel, WorkerSettings};

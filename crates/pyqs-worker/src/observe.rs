@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pyqs_core::{Counters, Instant, Report, Trouble};
+use pyqs_core::{Counters, Instant, Onward, Report, Trouble};
 
 use crate::arrivals::Arrivals;
 use crate::process::control::Supervisor;
@@ -62,6 +62,10 @@ pub(crate) struct Observer {
     /// Leases that ran out before a task began.
     lapsed: RateLimit,
     deletes_given_up: RateLimit,
+    /// Messages that could not be sent on.
+    refused: RateLimit,
+    /// Messages that may have been sent twice.
+    unsure: RateLimit,
 }
 
 impl Observer {
@@ -72,6 +76,8 @@ impl Observer {
             lost: RateLimit::default(),
             lapsed: RateLimit::default(),
             deletes_given_up: RateLimit::default(),
+            refused: RateLimit::default(),
+            unsure: RateLimit::default(),
         }
     }
 
@@ -136,7 +142,7 @@ impl Observer {
             }
             Report::DuplicateDeleted { message, .. } => self.log.info(|| {
                 format!(
-                    "{} was delivered again after it had succeeded; deleted without running it",
+                    "{} was delivered again after it was done with here; deleted without running it",
                     named(message)
                 )
             }),
@@ -150,12 +156,19 @@ impl Observer {
                 if self.deletes_given_up.lets_pass(now) {
                     self.log.error(|| {
                         format!(
-                            "{} succeeded but could not be deleted; it may run again",
+                            "{} is done with but could not be deleted; it may run again",
                             named(message)
                         )
                     });
                 }
             }
+            Report::SentOn {
+                message, onward, ..
+            } => self.sent_on(&named(message), onward, dead_letter_queue(message, arrivals)),
+            Report::ForwardRefused { .. }
+            | Report::ForwardUnsure { .. }
+            | Report::GroupWaits { .. }
+            | Report::Expired { .. } => self.not_now(report, now, arrivals, queues),
             Report::PollTrouble { queue, .. } => self.log.warning(|| {
                 format!(
                     "receiving from {} fails, trying again until it works: {}",
@@ -208,6 +221,86 @@ impl Observer {
         });
     }
 
+    /// Reports about messages that are not run where and when they came.
+    fn not_now(&mut self, report: Report, now: Instant, arrivals: &Arrivals, queues: &Queues) {
+        let named = |message| Named::find(message, arrivals, queues);
+        match report {
+            Report::ForwardRefused {
+                message,
+                onward,
+                hidden_for,
+                ..
+            } if self.refused.lets_pass(now) => self.log.error(|| {
+                let refusal = arrivals
+                    .held(message)
+                    .and_then(|held| held.refusal.as_deref());
+                let whereto = match onward {
+                    Onward::Hop { .. } => "its own queue, to wait until it is due".to_owned(),
+                    Onward::DeadLetter => {
+                        format!("dead-letter queue {}", dead_letter_queue(message, arrivals))
+                    }
+                };
+                format!(
+                    "{} can't be sent to {whereto}: {}; it stays where it is, and comes back in \
+                     {} s",
+                    named(message),
+                    refusal.unwrap_or("SQS refuses it"),
+                    hidden_for.as_secs()
+                )
+            }),
+            Report::ForwardUnsure { message, .. } if self.unsure.lets_pass(now) => {
+                self.log.warning(|| {
+                    format!(
+                        "no answer came when {} was sent on; it is sent again, so there may be \
+                         two of it",
+                        named(message)
+                    )
+                });
+            }
+            Report::GroupWaits {
+                message,
+                hidden_for,
+                ..
+            } => self.log.info(|| {
+                format!(
+                    "{} is not due for {} s; on a FIFO queue it waits hidden, and its group with it",
+                    named(message),
+                    hidden_for.as_secs()
+                )
+            }),
+            Report::Expired { message, .. } => self.log.info(|| {
+                format!(
+                    "{} has expired; deleted without running it",
+                    named(message)
+                )
+            }),
+            // Held back by their rate limits.
+            _ => {}
+        }
+    }
+
+    fn sent_on(&self, message: &Named, onward: Onward, dead_letter_queue: &str) {
+        match onward {
+            Onward::Hop {
+                delay, attempts: 0, ..
+            } => self.log.debug(|| {
+                format!(
+                    "{message} is not due; it comes back in {} s",
+                    delay.as_secs()
+                )
+            }),
+            Onward::Hop { delay, .. } => self.log.info(|| {
+                format!(
+                    "{message} was sent again; it comes back in {} s",
+                    delay.as_secs()
+                )
+            }),
+            Onward::DeadLetter => self
+                .log
+                .info(|| format!("{message} was sent to dead-letter queue {dead_letter_queue}")),
+        }
+    }
+
     /// A task process ended without having been told to.
     pub(crate) fn crash(&self, crash: &Crash, arrivals: &Arrivals, queues: &Queues) {
         self.log.error(|| {
@@ -246,9 +339,17 @@ impl Observer {
                 format!("Discarding {count} more tasks due to exceeding visibility timeout")
             });
         }
+        if let Some(count) = self.refused.roll_over(now) {
+            self.log
+                .error(|| format!("{count} more messages could not be sent on, and stay"));
+        }
+        if let Some(count) = self.unsure.roll_over(now) {
+            self.log
+                .warning(|| format!("{count} more messages were sent on twice, or may have been"));
+        }
         if let Some(count) = self.deletes_given_up.roll_over(now) {
             self.log
-                .error(|| format!("{count} more messages succeeded but could not be deleted"));
+                .error(|| format!("{count} more messages are done with but could not be deleted"));
         }
     }
 
@@ -274,6 +375,13 @@ impl Observer {
                 .info(|| format!("{message} comes back in {hidden_secs} s")),
         }
     }
+}
+
+fn dead_letter_queue(message: pyqs_core::MessageKey, arrivals: &Arrivals) -> &str {
+    let letter = arrivals
+        .held(message)
+        .and_then(|held| held.dead_letter.as_ref());
+    letter.map_or("", |letter| &letter.queue)
 }
 
 /// A message as people know it: `task mail.send (message 1234-abcd from queue email)`.

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::arrivals::Letter;
+use crate::forwards::{self, Answers, Destinations, Forward};
 use crate::inbound::{Inbound, PollFailure};
 
 /// An endpoint that is to end a receive may not have seen it yet: it is asked again after this long.
@@ -21,6 +22,7 @@ pub(crate) struct Requests {
     sqs: Arc<dyn Sqs>,
     inbound: UnboundedSender<Inbound>,
     running: JoinSet<()>,
+    destinations: Destinations,
     /// By dropping its sender a receive is ended.
     polls: HashMap<PollId, oneshot::Sender<()>>,
 }
@@ -31,6 +33,7 @@ impl Requests {
             sqs,
             inbound,
             running: JoinSet::new(),
+            destinations: Destinations::default(),
             polls: HashMap::new(),
         }
     }
@@ -117,6 +120,35 @@ impl Requests {
             let reply = batch_reply(&keys, sqs.change_visibility_batch(&queue, &entries).await);
             // The driver is gone only at the very end.
             let _ = inbound.send(Inbound::VisibilityChanged { request, reply });
+        });
+    }
+}
+
+impl Requests {
+    /// Sends messages on. What could not even be made is refused.
+    pub(crate) fn forward(
+        &mut self,
+        request: RequestId,
+        forwards: Vec<Forward>,
+        refused: Vec<(MessageKey, String)>,
+    ) {
+        let sqs = Arc::clone(&self.sqs);
+        let inbound = self.inbound.clone();
+        let destinations = self.destinations.clone();
+        self.running.spawn(async move {
+            let mut answers = Answers::default();
+            for (key, reason) in refused {
+                answers.refuse(key, reason);
+            }
+            forwards::send(&*sqs, &destinations, forwards, &mut answers).await;
+            let reply = answers.reply();
+            let reasons = answers.reasons;
+            // The driver is gone only at the very end.
+            let _ = inbound.send(Inbound::Forwarded {
+                request,
+                reply,
+                reasons,
+            });
         });
     }
 }

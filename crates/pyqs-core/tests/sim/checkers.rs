@@ -8,6 +8,7 @@ use pyqs_core::{Action, EntryReply, Event, Instant, MessageKey, Onward, Outcome,
 use pyqs_core::{RateLimit, Report, RequestId, Snapshot};
 
 use crate::faults::{Plan, Poison};
+use crate::sends::Sends;
 use crate::sqs::{Sqs, timestamp};
 
 /// What is known of each job, and of what the core was told and asked for.
@@ -23,8 +24,7 @@ pub(crate) struct Checkers {
     paces: BTreeMap<u32, PaceRecord>,
     /// A change of its visibility is under way.
     changing: BTreeSet<MessageKey>,
-    /// By SQS's own id of each message that was sent on.
-    sends: BTreeMap<String, Sends>,
+    pub(crate) sends: Sends,
     requests: BTreeMap<RequestId, Vec<MessageKey>>,
     pub(crate) polls: BTreeMap<u32, usize>,
     pub(crate) is_done: bool,
@@ -45,29 +45,24 @@ struct JobRecord {
     is_running: bool,
     runs: u32,
     successes: u32,
-    is_discarded: bool,
-    /// SQS has it in the dead-letter queue.
-    is_dead: bool,
-    is_expired: bool,
+    over: Option<Over>,
     /// It asked to run again no earlier.
     retry_at: Option<Instant>,
 }
 
 impl JobRecord {
     fn is_done(&self) -> bool {
-        self.successes > 0 || self.is_discarded || self.is_dead || self.is_expired
+        self.successes > 0 || self.over.is_some()
     }
 }
 
-/// What became of sending a message on.
-#[derive(Debug, Default)]
-struct Sends {
-    /// SQS has taken it.
-    taken: u32,
-    /// The answers to some of these were lost.
-    unsure: u32,
-    /// The core knows that SQS has it.
-    is_confirmed: bool,
+/// How a job that does not succeed can be done.
+#[derive(Clone, Copy, Debug)]
+enum Over {
+    Discarded,
+    /// SQS has it in the dead-letter queue.
+    Dead,
+    Expired,
 }
 
 /// The jobs of a message group.
@@ -130,7 +125,7 @@ impl Checkers {
             running_by_queue: BTreeMap::new(),
             paces: BTreeMap::new(),
             changing: BTreeSet::new(),
-            sends: BTreeMap::new(),
+            sends: Sends::default(),
             requests: BTreeMap::new(),
             polls: BTreeMap::new(),
             is_done: false,
@@ -253,7 +248,7 @@ impl Checkers {
         }
         match outcome {
             Some(Outcome::Succeeded) => self.succeeded(job),
-            Some(Outcome::Discarded) => record.is_discarded = true,
+            Some(Outcome::Discarded) => record.over = Some(Over::Discarded),
             Some(Outcome::Retry { delay }) => record.retry_at = Some(now + delay),
             _ => {}
         }
@@ -271,25 +266,10 @@ impl Checkers {
                 continue;
             }
             let delivery = &sqs.deliveries[message];
-            let sends = self.sends.entry(delivery.message_id.clone()).or_default();
-            sends.taken += 1;
-            // A delivery whose lease was lost may be sent on again by the next one.
-            assert!(
-                sends.taken <= sends.unsure + delivery.receives,
-                "{message:?} was sent on {} times",
-                sends.taken
-            );
+            self.sends.taken(delivery);
             if onwards[message] == Onward::DeadLetter {
-                self.jobs[delivery.body.job].is_dead = true;
+                self.jobs[delivery.body.job].over = Some(Over::Dead);
             }
-        }
-    }
-
-    /// The answer to a request to send messages on is lost.
-    pub(crate) fn send_is_unsure(&mut self, sqs: &Sqs, messages: &[(MessageKey, Onward)]) {
-        for (message, _) in messages {
-            let id = sqs.deliveries[message].message_id.clone();
-            self.sends.entry(id).or_default().unsure += 1;
         }
     }
 
@@ -346,10 +326,8 @@ impl Checkers {
             Event::Forwarded { request, reply } => {
                 let messages = self.requests.remove(request);
                 assert!(messages.is_some(), "a request comes back once");
-                for (message, entry) in reply.iter().flatten() {
-                    let id = sqs.deliveries[message].message_id.clone();
-                    self.sends.entry(id).or_default().is_confirmed |= *entry == EntryReply::Done;
-                }
+                let entries = reply.as_deref().unwrap_or_default();
+                self.sends.told(sqs, entries);
             }
             Event::VisibilityChanged { request, .. } => {
                 for message in self
@@ -453,7 +431,7 @@ impl Checkers {
                     expires.is_some_and(|at| at <= now),
                     "job {number} has not expired"
                 );
-                self.jobs[number].is_expired = true;
+                self.jobs[number].over = Some(Over::Expired);
             }
             Action::Done => self.is_done = true,
             _ => {}
@@ -465,12 +443,10 @@ impl Checkers {
         let delivery = &sqs.deliveries[&message];
         let number = delivery.body.job;
         let record = &self.jobs[number];
-        let sends = self.sends.get(&delivery.message_id);
         assert!(
             record.successes > 0
-                || record.is_discarded
-                || record.is_expired
-                || sends.is_some_and(|sends| sends.is_confirmed),
+                || matches!(record.over, Some(Over::Discarded | Over::Expired))
+                || self.sends.is_confirmed(delivery),
             "job {number} is deleted, and it is not done"
         );
     }

@@ -8,6 +8,7 @@ mod network;
 mod processes;
 mod rng;
 mod scenarios;
+mod sends;
 mod sqs;
 mod world;
 

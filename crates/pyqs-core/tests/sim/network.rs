@@ -148,7 +148,7 @@ impl World {
         };
         if is_reply_lost {
             if let Request::Forward(_, messages) = &request {
-                self.checkers.send_is_unsure(&self.sqs, messages);
+                self.checkers.sends.unsure(&self.sqs, messages);
             }
             let after = self.rng.micros(1_000, 10_000_000);
             self.fail(&request, Trouble::TimedOut, after);

@@ -15,7 +15,7 @@ use rustix::fs::{FileType, fstat};
 
 use super::ledger::{Ledger, OUTCOMES_KEPT, Sequence, TaskOutcome};
 use super::successes::Mark;
-use super::wire::{FrameBuffer, FromProcess, JobFrame, TaskResult, ToProcess, encode};
+use super::wire::{DeadLetter, FrameBuffer, FromProcess, JobFrame, TaskResult, ToProcess, encode};
 use crate::clock;
 
 /// How old a result may become while further tasks are run, before it is sent.
@@ -40,6 +40,8 @@ pub struct Job {
     pub timeout: u32,
     /// How often the message was received, this time included.
     pub receive_count: u32,
+    /// Which run of it this is, 1 for the first, as far as is known: never too low.
+    pub attempt: u32,
     /// When its lease ends unless extended, in nanoseconds of the machine's lease clock.
     pub lease_until_nanos: u64,
     sequence: Sequence,
@@ -57,6 +59,7 @@ impl From<JobFrame<'_>> for Job {
             fetch_time: frame.fetch_time,
             timeout: frame.visibility_secs,
             receive_count: frame.receive_count,
+            attempt: frame.attempt,
             lease_until_nanos: frame.lease_until_nanos,
             sequence: frame.sequence,
             mark: frame.mark,
@@ -161,7 +164,7 @@ impl TaskChannel {
         if running.result.is_some() {
             return;
         }
-        if outcome == TaskOutcome::Succeeded {
+        if matches!(outcome, TaskOutcome::Succeeded | TaskOutcome::Discarded) {
             self.ledger.successes().add(running.mark);
         }
         let took = clock::now_nanos().saturating_sub(running.began_nanos);
@@ -175,6 +178,23 @@ impl TaskChannel {
             sequence: running.sequence,
             outcome,
             took_nanos: took,
+        });
+    }
+
+    /// Says that the running task failed for good, and where its message is to go. The manager has that before the
+    /// ledger has the outcome, so that neither is known without the other.
+    pub fn record_dead_letter(&mut self, letter: DeadLetter) {
+        let Some(running) = &self.running else {
+            return;
+        };
+        if running.result.is_some() {
+            return;
+        }
+        let said = self.send(&FromProcess::DeadLetter(running.sequence, letter));
+        // A manager that is gone sends nothing; `finish` finds that out.
+        self.record(match said {
+            Ok(()) => TaskOutcome::DeadLetter,
+            Err(_) => TaskOutcome::Failed,
         });
     }
 
@@ -396,6 +416,7 @@ mod tests {
                 fetch_time: 0.0,
                 visibility_secs: 30,
                 receive_count: 1,
+                attempt: 1,
                 lease_until_nanos,
                 mark: Mark::of(&sequence.to_string()),
             });

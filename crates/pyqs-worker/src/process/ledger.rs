@@ -34,6 +34,17 @@ pub enum TaskOutcome {
     Succeeded,
     /// The function raised.
     Failed,
+    /// The function raised, and is to run again after so many seconds.
+    Retry {
+        /// Counted from now.
+        delay_secs: u32,
+    },
+    /// The function raised after its last retry, and there is nowhere to send its message to.
+    Exhausted,
+    /// The function raised, and its message is to go where [`super::wire::DeadLetter`] says.
+    DeadLetter,
+    /// Nothing is to come of the message.
+    Discarded,
     /// There is nothing to run: an unknown or refused task, or arguments that can't be decoded.
     Unrunnable,
     /// The lease had lapsed before the task began; it was left alone.
@@ -135,7 +146,10 @@ impl Ledger {
         took: Duration,
     ) {
         let slot = self.slot(slot);
-        slot.outcomes[ring_index(sequence)].store(pack_ended(outcome, took), Ordering::Release);
+        let place = 2 * ring_index(sequence);
+        let (ended, delay) = pack_ended(outcome, took);
+        slot.outcomes[place].store(ended, Ordering::Release);
+        slot.outcomes[place + 1].store(delay, Ordering::Release);
         slot.finished.store(sequence.into(), Ordering::Release);
     }
 
@@ -170,25 +184,28 @@ impl Ledger {
     /// How a task ended, given that [`Progress::finished`] has reached it and that it is one of the last
     /// [`OUTCOMES_KEPT`]. `None` for what no process of ours can have written.
     pub(crate) fn ended(&self, slot: u32, sequence: Sequence) -> Option<(TaskOutcome, Duration)> {
-        unpack_ended(self.slot(slot).outcomes[ring_index(sequence)].load(Ordering::Acquire))
+        let place = 2 * ring_index(sequence);
+        let word = |place: usize| self.slot(slot).outcomes[place].load(Ordering::Acquire);
+        unpack_ended(word(place), word(place + 1))
     }
 }
 
 /// A cursor, the last that finished, the outcomes; filled up so that two processes never write to the same cache line.
-const SLOT_WORDS: usize = (2 + OUTCOMES_KEPT).next_multiple_of(16);
+const SLOT_WORDS: usize = (2 + 2 * OUTCOMES_KEPT).next_multiple_of(16);
 
 /// One process's part.
 struct Slot<'a> {
     /// A packed [`Cursor`]: one word, so that "begin" and "take back" can't both succeed.
     cursor: &'a AtomicU64,
     finished: &'a AtomicU64,
+    /// Each as [`pack_ended`] makes it, in two words.
     outcomes: &'a [AtomicU64],
 }
 
 impl Ledger {
     fn slot(&self, slot: u32) -> Slot<'_> {
         let start = slot as usize * SLOT_WORDS;
-        match &self.slots.words()[start..start + 2 + OUTCOMES_KEPT] {
+        match &self.slots.words()[start..start + 2 + 2 * OUTCOMES_KEPT] {
             [cursor, finished, outcomes @ ..] => Slot {
                 cursor,
                 finished,
@@ -227,29 +244,40 @@ fn ring_index(sequence: Sequence) -> usize {
     sequence as usize % OUTCOMES_KEPT
 }
 
-fn pack_ended(outcome: TaskOutcome, took: Duration) -> u64 {
+/// The outcome with its duration, and the delay where it has one.
+fn pack_ended(outcome: TaskOutcome, took: Duration) -> (u64, u64) {
     // 56 bits of nanoseconds are two years.
     let nanos = u64::try_from(took.as_nanos())
         .unwrap_or(u64::MAX)
         .min(u64::MAX >> 8);
-    let code = match outcome {
-        TaskOutcome::Succeeded => 1,
-        TaskOutcome::Failed => 2,
-        TaskOutcome::Unrunnable => 3,
-        TaskOutcome::NotStarted => 4,
+    let (code, delay_secs) = match outcome {
+        TaskOutcome::Succeeded => (1, 0),
+        TaskOutcome::Failed => (2, 0),
+        TaskOutcome::Unrunnable => (3, 0),
+        TaskOutcome::NotStarted => (4, 0),
+        TaskOutcome::Retry { delay_secs } => (5, delay_secs),
+        TaskOutcome::Exhausted => (6, 0),
+        TaskOutcome::DeadLetter => (7, 0),
+        TaskOutcome::Discarded => (8, 0),
     };
-    nanos << 8 | code
+    (nanos << 8 | code, delay_secs.into())
 }
 
-fn unpack_ended(word: u64) -> Option<(TaskOutcome, Duration)> {
-    let outcome = match word & 0xff {
+fn unpack_ended(ended: u64, delay: u64) -> Option<(TaskOutcome, Duration)> {
+    let outcome = match ended & 0xff {
         1 => TaskOutcome::Succeeded,
         2 => TaskOutcome::Failed,
         3 => TaskOutcome::Unrunnable,
         4 => TaskOutcome::NotStarted,
+        5 => TaskOutcome::Retry {
+            delay_secs: low_half(delay),
+        },
+        6 => TaskOutcome::Exhausted,
+        7 => TaskOutcome::DeadLetter,
+        8 => TaskOutcome::Discarded,
         _ => return None,
     };
-    Some((outcome, Duration::from_nanos(word >> 8)))
+    Some((outcome, Duration::from_nanos(ended >> 8)))
 }
 
 #[cfg(test)]
@@ -298,6 +326,15 @@ mod tests {
             (2, TaskOutcome::Failed),
             (3, TaskOutcome::Unrunnable),
             (4, TaskOutcome::NotStarted),
+            (
+                5,
+                TaskOutcome::Retry {
+                    delay_secs: u32::MAX,
+                },
+            ),
+            (6, TaskOutcome::Exhausted),
+            (7, TaskOutcome::DeadLetter),
+            (8, TaskOutcome::Discarded),
         ] {
             let took = Duration::from_micros(u64::from(sequence));
             assert!(ledger.begin(1, sequence));
@@ -305,11 +342,11 @@ mod tests {
             assert_eq!(ledger.ended(1, sequence), Some((outcome, took)));
         }
         let progress = Progress {
-            begun: 4,
-            finished: 4,
+            begun: 8,
+            finished: 8,
         };
         assert_eq!(ledger.progress(1), progress);
-        assert_eq!(ledger.ended(1, 5), None);
+        assert_eq!(ledger.ended(1, 9), None);
         assert_eq!(ledger.progress(0).begun, 0, "slots are apart");
 
         ledger.reset(1);

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::control::Supervisor;
 use super::crash_loop::CrashLoop;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Sequence};
 use super::link::Link;
 use super::successes::Successes;
 use super::tasks::TasksSent;
@@ -247,7 +247,8 @@ impl Pool {
                 let took = now.saturating_since(process.asked_at);
                 self.start_took_max = self.start_took_max.max(took);
             }
-            FromProcess::Ready => {}
+            // The driver has taken the second.
+            FromProcess::Ready | FromProcess::DeadLetter(..) => {}
             FromProcess::CantStart(reason) => self.cannot_start(reason),
             FromProcess::Results(results) => {
                 if let Some(told) = self.crash_loop.a_task_ended() {
@@ -276,6 +277,11 @@ impl Pool {
             self.log
                 .error(|| format!("a task process can't start: {reason}"));
         }
+    }
+
+    /// A process has said where a task's message is to go; which message that is.
+    pub(crate) fn dead_letter(&mut self, id: ProcessId, sequence: Sequence) -> Option<MessageKey> {
+        self.processes.get_mut(&id)?.tasks.dead_letter(sequence)
     }
 
     /// Gives tasks to a process, in this order. Each job's sequence is filled in here.

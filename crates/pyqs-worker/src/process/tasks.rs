@@ -1,6 +1,6 @@
 //! What one task process was given, and how far it has come.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use pyqs_core::{Event, MessageKey, Outcome};
@@ -17,6 +17,8 @@ pub(crate) struct TasksSent {
     last_sequence: Sequence,
     /// Sent, not taken back, not reported as ended; in the order of their sequences.
     in_flight: VecDeque<(Sequence, MessageKey)>,
+    /// Of these, the ones whose dead-letter queue is known.
+    dead_letters: BTreeSet<Sequence>,
     /// Ended with all that follows a task, as the process's frames say.
     finished: u32,
     /// Reported as ended.
@@ -30,6 +32,7 @@ impl TasksSent {
             max,
             last_sequence: 0,
             in_flight: VecDeque::new(),
+            dead_letters: BTreeSet::new(),
             finished: 0,
             ended: 0,
             took: Duration::ZERO,
@@ -62,6 +65,14 @@ impl TasksSent {
         left <= 1 || (self.ended >= left && self.took / self.ended * left <= within)
     }
 
+    /// The process has said where a task's message is to go; which message that is.
+    pub(crate) fn dead_letter(&mut self, sequence: Sequence) -> Option<MessageKey> {
+        let mut in_flight = self.in_flight.iter();
+        let &(_, message) = in_flight.find(|&&(sent, _)| sent == sequence)?;
+        self.dead_letters.insert(sequence);
+        Some(message)
+    }
+
     /// Takes in what the process says.
     pub(crate) fn take_results(&mut self, results: &[TaskResult], events: &mut Vec<Event>) {
         for result in results {
@@ -85,6 +96,10 @@ impl TasksSent {
             }
             // Only a process that writes at random leaves no outcome here.
             let (outcome, took) = ended.unwrap_or((TaskOutcome::Failed, Duration::ZERO));
+            if outcome == TaskOutcome::DeadLetter && !self.dead_letters.contains(&sequence) {
+                // The process has said whereto, and that is still to be read.
+                return;
+            }
             self.report(sequence, outcome, took, events);
         }
     }
@@ -118,6 +133,7 @@ impl TasksSent {
         match self.in_flight.front() {
             Some(&(first, message)) if first == sequence => {
                 self.in_flight.pop_front();
+                self.dead_letters.remove(&sequence);
                 self.ended += 1;
                 self.took += took;
                 events.push(Event::TaskEnded {
@@ -139,6 +155,12 @@ impl From<TaskOutcome> for Outcome {
             TaskOutcome::Failed => Self::Failed,
             TaskOutcome::Unrunnable => Self::Unrunnable,
             TaskOutcome::NotStarted => Self::NotStarted,
+            TaskOutcome::Retry { delay_secs } => Self::Retry {
+                delay: Duration::from_secs(delay_secs.into()),
+            },
+            TaskOutcome::Exhausted => Self::Exhausted,
+            TaskOutcome::DeadLetter => Self::DeadLetter,
+            TaskOutcome::Discarded => Self::Discarded,
         }
     }
 }
@@ -218,6 +240,20 @@ mod tests {
         assert_eq!(events, []);
         tasks.take_results(&[first], &mut events);
         assert_eq!(ended(&events), [(1, Outcome::Succeeded)]);
+    }
+
+    #[test]
+    fn a_dead_letter_waits_until_it_is_known_whereto() {
+        let (mut tasks, ledger) = sent(1);
+        assert!(ledger.begin(0, 1));
+        ledger.finish(0, 1, TaskOutcome::DeadLetter, Duration::ZERO);
+        let mut events = Vec::new();
+        tasks.harvest(&ledger, 0, &mut events);
+        assert_eq!(events, []);
+        assert_eq!(tasks.dead_letter(2), None);
+        assert_eq!(tasks.dead_letter(1), Some(MessageKey(1)));
+        tasks.harvest(&ledger, 0, &mut events);
+        assert_eq!(ended(&events), [(1, Outcome::DeadLetter)]);
     }
 
     #[test]

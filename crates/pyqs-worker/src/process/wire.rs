@@ -40,6 +40,8 @@ pub(crate) struct JobFrame<'a> {
     pub(crate) fetch_time: f64,
     pub(crate) visibility_secs: u32,
     pub(crate) receive_count: u32,
+    /// Which run of it this is, 1 for the first.
+    pub(crate) attempt: u32,
     pub(crate) lease_until_nanos: u64,
     /// By which its success is remembered.
     pub(crate) mark: Mark,
@@ -53,8 +55,8 @@ impl JobFrame<'_> {
             + self.queue_url.len()
             + self.task.len()
             + self.body.len();
-        // Five lengths and six numbers, each at most 10 bytes as a varint.
-        strings + 120
+        // Five lengths and seven numbers, each at most 10 bytes as a varint.
+        strings + 130
     }
 }
 
@@ -65,8 +67,20 @@ pub(crate) enum FromProcess {
     Ready,
     /// It can't start, and ends; the line says why.
     CantStart(String),
+    /// The message of a running task is to go to a dead-letter queue: said before the ledger has
+    /// its outcome.
+    DeadLetter(Sequence, DeadLetter),
     /// These have ended, post hooks included.
     Results(Vec<TaskResult>),
+}
+
+/// Where a message that failed for good is to go, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, DeserializeDerive)]
+pub struct DeadLetter {
+    /// The queue's name.
+    pub queue: String,
+    /// For people, and for who reads the message there.
+    pub reason: String,
 }
 
 /// How one task ended.
@@ -183,6 +197,7 @@ mod tests {
             fetch_time: 1.5,
             visibility_secs: 30,
             receive_count: 1,
+            attempt: 1,
             lease_until_nanos: u64::MAX,
             mark: Mark::of("id"),
         }
