@@ -44,7 +44,7 @@ pub(crate) fn run(project: &Project, args: &Args) -> Result<ExitCode> {
     heading("pytest");
     let mut pytest = venv.python();
     // The tests mostly wait, for processes and for long polls. `-n 0` runs them one after the other.
-    pytest.args(["-m", "pytest", "tests", "-n", "4"]);
+    pytest.args(["-m", "pytest", "-n", "4"]);
     pytest.args(&args.passed_on);
     pass_through(without_ambient_settings(&mut pytest))
 }
