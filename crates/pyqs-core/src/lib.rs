@@ -67,7 +67,8 @@
 //! rest is a type with a job: `lease` (how long a message is ours), `line` (what waits to be
 //! started, and message groups' locks), `pool` (processes and what they were given), `schedule`
 //! (shares and paces), `fetch` (receives), `ack` (requests that carry ten), `memory` (what
-//! is done with), `retry` (back-off), `deadlines` (all moments in one order), `stop`, and `queue`,
+//! is done with), `retry` (back-off), `trouble` (what is worth telling), `deadlines` (all moments
+//! in one order), `stop`, and `queue`,
 //! which holds one queue's part of them. `consumer` joins them: its submodules are what comes in
 //! (`intake`, `dispatching`, `replies`), what becomes of a message (`outcomes`, `forwarding`), and
 //! what is done about it (`upkeep`, `fetching`, `stopping`).
