@@ -1,7 +1,8 @@
 //! What there is to say: the program with its commands, and how its words are read.
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::commands::local::config_file;
 use crate::commands::{local, queues, send, worker};
 use crate::usage::Usage;
 
@@ -49,11 +50,14 @@ fn tune(command: clap::Command) -> clap::Command {
 
 /// Reads words (without the program's name) as a command.
 pub(crate) fn parse(argv: &[String]) -> Result<Command, Usage> {
-    let words = std::iter::once("pyqs").chain(argv.iter().map(String::as_str));
-    let cli = definition()
-        .try_get_matches_from(words)
-        .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(|error| Usage::of(&error, argv))?;
+    let matches = matches_of(argv)?;
+    let matches = match config_file::words(&matches) {
+        Some((file, words)) => {
+            matches_of(&[argv, &words].concat()).map_err(|usage| usage.within(&file))?
+        }
+        None => matches,
+    };
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| Usage::of(&error, argv))?;
     Ok(cli.command.unwrap_or_else(|| {
         let mut worker = cli.worker;
         worker.command_names = command_names();
@@ -66,4 +70,10 @@ fn command_names() -> Vec<String> {
     let commands = Cli::command();
     let names = commands.get_subcommands().map(clap::Command::get_name);
     names.map(str::to_owned).collect()
+}
+
+fn matches_of(argv: &[String]) -> Result<ArgMatches, Usage> {
+    let words = std::iter::once("pyqs").chain(argv.iter().map(String::as_str));
+    let matches = definition().try_get_matches_from(words);
+    matches.map_err(|error| Usage::of(&error, argv))
 }

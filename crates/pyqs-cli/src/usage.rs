@@ -2,6 +2,7 @@
 //! and what to do.
 
 use std::num::ParseIntError;
+use std::path::Path;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -31,6 +32,18 @@ impl Usage {
                 what_is_wrong(error),
                 help_command(argv)
             ))),
+        }
+    }
+}
+
+impl Usage {
+    /// The same, of what a file says.
+    pub(crate) fn within(self, file: &Path) -> Self {
+        match self {
+            Self::Wrong(Refusal(line)) => {
+                Self::Wrong(Refusal(format!("{}: {line}", file.display())))
+            }
+            asked @ Self::Asked(_) => asked,
         }
     }
 }

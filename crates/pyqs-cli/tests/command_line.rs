@@ -219,7 +219,7 @@ fn wrong_words_get_one_line() {
     assert_snapshot!(refusal(&["email", "--access-key-id", "AK"]), @"pyqs: --secret-access-key <SECRET> is missing; see `pyqs --help`");
     assert_snapshot!(refusal(&["local", "email"]), @"pyqs: 'email' is one word too many; see `pyqs local --help`");
     assert_snapshot!(refusal(&["local", "--memory", "--data", "here"]), @"pyqs: --memory and --data <DIR> exclude each other; see `pyqs local --help`");
-    assert_snapshot!(refusal(&["local", "--host", "0.0.0.0"]), @"pyqs: bad value '0.0.0.0' for --host <ADDRESS>: the endpoint asks nobody for credentials, so it listens on this machine only: use 127.0.0.1 or ::1; see `pyqs local --help`");
+    assert_snapshot!(refusal(&["local", "--host", "example.org"]), @"pyqs: bad value 'example.org' for --host <ADDRESS>: not an IP address; see `pyqs local --help`");
     assert_snapshot!(refusal(&["local", "--sync", "hard"]), @"pyqs: bad value 'hard' for --sync <HOW>: use one of normal, full; see `pyqs local --help`");
     assert_snapshot!(refusal(&["local", "--queue", "email:dead:0"]), @"pyqs: bad value 'email:dead:0' for --queue <NAME[:DEAD[:N]]>: the number of receives is 1 to 1000; see `pyqs local --help`");
     assert_snapshot!(refusal(&["local", "--port", "70000"]), @"pyqs: bad value '70000' for --port <N>: 70000 is not in 0..=65535; see `pyqs local --help`");
@@ -240,11 +240,17 @@ fn a_secret_is_never_shown() {
             "{shown}"
         );
     }
+    let secret = ("PYQS_LOCAL_SECRET_ACCESS_KEY", "wJalrXUtnFEMI");
+    let shown = String::from_utf8_lossy(&pyqs(&["local", "--help"], &[secret]).stdout).into_owned();
+    assert!(
+        shown.contains("PYQS_LOCAL_SECRET_ACCESS_KEY") && !shown.contains("wJalr"),
+        "{shown}"
+    );
     for argv in [
         &["email", "--secret-acces=wJalrXUtnFEMI"][..],
         &["email", "--secret-access-key=wJalrXUtnFEMI", "--nope"],
         &["email", "--secretaccesskey=wJalrXUtnFEMI"],
-        &["local", "--secret-access-key=wJalrXUtnFEMI"],
+        &["local", "--secretaccesskey=wJalrXUtnFEMI"],
     ] {
         let shown = refusal(argv);
         assert!(!shown.contains("wJalr"), "{shown}");

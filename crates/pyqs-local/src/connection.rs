@@ -18,10 +18,12 @@ use std::time::Duration;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, Interval};
+use tokio_rustls::TlsAcceptor;
 
 use crate::engine::Unconfirmed;
+use crate::tls::Socket;
 
 /// How long to wait after a failed accept, which is mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -32,8 +34,11 @@ const RESET_WITHIN: Duration = Duration::from_secs(1);
 /// How often that is looked at. The system tells of it only who asks: reads go on finding the end.
 const RESET_LOOK: Duration = Duration::from_millis(5);
 
-/// Accepts connections that track their answers.
-pub(crate) struct TrackingListener(pub(crate) TcpListener);
+/// Accepts connections that track their answers, encrypted where there is a certificate.
+pub(crate) struct TrackingListener {
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<TlsAcceptor>,
+}
 
 impl Listener for TrackingListener {
     type Io = TrackedStream;
@@ -41,11 +46,12 @@ impl Listener for TrackingListener {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
-            match self.0.accept().await {
+            match self.listener.accept().await {
                 Ok((stream, address)) => {
                     // Without it answers may wait for acknowledgements; nothing else depends on it.
                     let _ = stream.set_nodelay(true);
-                    return (TrackedStream::new(stream), address);
+                    let socket = Socket::new(stream, self.tls.as_ref());
+                    return (TrackedStream::new(socket), address);
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
@@ -53,7 +59,7 @@ impl Listener for TrackingListener {
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
@@ -155,9 +161,9 @@ impl Handovers {
     }
 }
 
-/// A TCP stream that tracks its answers.
+/// A stream that tracks its answers.
 pub(crate) struct TrackedStream {
-    stream: TcpStream,
+    stream: Socket,
     handovers: Handovers,
     /// The client has ended its side just now, and may not have read the answer.
     ending: Option<Ending>,
@@ -170,7 +176,7 @@ struct Ending {
 }
 
 impl TrackedStream {
-    fn new(stream: TcpStream) -> Self {
+    fn new(stream: Socket) -> Self {
         Self {
             stream,
             handovers: Handovers::default(),
@@ -196,7 +202,8 @@ impl TrackedStream {
     }
 
     fn was_reset(&self) -> bool {
-        !matches!(self.stream.take_error(), Ok(None))
+        let tcp = self.stream.tcp();
+        tcp.is_none_or(|tcp| !matches!(tcp.take_error(), Ok(None)))
     }
 
     /// Refuses to write messages to a client that has closed already: the system would take the
@@ -208,8 +215,11 @@ impl TrackedStream {
         if !self.handovers.is_writing() {
             return Ok(());
         }
+        let Some(tcp) = self.stream.tcp() else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
         let mut byte = [0];
-        match self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
+        match tcp.poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
             Poll::Ready(Ok(0)) => Err(io::ErrorKind::BrokenPipe.into()),
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(_)) | Poll::Pending => Ok(()),

@@ -25,7 +25,7 @@
 //! - With keys ([`Access`]) a request does nothing unless its signature is right.
 //! - Whatever a client sends gets a 4xx answer, never a panic or a dropped connection.
 //!
-//! Modules in reading order: `config`, `server`, `connection` (who got what), `http` (the way of
+//! Modules in reading order: `config`, `server`, `connection` (who got what), `tls`, `http` (the way of
 //! a request; `http::fault` makes it go wrong where that is asked for), `actions` (one file each), `engine` (the broker, its long polls and its commits),
 //! `content` (what a message carries), `attributes`, `address` (URLs and ARNs), `policy`, `error`, `store`.
 
@@ -42,7 +42,9 @@ mod metrics;
 mod policy;
 mod server;
 mod store;
+mod tls;
 
 pub use config::{Access, AccessKey, Config, DeadLetter, QueueDeclaration, Secret, Sync, TlsFiles};
 pub use http::fault::{FaultError, FaultPlan, FaultRule};
 pub use server::{ServeError, Server};
+pub use tls::TlsError;

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 use crate::address::{Site, is_region};
 use crate::config::{Access, AccessKey, Config};
@@ -16,6 +17,7 @@ use crate::connection::{Handovers, TrackingListener};
 use crate::engine::Engine;
 use crate::http::{self, Verifier, fault::FaultPlan};
 use crate::store::StoreError;
+use crate::tls::{self, TlsError};
 
 /// How long a stop waits for clients that are in the middle of a request.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
@@ -28,6 +30,7 @@ pub struct Server {
     site: Site,
     verifier: Option<Verifier>,
     faults: FaultPlan,
+    tls: Option<TlsAcceptor>,
 }
 
 /// Why an endpoint can't serve.
@@ -75,6 +78,9 @@ pub enum ServeError {
         /// The id.
         id: String,
     },
+    /// There is no TLS with this certificate.
+    #[error("can't speak TLS")]
+    Tls(#[from] TlsError),
     /// The data folder can't be used.
     #[error("can't open the data folder")]
     Store(#[from] StoreError),
@@ -97,6 +103,7 @@ impl Server {
     /// from now on wait for [`run`](Self::run).
     pub fn bind(config: Config) -> Result<Self, ServeError> {
         check(&config)?;
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let address = config.address;
         let bind = || {
             let listener = std::net::TcpListener::bind(address)?;
@@ -113,6 +120,7 @@ impl Server {
             site: Site::new(&config, bound),
             verifier: Verifier::new(config.access, config.region),
             faults: config.faults,
+            tls,
         })
     }
 
@@ -121,10 +129,24 @@ impl Server {
         self.address
     }
 
+    /// What a client on this machine is told to call, as in `http://127.0.0.1:9324`.
+    pub fn url(&self) -> String {
+        let mut address = self.address;
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        format!("{}://{address}", self.site.scheme())
+    }
+
     /// Serves until `shutdown` is ready, then answers what is under way, ends long polls with
     /// what they have, and writes everything that was answered.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let listener = TrackingListener(TcpListener::from_std(self.listener)?);
+        let listener = TrackingListener {
+            listener: TcpListener::from_std(self.listener)?,
+            tls: self.tls,
+        };
         let routes = http::routes(
             Arc::clone(&self.engine),
             self.site,

@@ -1,41 +1,43 @@
 //! `pyqs local`: the endpoint.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use access::AccessArgs;
 use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
+use config_file::ConfigFile;
 use pyqs_local::{
-    Config, DeadLetter, FaultPlan, FaultRule, QueueDeclaration, ServeError, Server, Sync,
+    Access, Config, DeadLetter, FaultPlan, FaultRule, QueueDeclaration, ServeError, Server, Sync,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::output;
 
+mod access;
+pub(crate) mod config_file;
+
 /// Receives after which a message goes to the dead-letter queue, where `--queue` names no number: what Amazon's
 /// own console proposes.
 const RECEIVES_MAX_DEFAULT: u32 = 10;
 
-/// What a client needs besides the address: any credentials, since none are asked for, and a region to sign with.
-const CREDENTIALS: &str =
-    "export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=us-east-1";
+/// The region to sign with where none is named.
+const REGION_PRINTED: &str = "us-east-1";
 
 /// Serve queues on this machine, as SQS does: for development, tests and single servers
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The port to listen on; 0 takes a free one
-    #[arg(
-        long,
-        value_name = "N",
-        env = "PYQS_LOCAL_PORT",
-        default_value_t = 9324
-    )]
+    #[arg(long, value_name = "N", env = "PYQS_LOCAL_PORT", default_value_t = Config::default().address.port())]
     port: u16,
-    /// The address to listen on: of this machine only
-    #[arg(long, value_name = "ADDRESS", env = "PYQS_LOCAL_HOST", default_value = "127.0.0.1", value_parser = loopback)]
+    /// The address to listen on; one that other machines reach (0.0.0.0 is all) needs keys, or --insecure
+    #[arg(long, value_name = "ADDRESS", env = "PYQS_LOCAL_HOST", default_value_t = Config::default().address.ip(),
+          value_parser = address)]
     host: IpAddr,
+    #[command(flatten)]
+    access: AccessArgs,
     /// Where queues and messages are kept [default: $XDG_DATA_HOME/pyqs, else ~/.local/share/pyqs; on macOS
     /// ~/Library/Application Support/pyqs]
     #[arg(long, value_name = "DIR", env = "PYQS_LOCAL_DATA")]
@@ -52,9 +54,39 @@ pub(crate) struct Args {
     #[arg(long = "queue", value_name = "NAME[:DEAD[:N]]", env = "PYQS_LOCAL_QUEUE", value_delimiter = ',',
           value_parser = queue)]
     queues: Vec<QueueDeclaration>,
+    #[command(flatten)]
+    rules: RuleArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
+    /// The account in queue URLs and ARNs: twelve digits
+    #[arg(long, value_name = "DIGITS", env = "PYQS_LOCAL_ACCOUNT", default_value_t = Config::default().account)]
+    account: String,
+    /// The region in ARNs, and the only one that signatures may be for [default: the one that each request is signed
+    /// for]
+    #[arg(long, value_name = "NAME", env = "PYQS_LOCAL_REGION")]
+    region: Option<String>,
+    /// A TOML file with these options by their long names, and queues with attributes
+    #[arg(long, value_name = "FILE", env = "PYQS_LOCAL_CONFIG", value_parser = ConfigFile::read)]
+    config: Option<ConfigFile>,
+}
+
+/// Where SQS is stricter, or less strict, than this endpoint by itself.
+#[derive(Debug, clap::Args)]
+struct RuleArgs {
     /// Take queue names that SQS refuses, such as those with dots
     #[arg(long, env = "PYQS_LOCAL_LENIENT_NAMES", value_parser = BoolishValueParser::new())]
     lenient_names: bool,
+    /// Refuse a second purge of a queue within 60 seconds, as SQS does
+    #[arg(long, env = "PYQS_LOCAL_PURGE_COOLDOWN", value_parser = BoolishValueParser::new())]
+    purge_cooldown: bool,
+    /// Refuse to make a queue anew within 60 seconds of its deletion, as SQS does
+    #[arg(long, env = "PYQS_LOCAL_DELETION_COOLDOWN", value_parser = BoolishValueParser::new())]
+    deletion_cooldown: bool,
+}
+
+/// What goes wrong on purpose.
+#[derive(Debug, clap::Args)]
+struct FaultArgs {
     /// Make requests fail, to test what calls them: ACTION or `*`, then `error`, `throttle`, `expired`, `drop-before`,
     /// `drop-after`, `delay-before=MS`, `delay-after=MS` or `partial`, then the share that is hit; as in
     /// `DeleteMessageBatch:drop-after:0.05`
@@ -64,7 +96,7 @@ pub(crate) struct Args {
         env = "PYQS_LOCAL_FAULT",
         value_delimiter = ','
     )]
-    faults: Vec<FaultRule>,
+    fault_rules: Vec<FaultRule>,
     /// A file with one more such fault a line, read at every request: change it and the faults change
     #[arg(long, value_name = "FILE", env = "PYQS_LOCAL_FAULT_FILE")]
     fault_file: Option<PathBuf>,
@@ -114,20 +146,11 @@ fn queue(text: &str) -> Result<QueueDeclaration, &'static str> {
     })
 }
 
-/// Takes an address that only this machine reaches: the endpoint lets everybody in who can reach it.
-fn loopback(text: &str) -> Result<IpAddr, &'static str> {
-    let text = if text == "localhost" {
-        "127.0.0.1"
-    } else {
-        text
-    };
-    let address: IpAddr = text.parse().map_err(|_| "not an IP address")?;
-    if address.is_loopback() {
-        return Ok(address);
+fn address(text: &str) -> Result<IpAddr, &'static str> {
+    match text {
+        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
+        _ => text.parse().map_err(|_| "not an IP address"),
     }
-    Err(
-        "the endpoint asks nobody for credentials, so it listens on this machine only: use 127.0.0.1 or ::1",
-    )
 }
 
 /// Serves until a signal says stop.
@@ -144,11 +167,16 @@ async fn serve(config: Config) -> Result<()> {
         None => "queues are kept in memory".to_owned(),
     };
     let is_faulty = !config.faults.rules.is_empty() || config.faults.file.is_some();
+    let credentials = credentials_to_paste(&config);
+    let has_keys = matches!(config.access, Access::Keys(_));
     let server = Server::bind(config).map_err(with_advice)?;
     output::data(&format!(
-        "export AWS_ENDPOINT_URL=http://{}\n{CREDENTIALS}",
-        server.local_addr()
+        "export AWS_ENDPOINT_URL={}\n{credentials}",
+        server.url()
     ));
+    if has_keys {
+        output::note("signatures are verified: AWS_SECRET_ACCESS_KEY is the secret of that key");
+    }
     output::note(&format!("{kept}; Ctrl-C stops"));
     if is_faulty {
         output::note("requests fail on purpose: faults were asked for");
@@ -157,11 +185,30 @@ async fn serve(config: Config) -> Result<()> {
     Ok(())
 }
 
+/// What a client needs besides the address: a key, any where none is asked for, and a region to sign with. A secret is
+/// never shown.
+fn credentials_to_paste(config: &Config) -> String {
+    let keys = match &config.access {
+        Access::Keys(keys) => keys.as_slice(),
+        Access::Loopback | Access::Anyone => &[],
+    };
+    let key = match keys.first() {
+        Some(key) => format!("AWS_ACCESS_KEY_ID={}", key.id),
+        None => "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local".to_owned(),
+    };
+    let region = config.region.as_deref().unwrap_or(REGION_PRINTED);
+    format!("export {key} AWS_DEFAULT_REGION={region}")
+}
+
 /// Adds what to do, where it can be said in terms of options.
 fn with_advice(error: ServeError) -> anyhow::Error {
     let advice = match &error {
         ServeError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse => {
             "end what listens there, or take another port with --port N (0 takes a free one)"
+        }
+        ServeError::Open { .. } => {
+            "have signatures verified with --credentials FILE (or --access-key-id and --secret-access-key), or let \
+             everybody in with --insecure"
         }
         ServeError::Store(_) => "--data DIR names another folder, --memory needs none",
         _ => return error.into(),
@@ -176,18 +223,29 @@ impl Args {
             Some(folder) => Some(folder),
             None => Some(data_folder_default()?),
         };
+        let declared = self.config.map(|file| file.queues).unwrap_or_default();
+        let queues = if self.queues.is_empty() {
+            declared
+        } else {
+            self.queues
+        };
         Ok(Config {
             address: SocketAddr::new(self.host, self.port),
+            tls: self.access.tls()?,
+            access: self.access.access()?,
             data,
             sync: self.sync.into(),
-            queues: self.queues,
-            lenient_names: self.lenient_names,
+            queues,
+            lenient_names: self.rules.lenient_names,
+            purge_cooldown: self.rules.purge_cooldown,
+            deletion_cooldown: self.rules.deletion_cooldown,
+            account: self.account,
+            region: self.region,
             faults: FaultPlan {
-                rules: self.faults,
-                file: self.fault_file,
-                seed: self.fault_seed,
+                rules: self.faults.fault_rules,
+                file: self.faults.fault_file,
+                seed: self.faults.fault_seed,
             },
-            ..Config::default()
         })
     }
 }
@@ -247,7 +305,7 @@ fn data_folder_default() -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{RECEIVES_MAX_DEFAULT, loopback, queue};
+    use super::{RECEIVES_MAX_DEFAULT, address, queue};
 
     #[test]
     fn queues_are_declared_with_their_dead_letter_queue() {
@@ -278,12 +336,19 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_served() {
-        for good in ["127.0.0.1", "127.0.0.2", "::1", "localhost"] {
-            assert!(loopback(good).is_ok(), "{good}");
+    fn addresses_are_ips() {
+        for good in [
+            "127.0.0.1",
+            "::1",
+            "localhost",
+            "0.0.0.0",
+            "::",
+            "192.0.2.1",
+        ] {
+            assert!(address(good).is_ok(), "{good}");
         }
-        for bad in ["0.0.0.0", "::", "192.0.2.1", "example.org", ""] {
-            assert!(loopback(bad).is_err(), "{bad}");
+        for bad in ["example.org", "127.0.0.1:80", ""] {
+            assert!(address(bad).is_err(), "{bad}");
         }
     }
 }

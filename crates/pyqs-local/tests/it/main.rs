@@ -1,5 +1,6 @@
 //! The endpoint through its public API and over real HTTP.
 
+mod access;
 mod durable;
 mod errors;
 mod http;

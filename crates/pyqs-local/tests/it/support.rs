@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use pyqs_local::{Config, Server};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -83,9 +83,9 @@ impl Running {
 }
 
 /// One connection.
-pub(crate) struct Connection(pub(crate) TcpStream);
+pub(crate) struct Connection<S = TcpStream>(pub(crate) S);
 
-impl Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(crate) async fn call(&mut self, action: &str, body: &Value) -> Answer {
         self.write(&request(action, &[], body.to_string().as_bytes()))
             .await;
