@@ -61,6 +61,14 @@
 //! assert_eq!(deleted, [MessageKey(1)]);
 //! ```
 //!
+//! # What it holds
+//!
+//! However many messages wait, the core knows at most [`limits::BUFFER_MESSAGES_MAX`] and a batch a
+//! queue that have not started, [`limits::PIPELINE_MAX`] a process that have, and for each queue
+//! [`limits::UNCONFIRMED_MAX`] and what its open receives bring that wait for SQS to confirm a
+//! delete or a release. Besides, the ids of twice [`limits::REMEMBERED_MIN`] successes and the pace
+//! of [`limits::KINDS_MAX`] kinds of tasks are remembered.
+//!
 //! # The modules, in reading order
 //!
 //! What goes in and out: `event`, `action`, `message`, `settings`, `snapshot`, `time`. Each of the
@@ -111,7 +119,7 @@ pub use time::Instant;
 pub mod limits {
     pub use crate::ack::REQUESTS_IN_FLIGHT_MAX;
     pub use crate::consumer::{
-        HOP_MAX, KINDS_MAX, OVERDUE_AFTER, POISON_HIDDEN_MAX, POISON_HIDDEN_MIN,
+        FAILED_HIDDEN_MIN, HOP_MAX, KINDS_MAX, OVERDUE_AFTER, POISON_HIDDEN_MAX, POISON_HIDDEN_MIN,
         RELEASE_FAILURES_MAX,
     };
     pub use crate::fetch::{ATTEMPT_MAX, EXTRA_WAIT, POLLS_MAX, PREFETCH};
@@ -121,7 +129,9 @@ pub mod limits {
     };
     pub use crate::memory::REMEMBERED_MIN;
     pub use crate::pool::{PIPELINE_MAX, PIPELINE_TASK_MAX, PIPELINE_WORK_MAX, STUCK_AFTER};
-    pub use crate::queue::{ACTIVE_FOR, SLOW_FACTOR, SLOW_MIN, UNCONFIRMED_MAX, UNKNOWN_TASK};
+    pub use crate::queue::{
+        ACTIVE_FOR, SLOW_FACTOR, SLOW_MIN, SPARE_FOR, UNCONFIRMED_MAX, UNKNOWN_TASK,
+    };
     pub use crate::schedule::RATE_BURST;
     pub use crate::settings::{BATCH_MAX, BUFFER_MESSAGES_MAX, WAIT_MAX};
     pub use crate::stop::{STOP_NOW_PATIENCE, STOP_PATIENCE};

@@ -8,7 +8,7 @@ use crate::fetch::{PREFETCH, Poller};
 use crate::lease::{LEASE_MIN, LEASE_TOTAL_MARGIN, LEASE_TOTAL_MAX, RoundTrip};
 use crate::line::Line;
 use crate::message::{MessageKey, QueueAttributes, Share};
-use crate::schedule::{Pace, Rate, Throttle};
+use crate::schedule::{Pace, Rate, Throttle, starts_within};
 use crate::snapshot::QueueSnapshot;
 use crate::time::Instant;
 use crate::trouble::Watch;
@@ -24,6 +24,10 @@ pub const UNKNOWN_TASK: Duration = Duration::from_secs(1);
 /// A queue is not polled while this many deletes, releases or sends of its messages are not confirmed:
 /// an endpoint that takes none would fill the memory otherwise.
 pub const UNCONFIRMED_MAX: usize = 1000;
+
+/// After a message of a message group that had spent half of its receives has come back, only the
+/// first message of each group is asked for during this time.
+pub const SPARE_FOR: Duration = Duration::from_secs(5);
 
 /// All that is kept for one queue.
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub(crate) struct Queue {
     pub(crate) throttle: Option<Throttle>,
     pub(crate) pace: Option<Pace>,
     pub(crate) had_messages_at: Option<Instant>,
+    /// On a FIFO queue: until then only the first message of a group is asked for.
+    spare_until: Instant,
 }
 
 impl Queue {
@@ -71,6 +77,38 @@ impl Queue {
             throttle: share.rate.map(Throttle::new),
             pace: None,
             had_messages_at: None,
+            spare_until: Instant::ORIGIN,
+        }
+    }
+
+    /// The most messages that one receive should ask for.
+    ///
+    /// One receive may bring ten of a single message group, of which one runs at a time. So a FIFO
+    /// queue is asked for no more than a slot will start soon: the others would only wait here,
+    /// spend a receive, and be given back if the first one fails.
+    pub(crate) fn batch_max(&self, now: Instant, most: u8) -> u8 {
+        if !self.attributes.is_fifo {
+            return most;
+        }
+        let soon = self
+            .task_mean()
+            .map_or(1, |task| starts_within(PREFETCH, task));
+        let soon = u8::try_from(soon).unwrap_or(u8::MAX);
+        if now < self.spare_until {
+            1
+        } else {
+            soon.clamp(1, most)
+        }
+    }
+
+    /// A message of a group did not succeed and is hidden for so long. When it has spent half of
+    /// its receives, those behind it in its group must not come along any more each time that it
+    /// comes: they would go to the dead-letter queue with it, unrun.
+    pub(crate) fn spare_followers(&mut self, now: Instant, receives: u32, hidden_for: Duration) {
+        let max = self.attributes.receives_max.unwrap_or(u32::MAX);
+        if receives >= max / 2 {
+            let comes_back = now + hidden_for.max(LEASE_MIN);
+            self.spare_until = self.spare_until.max(comes_back + SPARE_FOR);
         }
     }
 

@@ -185,6 +185,11 @@ impl Pace {
     }
 }
 
+/// How many tasks of that length one slot starts within a span.
+pub(crate) fn starts_within(span: Duration, task: Duration) -> usize {
+    usize::try_from(nanos(span) / nanos(task).max(1)).unwrap_or(usize::MAX)
+}
+
 /// How many a second, measured over windows of [`RATE_WINDOW`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rate {

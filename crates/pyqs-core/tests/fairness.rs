@@ -147,7 +147,7 @@ fn a_slow_rate_holds_no_message_that_may_not_start_within_a_second() {
             "the next may not run for a minute"
         );
         let next = Instant::ORIGIN + secs(60) * u32::try_from(minute + 1).expect("a few");
-        scene.wait(next.saturating_since(scene.now) - ms(1100));
+        scene.wait((next - ms(1100)).saturating_since(scene.now));
         assert_eq!(scene.polls[&Q].len(), 0);
         scene.wait(ms(200));
     }

@@ -2,8 +2,12 @@
 
 mod scene;
 
-use pyqs_core::limits::{BUFFER_MESSAGES_MAX, POLLS_MAX};
-use pyqs_core::{Action, Event, MessageKey, QueueId, Settings, Share, TaskKind, Work};
+use std::collections::BTreeSet;
+
+use pyqs_core::limits::{BATCH_MAX, BUFFER_MESSAGES_MAX, PIPELINE_MAX, POLLS_MAX, UNCONFIRMED_MAX};
+use pyqs_core::{
+    Action, Arrival, Event, MessageKey, Outcome, QueueId, Settings, Share, TaskKind, Work,
+};
 use scene::{Q, Scene, ms, secs};
 
 /// What the next poll asks for, with so many processes free, once tasks of that length are known.
@@ -147,6 +151,77 @@ fn several_busy_queues_share_the_buffer() {
     for (queue, state) in snapshot.queues {
         assert!(state.buffered > 0, "{queue:?} has nothing to run");
     }
+}
+
+/// A queue without end, of which ten thousand messages fail and as many are poison: what is held
+/// does not depend on how many there are.
+#[test]
+fn what_is_held_is_bounded_whatever_waits_and_fails() {
+    let processes = 4;
+    let mut scene = Scene::with(30, processes);
+    let held_max = BUFFER_MESSAGES_MAX
+        + PIPELINE_MAX * processes as usize
+        + UNCONFIRMED_MAX
+        + POLLS_MAX * usize::from(BATCH_MAX);
+    let (mut held, mut most, mut received) = (BTreeSet::new(), 0, 0u32);
+    let mut running: Vec<MessageKey> = Vec::new();
+    while received < 200_000 {
+        let mut events = vec![Event::Timer];
+        for (poll, max, _) in std::mem::take(scene.polls.entry(Q).or_default()) {
+            let messages: Vec<Arrival> = (received..received + u32::from(max))
+                .map(|number| Arrival {
+                    work: if number % 20 == 0 {
+                        Work::Poison
+                    } else {
+                        Work::Task(TaskKind(0))
+                    },
+                    ..scene.arrival()
+                })
+                .collect();
+            received += u32::from(max);
+            held.extend(messages.iter().map(|arrival| arrival.key));
+            events.push(Event::Received { poll, messages });
+        }
+        for message in std::mem::take(&mut running) {
+            let outcome = if message.0 % 20 == 10 {
+                Outcome::Failed
+            } else {
+                Outcome::Succeeded
+            };
+            let took = std::time::Duration::from_micros(20);
+            events.push(Event::TaskEnded {
+                message,
+                outcome,
+                took,
+            });
+        }
+        for action in scene.tell_all(events) {
+            match action {
+                Action::Dispatch { message, .. } => running.push(message),
+                Action::Forget { message } => assert!(held.remove(&message)),
+                _ => {}
+            }
+        }
+        most = most.max(held.len());
+        scene.log.clear();
+        scene.wait(ms(1));
+        for (_, action) in std::mem::take(&mut scene.log) {
+            match action {
+                Action::Dispatch { message, .. } => running.push(message),
+                Action::Forget { message } => assert!(held.remove(&message)),
+                _ => {}
+            }
+        }
+    }
+    assert!(
+        most <= held_max,
+        "{most} were held, and not {held_max} at most"
+    );
+    let counters = scene.consumer.snapshot().counters;
+    assert!(
+        counters.failed > 9_000 && counters.poison > 9_000,
+        "{counters:?}"
+    );
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 mod scene;
 
+use std::time::Duration;
+
 use pyqs_core::{
-    Action, Arrival, Event, GroupId, MessageKey, Outcome, ProcessId, Settings, Share, Trouble, Work,
+    Action, Arrival, Event, GroupId, MessageKey, Outcome, ProcessId, QueueAttributes, Settings,
+    Share, Trouble, Work,
 };
 use scene::{Q, Replies, Scene, ms, secs};
 
@@ -133,6 +136,56 @@ fn a_group_on_a_standard_queue_locks_nothing() {
     assert_eq!(scene.dispatched().len(), 3);
 }
 
+/// What the next poll asks for once a task of the group took so long, on a queue with that
+/// `maxReceiveCount`, when a message failed at that receive.
+fn max_asked(took: Duration, receives_max: Option<u32>, failed_at: Option<u32>) -> Option<u8> {
+    let mut scene = Scene::new(Settings::default());
+    let attributes = QueueAttributes {
+        visibility_timeout: secs(30),
+        is_fifo: true,
+        receives_max,
+    };
+    scene.tell(Event::QueueAdded {
+        queue: Q,
+        attributes,
+        share: Share::default(),
+    });
+    scene.processes(2, None);
+    let arrival = Arrival {
+        group: Some(GroupId::from("a")),
+        receive_count: failed_at.unwrap_or(1),
+        ..scene.arrival()
+    };
+    scene.bring(Q, vec![arrival.clone()]);
+    let outcome = if failed_at.is_some() {
+        Outcome::Failed
+    } else {
+        Outcome::Succeeded
+    };
+    scene.end(arrival.key, outcome, took);
+    scene.wait(secs(25));
+    scene.polls[&Q].back().map(|&(_, max, _)| max)
+}
+
+#[test]
+fn no_more_of_a_group_is_taken_than_one_slot_will_start_soon() {
+    assert_eq!(max_asked(ms(1), None, None), Some(10));
+    assert_eq!(max_asked(ms(200), None, None), Some(5));
+    assert_eq!(max_asked(secs(5), None, None), Some(1));
+    let mut unknown = fifo(8);
+    assert_eq!(unknown.polls[&Q].back().map(|&(_, max, _)| max), Some(1));
+    unknown.receive_groups("a");
+    assert_eq!(unknown.polls[&Q].len(), 2, "a full batch: there is more");
+}
+
+#[test]
+fn a_message_near_its_last_receive_takes_no_others_along() {
+    assert_eq!(max_asked(ms(1), Some(10), Some(4)), Some(10));
+    assert_eq!(max_asked(ms(1), Some(10), Some(5)), Some(1));
+    assert_eq!(max_asked(ms(1), Some(1), Some(1)), Some(1));
+    assert_eq!(max_asked(ms(1), None, Some(100)), Some(10));
+}
+
 /// The attempt ids of the polls so far.
 fn attempts(scene: &Scene) -> Vec<Option<u64>> {
     let attempts = scene.log.iter().filter_map(|(_, action)| match action {
@@ -173,6 +226,36 @@ fn an_attempt_id_is_used_again_only_after_a_lost_reply() {
     let mut standard = Scene::with(30, 1);
     standard.wait(secs(1));
     assert_eq!(attempts(&standard), [None]);
+}
+
+#[test]
+fn a_receive_that_is_asked_again_is_the_same_request() {
+    let mut scene = fifo(1);
+    let poll = scene.take_poll(Q);
+    let (visibility_timeout, is_fifo, receives_max) = (secs(60), true, None);
+    let attributes = QueueAttributes {
+        visibility_timeout,
+        is_fifo,
+        receives_max,
+    };
+    let queue = Q;
+    scene.tell(Event::QueueChanged { queue, attributes });
+    let trouble = Trouble::TimedOut;
+    scene.tell(Event::ReceiveFailed { poll, trouble });
+    scene.wait(secs(1));
+    let poll = scene.take_poll(Q);
+    let messages = Vec::new();
+    scene.tell(Event::Received { poll, messages });
+    scene.wait(secs(1));
+    let asked: Vec<_> = scene
+        .log
+        .iter()
+        .filter_map(|(_, action)| match action {
+            Action::Receive { visibility, .. } => Some(visibility.as_secs()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked, [30, 30, 60], "SQS knows it by its attempt id");
 }
 
 #[test]

@@ -31,6 +31,10 @@ const START_RETRY: Duration = Duration::from_secs(1);
 /// Trouble that may pass is told of when it was met so many times in a row, [`START_RETRY`] apart.
 const TRIES_BEFORE_TOLD: u32 = 3;
 
+/// On FIFO queues a lower `maxReceiveCount` is warned of: a message that was taken along with one that
+/// failed has spent a receive, once for each worker and each failure up to half of them.
+const FIFO_RECEIVES_MIN: u32 = 4;
+
 /// Looks for the queues that the arguments name, and tells the driver.
 pub(crate) struct Discovery {
     sqs: Arc<dyn Sqs>,
@@ -313,6 +317,18 @@ impl Discovery {
                 )
             });
         }
+        if let Some(max) = attributes.receives_max
+            && attributes.is_fifo
+            && max < FIFO_RECEIVES_MIN
+        {
+            self.log.warning(|| {
+                format!(
+                    "Queue {name} has a maxReceiveCount of {max}: messages behind one that fails in its \
+                     message group spend receives with it, and may go to the dead-letter queue unrun; \
+                     raise it to {FIFO_RECEIVES_MIN} or more"
+                )
+            });
+        }
         if attributes.receives_max.is_none() {
             self.log.info(|| advise_redrive(url, attributes));
         }
@@ -475,6 +491,21 @@ mod tests {
         running.found().await;
         running.found().await;
         assert_eq!(running.logged("`pyqs worker send` works on the queue"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fifo_queue_that_grants_few_receives_is_warned_of() {
+        let check = |name: &'static str, receives_max, expected| async move {
+            let sqs = Arc::new(FakeSqs::with(&[name]));
+            sqs.grant_receives(name, receives_max);
+            let mut running = run(&sqs, &[name]);
+            running.found().await;
+            assert_eq!(running.logged("has a maxReceiveCount of"), expected);
+        };
+        check("a.fifo", Some(3), 1).await;
+        check("a.fifo", Some(4), 0).await;
+        check("a.fifo", None, 0).await;
+        check("a", Some(1), 0).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,13 +1,11 @@
 //! Receives that are asked for.
 
-use std::time::Duration;
-
 use super::Consumer;
 use crate::action::Action;
 use crate::fetch::{Attempt, EXTRA_WAIT, Open, PREFETCH};
 use crate::message::{PollId, QueueId};
+use crate::schedule::starts_within;
 use crate::stop::Stop;
-use crate::time::nanos;
 
 impl Consumer {
     /// Asks for messages wherever they are needed.
@@ -21,6 +19,7 @@ impl Consumer {
             .filter(|queue| queue.is_active(self.now))
             .count();
         let share = (self.settings.buffer_max / active.max(1)).max(1);
+        let most = self.settings.batch_max;
         let ids: Vec<QueueId> = self.queues.keys().copied().collect();
         for id in ids {
             let wanted = self.wanted(id);
@@ -31,9 +30,10 @@ impl Consumer {
                     wanted.saturating_sub(buffered),
                     share.saturating_sub(buffered),
                 );
-                let next = queue
-                    .poller
-                    .next_max(self.now, self.settings.batch_max, wanted, room);
+                let next =
+                    queue
+                        .poller
+                        .next_max(self.now, queue.batch_max(self.now, most), wanted, room);
                 let Some(max) = next.filter(|_| !queue.is_clogged()) else {
                     break;
                 };
@@ -114,9 +114,4 @@ impl Consumer {
             attempt,
         });
     }
-}
-
-/// How many tasks of that length one slot starts within a span.
-fn starts_within(span: Duration, task: Duration) -> usize {
-    usize::try_from(nanos(span) / nanos(task).max(1)).unwrap_or(usize::MAX)
 }

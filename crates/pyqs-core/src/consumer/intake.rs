@@ -15,6 +15,7 @@ impl Consumer {
         };
         let now = self.now;
         let count = messages.len();
+        let most = self.settings.batch_max;
         let queue = self.queue_mut(id);
         let Some(&open) = queue.poller.get(poll) else {
             return;
@@ -22,6 +23,7 @@ impl Consumer {
         if count > 0 {
             queue.had_messages_at = Some(now);
         }
+        let batch_max = queue.batch_max(now, most);
         let lease = self.lease_of(id, open);
         let usable = messages
             .into_iter()
@@ -31,7 +33,7 @@ impl Consumer {
         let counts = Counts {
             count,
             usable,
-            batch_max: self.settings.batch_max,
+            batch_max,
         };
         let queue = self.queues.get_mut(&id).expect("it was there above");
         let health = queue.poller.completed(poll, now, counts, &mut self.jitter);

@@ -13,6 +13,8 @@ use crate::time::whole_secs_up;
 pub const POISON_HIDDEN_MAX: Duration = Duration::from_mins(15);
 /// The shortest, lest a queue without a visibility timeout bring it at once again.
 pub const POISON_HIDDEN_MIN: Duration = Duration::from_secs(1);
+/// A message whose task failed is hidden for at least this long, for the same reason.
+pub const FAILED_HIDDEN_MIN: Duration = Duration::from_secs(1);
 
 impl Consumer {
     /// Its task returned: it is to be deleted.
@@ -110,6 +112,7 @@ impl Consumer {
         for key in [Some(key), twin].into_iter().flatten() {
             let held = &self.held[&key];
             let own = self.queues[&held.queue].attributes.visibility_timeout;
+            let own = own.max(FAILED_HIDDEN_MIN);
             let was_asked_otherwise =
                 held.lease.is_extended || held.is_extending || held.lease.length() != own;
             if was_asked_otherwise {
@@ -133,11 +136,14 @@ impl Consumer {
             .max(POISON_HIDDEN_MIN);
         let doublings = held.receive_count.saturating_sub(1).min(20);
         let hidden_for = own.saturating_mul(1 << doublings).min(POISON_HIDDEN_MAX);
+        let (id, receive_count, now) = (held.queue, held.receive_count, self.now);
         self.report(Report::PoisonSeen {
             message: key,
-            queue: held.queue,
+            queue: id,
             hidden_for,
         });
+        self.queue_mut(id)
+            .spare_followers(now, receive_count, hidden_for);
         for key in [Some(key), twin].into_iter().flatten() {
             self.release(key, hidden_for);
         }
@@ -199,7 +205,12 @@ impl Consumer {
     pub(super) fn give_back_followers(&mut self, key: MessageKey) {
         let held = &self.held[&key];
         let Some(group) = &held.group else { return };
-        for follower in self.queues[&held.queue].line.waiting_of(group) {
+        let (id, receive_count, now) = (held.queue, held.receive_count, self.now);
+        let group = group.clone();
+        let queue = self.queue_mut(id);
+        let own = queue.attributes.visibility_timeout;
+        queue.spare_followers(now, receive_count, own);
+        for follower in self.queues[&id].line.waiting_of(&group) {
             if follower != key {
                 self.give_back(follower);
             }

@@ -237,7 +237,9 @@ impl Plan {
         let queue = &self.queues[job.queue as usize];
         let is_spent = job.poison != Poison::No || job.ending == Ending::DeadLetter;
         let runs = job.fails + job.crashes + u32::from(is_spent);
-        !queue.is_fifo && runs == 0 && queue.receives_max.is_some_and(|max| max >= 2)
+        // On a FIFO queue, what fails earlier in its group spends some of its receives.
+        let least = if queue.is_fifo { 4 } else { 2 };
+        runs == 0 && queue.receives_max.is_some_and(|max| max >= least)
     }
 }
 

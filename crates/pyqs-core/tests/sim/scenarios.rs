@@ -36,9 +36,9 @@ fn job(queue: u32, length: Duration, sent_at: Duration) -> Job {
     }
 }
 
-/// Runs these jobs without any fault; returns the world when all is done.
-fn run(processes: u32, queues: Vec<QueuePlan>, jobs: Vec<Job>) -> World {
-    let plan = Plan {
+/// A world without any fault.
+fn world(processes: u32, queues: Vec<QueuePlan>, jobs: Vec<Job>) -> World {
+    World::new(Plan {
         seed: 1,
         settings: Settings::default(),
         queues,
@@ -48,8 +48,12 @@ fn run(processes: u32, queues: Vec<QueuePlan>, jobs: Vec<Job>) -> World {
         faults: Faults::none(),
         heal_at: Duration::ZERO,
         stop: None,
-    };
-    let mut world = World::new(plan);
+    })
+}
+
+/// Runs these jobs without any fault; returns the world when all is done.
+fn run(processes: u32, queues: Vec<QueuePlan>, jobs: Vec<Job>) -> World {
+    let mut world = world(processes, queues, jobs);
     let is_over = |world: &World| world.checkers.is_idle() && world.sqs.left() == 0;
     world.run(Instant::ORIGIN + Duration::from_hours(1), is_over);
     assert!(is_over(&world), "not done within an hour");
@@ -114,4 +118,49 @@ fn a_hundred_queues_are_served_by_one_worker() {
     let world = run(4, queues, jobs);
     let took = world.now.saturating_since(Instant::ORIGIN);
     assert!(took < Duration::from_secs(20), "took {took:?}");
+}
+
+#[test]
+fn a_tenth_of_poison_leaves_nine_tenths_of_the_speed() {
+    let took = |poison_every: u32| {
+        let jobs = (0..5000).map(|number| Job {
+            poison: match number {
+                number if poison_every == 0 || number % poison_every != 0 => Poison::No,
+                number if number % 2 == 0 => Poison::Unreadable,
+                _ => Poison::Unrunnable,
+            },
+            ..job(0, MS / 50, Duration::ZERO)
+        });
+        let mut world = world(2, vec![queue(30)], jobs.collect());
+        let is_over = |world: &World| world.checkers.unfinished().is_empty();
+        // Not looked at in each step, since it looks at each job.
+        while !is_over(&world) && world.now < Instant::ORIGIN + Duration::from_secs(60) {
+            let until = world.now + MS;
+            world.run(until, |_| false);
+        }
+        assert!(is_over(&world), "not done within a minute");
+        let poison = world.consumer.snapshot().counters.poison;
+        assert!(poison_every == 0 || poison >= 500, "{poison} of 500");
+        world.now.saturating_since(Instant::ORIGIN)
+    };
+    let (clean, poisoned) = (took(0), took(10));
+    assert!(poisoned <= clean * 10 / 9, "{poisoned:?} against {clean:?}");
+}
+
+#[test]
+fn a_backlog_of_groups_takes_hardly_longer_than_one_without() {
+    let took = |is_fifo: bool| {
+        let queue = QueuePlan {
+            is_fifo,
+            ..queue(30)
+        };
+        let jobs = (0..5000).map(|number| Job {
+            group: is_fifo.then_some(number % 500),
+            ..job(0, MS / 50, Duration::ZERO)
+        });
+        let world = run(2, vec![queue], jobs.collect());
+        world.now.saturating_since(Instant::ORIGIN)
+    };
+    let (standard, fifo) = (took(false), took(true));
+    assert!(fifo < standard * 5 / 4, "{fifo:?} against {standard:?}");
 }

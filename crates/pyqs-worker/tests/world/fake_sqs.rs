@@ -65,7 +65,16 @@ impl FakeSqs {
 
     pub(crate) fn create(&self, name: &str) {
         let mut state = self.state.lock().unwrap();
-        state.queues.entry(name.to_owned()).or_default();
+        let queue = state.queues.entry(name.to_owned()).or_default();
+        queue.attributes.is_fifo = name.ends_with(".fifo");
+    }
+
+    /// Sets the `maxReceiveCount` of a queue's redrive policy.
+    pub(crate) fn grant_receives(&self, name: &str, receives_max: Option<u32>) {
+        let mut state = self.state.lock().unwrap();
+        if let Some(queue) = state.queues.get_mut(name) {
+            queue.attributes.receives_max = receives_max;
+        }
     }
 
     /// Sends a body; its id.
