@@ -42,10 +42,11 @@ fn an_idle_queue_costs_three_polls_a_minute_and_no_calls_but_ticks() {
         }
         scene.processes(4, None);
         scene.wait(secs(100));
-        assert_eq!(
-            scene.consumer.next_wakeup(),
-            None,
-            "polls wake it, and ticks"
+        // Polls wake it, and ticks: what is left is to see whether a poll comes back at all.
+        let wakeup = scene.consumer.next_wakeup();
+        assert!(
+            wakeup.is_none_or(|at| at > scene.now + secs(20)),
+            "{wakeup:?}"
         );
         let count = |scene: &Scene| scene.count(|action| matches!(action, Action::Receive { .. }));
         let before = count(&scene);
