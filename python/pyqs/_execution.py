@@ -7,39 +7,69 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Awaitable
-from typing import Any, Callable, Optional
+from collections.abc import Coroutine
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from . import _streams
-from ._pyqs import Job, TaskChannel
+from . import _limits, _streams
+from ._limits import Limits
+from ._pyqs import Job, Lane
 from ._resolve import Resolver
 from ._unrunnable import unrunnable
 from .errors import TaskRefused, UndecodableMessage, UnknownTask
 from .events import get_events
 
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Host(Protocol):
+        """What a plain function needs of the thread that it runs on."""
+
+        def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits) -> None:
+            """Run a coroutine to its end."""
+
+        def soft_limit(self, lane: Lane, seconds: float) -> AbstractContextManager[None]:
+            """Raise in the calling thread when the seconds are over, unless the lane's task is recorded."""
+
+
 logger = logging.getLogger("pyqs")
 
+CANCEL_GRACE_SECS = 1.0
+"""An ``async def`` task is cancelled at its time limit; its process is killed only if it has not ended by then."""
 
-def prepare(job: Job, channel: TaskChannel, resolver: Resolver) -> Optional[Execution]:
+
+def prepare(job: Job, lane: Lane, resolver: Resolver, worker_limits: Limits) -> Optional[Execution]:
     """Find out what to call and with what. ``None``: the message can't be run, which is recorded and logged."""
     try:
         args, kwargs = job.arguments()
         function = resolver.resolve(job.task)
     except (UndecodableMessage, UnknownTask, TaskRefused) as reason:
-        channel.record("unrunnable")
+        lane.record("unrunnable")
         unrunnable.log(job, reason)
         return None
-    return Execution(job, channel, function, args, kwargs)
+    asked = Limits(job.time_limit, job.soft_time_limit)
+    limits = _limits.declared(function).within(asked).within(worker_limits)
+    return Execution(job, lane, function, args, kwargs, limits)
 
 
 class Execution:
-    """A task about to run: ``run`` it, once. Whatever it raises, nothing is raised here."""
+    """A task about to run: ``run`` it, or ``run_async``, once. Whatever it raises, nothing is raised here."""
 
     def __init__(
-        self, job: Job, channel: TaskChannel, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]
+        self,
+        job: Job,
+        lane: Lane,
+        function: Callable[..., Any],
+        args: list[Any],
+        kwargs: dict[str, Any],
+        limits: Limits,
     ) -> None:
-        self._channel = channel
+        self._lane = lane
         self._function = function
+        self._limits = limits
+        self.is_async = inspect.iscoroutinefunction(function)
+        if limits.hard is not None:
+            lane.limit(limits.hard, CANCEL_GRACE_SECS if self.is_async else 0.0)
         self._path = job.task
         self._before: dict[str, Any] = {
             "message_id": job.message_id,
@@ -57,17 +87,40 @@ class Execution:
         self._pid = os.getpid()
         self._start = time.perf_counter()
 
-    def run(self, wait_for: Callable[[Awaitable[Any]], Any]) -> None:
-        """Run the task and the hooks. ``wait_for`` runs the coroutine that calling an ``async def`` gives."""
+    def run(self, host: Host) -> None:
+        """Run the task and the hooks on this thread."""
         try:
-            result = self._call()
+            with self._soft_limit(host):
+                result = self._call()
+                if not inspect.iscoroutine(result):
+                    # Within: once it is recorded, the limit can't raise any more.
+                    self._record_success()
             if inspect.iscoroutine(result):
-                wait_for(result)
+                host.wait_for(result, self._limits)
+                self._record_success()
         except BaseException as error:  # sys.exit() in a task is the task's failure, not this process's end
             self._failed(error)
         else:
             self._succeeded()
-        self._run_post_hooks()
+        self._end()
+
+    async def run_async(self) -> None:
+        """Run an ``async def`` task and the hooks on the event loop, where others run meanwhile."""
+        from ._event_loop import limited
+
+        try:
+            await limited(self._call(), self._limits)
+            self._record_success()
+        except BaseException as error:
+            self._failed(error)
+        else:
+            self._succeeded()
+        self._end()
+
+    def _soft_limit(self, host: Host) -> AbstractContextManager[None]:
+        if self._limits.soft is None or self.is_async:
+            return nullcontext()
+        return host.soft_limit(self._lane, self._limits.soft)
 
     def _call(self) -> Any:
         for hook in get_events().pre_process:
@@ -82,7 +135,7 @@ class Execution:
 
     def _failed(self, error: BaseException) -> None:
         self._end_if_forked(error)
-        self._channel.record("failed")
+        self._lane.record("failed")
         self._after.update(status="exception", exception=traceback.format_exc())
         logger.exception(
             "Task %s raised error in %.4f seconds: with args: %s and kwargs: %s: %s",
@@ -93,9 +146,11 @@ class Execution:
             type(error).__name__,
         )
 
-    def _succeeded(self) -> None:
+    def _record_success(self) -> None:
         self._end_if_forked()
-        self._channel.record("succeeded")
+        self._lane.record("succeeded")
+
+    def _succeeded(self) -> None:
         self._after.update(status="success")
         logger.info(
             "Processed task %s in %.4f seconds with args: %s and kwargs: %s",
@@ -105,7 +160,13 @@ class Execution:
             self._before.get("kwargs"),
         )
 
-    def _run_post_hooks(self) -> None:
+    def _end(self) -> None:
+        if self._lane.is_lease_lost:
+            logger.warning(
+                "Task %s (message %s) has ended after its visibility timeout could not be extended; it may run twice",
+                self._path,
+                self._after["message_id"],
+            )
         for hook in get_events().post_process:
             try:
                 hook(self._after)

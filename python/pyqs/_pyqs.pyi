@@ -6,6 +6,7 @@ from typing import Any, Literal, Optional, Union, final
 __version__: str
 __all__ = [
     "Job",
+    "Lane",
     "Ledger",
     "Producer",
     "TaskChannel",
@@ -47,6 +48,7 @@ class WorkerSettings:
         queues: list[str],
         strict: Optional[bool] = None,
         concurrency: Optional[int] = None,
+        threads: Optional[int] = None,
         log_level: Optional[str] = None,
         region: Optional[str] = None,
         access_key_id: Optional[str] = None,
@@ -57,6 +59,10 @@ class WorkerSettings:
         prefetch_multiplier: Optional[int] = None,
         simple_worker: Optional[bool] = None,
         max_tasks_per_child: Optional[int] = None,
+        max_memory_per_child: Optional[str] = None,
+        time_limit: Optional[float] = None,
+        soft_time_limit: Optional[float] = None,
+        drain_timeout: Optional[float] = None,
         extend_visibility: Optional[bool] = None,
         extend_visibility_max: Optional[float] = None,
         shutdown_timeout: Optional[float] = None,
@@ -72,6 +78,12 @@ class WorkerSettings:
     def queues(self) -> list[str]: ...
     @property
     def concurrency(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def time_limit(self) -> Optional[float]: ...
+    @property
+    def soft_time_limit(self) -> Optional[float]: ...
     @property
     def region(self) -> Optional[str]: ...
     @property
@@ -104,14 +116,39 @@ class Ledger:
 class TaskChannel:
     """A task process's end of the socket to the manager. Takes over the descriptor."""
 
-    def __new__(cls, fd: int, ledger: Ledger, slot: int) -> TaskChannel: ...
-    def __iter__(self) -> Iterator[Job]: ...
-    def __next__(self) -> Job:
-        """The next task. Ends the one before: one without a recorded outcome has failed."""
+    def __new__(cls, fd: int, ledger: Ledger, slot: int, settings: WorkerSettings) -> TaskChannel: ...
+    @property
+    def lanes(self) -> list[Lane]:
+        """As many as tasks run at once."""
     def cannot_start(self, reason: str) -> None:
         """Why this process can't run tasks; it is to end then."""
+    def wait(self) -> Optional[list[int]]:
+        """Wait for tasks in lanes that nobody attends to: which. Each wants a ``begin``. ``None``: no more come."""
+    def wait_until_idle(self) -> None:
+        """Wait until ``begin`` has given ``None`` in all lanes that ``wait`` has named."""
+
+@final
+class Lane:
+    """One of the tasks that a process runs at once."""
+
+    def __iter__(self) -> Iterator[Job]: ...
+    def __next__(self) -> Job:
+        """Where there is one lane: wait for the next task. Ends the one before: without a recorded outcome it has
+        failed."""
+    def begin(self) -> Optional[Job]:
+        """Begin the lane's next task, if one is there. Ends the one before, likewise."""
     def record(self, outcome: Literal["succeeded", "failed", "unrunnable"]) -> None:
         """How the running task ended, for good."""
+    def limit(self, seconds: float, grace: float = 0.0) -> None:
+        """Have the manager kill this process when the running task has run for so long, and the grace beyond."""
+    @property
+    def is_running(self) -> bool:
+        """Whether a task runs whose outcome is not recorded."""
+    @property
+    def is_lease_lost(self) -> bool:
+        """Whether the running task may run elsewhere too, since its visibility timeout could not be extended."""
+    def interrupt(self, thread: int, exception: type[BaseException]) -> bool:
+        """Raise this in a thread, unless the running task's outcome is recorded."""
 
 @final
 class Job:
@@ -129,6 +166,10 @@ class Job:
     def fetch_time(self) -> float: ...
     @property
     def timeout(self) -> int: ...
+    @property
+    def time_limit(self) -> Optional[float]: ...
+    @property
+    def soft_time_limit(self) -> Optional[float]: ...
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
         """Decode them. Raises ``UndecodableMessage``."""
 

@@ -241,7 +241,7 @@ class Supervisor:
                 manager.socket.close()
                 managers_end.close()
                 logger.info("Running ProcessWorker, pid: %s", os.getpid())
-                channel = _pyqs.TaskChannel(task_end.detach(), manager.ledger, slot)
+                channel = _pyqs.TaskChannel(task_end.detach(), manager.ledger, slot, self._settings)
                 _task_process.run(channel, self._settings)
                 return 0
 

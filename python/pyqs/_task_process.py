@@ -1,4 +1,5 @@
-"""A task process: takes tasks from the manager and runs them, one at a time, until it is told to leave.
+"""A task process: takes tasks from the manager and runs them until it is told to leave: one at a time, on the main
+thread, or several at once (``_lanes.py``).
 
 The channel to the manager is Rust (``pyqs-worker``, ``process/child.rs``). It must hear ``record`` as soon as the
 function has returned or raised, which decides whether the message is deleted; asking for the next task says that the
@@ -12,13 +13,19 @@ import importlib
 import logging
 import sys
 import traceback
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Coroutine
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Optional
 
 from . import _producer
-from ._execution import prepare
-from ._pyqs import TaskChannel, WorkerSettings
+from ._execution import Execution, prepare
+from ._lanes import Lanes, Prepare
+from ._limits import Limits, SignalLimit
+from ._pyqs import Job, Lane, TaskChannel, WorkerSettings
 from ._resolve import Resolver
+
+if TYPE_CHECKING:
+    from ._event_loop import EventLoop
 
 logger = logging.getLogger("pyqs")
 
@@ -40,19 +47,48 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
                 channel.cannot_start(f"can't import {module}, which --import names: {type(error).__name__}: {error}")
             sys.exit(1)
     resolver = Resolver(settings.allow, settings.registered_only)
+    limits = Limits(settings.time_limit, settings.soft_time_limit)
+
+    def prepared(job: Job, lane: Lane) -> Optional[Execution]:
+        return prepare(job, lane, resolver, limits)
+
     try:
-        for job in channel:
-            try:
-                execution = prepare(job, channel, resolver)
-                if execution:
-                    execution.run(_run_coroutine)
-            except BaseException:  # a logging handler that raises, say: the outcome was recorded before
-                traceback.print_exc()
+        if settings.threads > 1:
+            Lanes(channel, prepared).run()
+        else:
+            _MainThread().run(channel.lanes[0], prepared)
     except OSError as error:
         logger.error("This task process has lost its socket, which a task may have closed: %s", error)
 
 
-def _run_coroutine(coroutine: Awaitable[Any]) -> None:
-    import asyncio  # here, since it costs more than the rest of this process's start
+class _MainThread:
+    """Runs tasks one at a time, on the thread that calls."""
 
-    asyncio.run(coroutine)  # type: ignore[arg-type]
+    def __init__(self) -> None:
+        self._event_loop: Optional[EventLoop] = None
+
+    def run(self, lane: Lane, prepare: Prepare) -> None:
+        """Run tasks until no more come."""
+        try:
+            for job in lane:
+                try:
+                    execution = prepare(job, lane)
+                    if execution:
+                        execution.run(self)
+                except BaseException:  # a logging handler that raises, say: the outcome was recorded before
+                    traceback.print_exc()
+        finally:
+            if self._event_loop:
+                self._event_loop.close()
+
+    def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits) -> None:
+        """Run a coroutine on the process's event loop."""
+        if self._event_loop is None:
+            from ._event_loop import EventLoop
+
+            self._event_loop = EventLoop()
+        self._event_loop.run(coroutine, limits)
+
+    def soft_limit(self, lane: Lane, seconds: float) -> AbstractContextManager[None]:
+        """Raise when the seconds are over."""
+        return SignalLimit(lane, seconds)

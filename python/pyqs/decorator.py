@@ -6,7 +6,8 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union, cast, overload
 
-from . import _producer, _registry
+from . import _limits, _producer, _registry
+from ._limits import NO_LIMITS, Limits
 from ._producer import MessageId
 from .errors import SettingsInvalid
 from .utils import function_to_import_path
@@ -58,6 +59,9 @@ def task(
     queue: Optional[str] = None,
     delay_seconds: Optional[int] = None,
     custom_function_path: Optional[str] = None,
+    *,
+    time_limit: Optional[float] = None,
+    soft_time_limit: Optional[float] = None,
 ) -> Decorator: ...
 
 
@@ -65,6 +69,9 @@ def task(
     queue: Union[str, Callable[..., Any], None] = None,
     delay_seconds: Optional[int] = None,
     custom_function_path: Optional[str] = None,
+    *,
+    time_limit: Optional[float] = None,
+    soft_time_limit: Optional[float] = None,
 ) -> Any:
     """Mark a function as a task. The very same function comes back, with one attribute more: ``delay``.
 
@@ -79,24 +86,35 @@ def task(
     :param queue: the queue's name; by default the function's path, ``module.function``.
     :param delay_seconds: how long the message waits before a worker can get it; up to 900.
     :param custom_function_path: the name in the message, instead of ``module.function``.
+    :param time_limit: seconds after which the task is ended, whatever it does, by killing its process; an
+        ``async def`` task is cancelled first. It counts as failed.
+    :param soft_time_limit: seconds after which :class:`pyqs.errors.SoftTimeLimitExceeded` is raised in it.
 
     ``@task`` without parentheses is ``@task()``.
     """
     if callable(queue):
         return _Decorator(None, None, None)(queue)
-    return _Decorator(queue, delay_seconds, custom_function_path)
+    return _Decorator(queue, delay_seconds, custom_function_path, _limits.checked(time_limit, soft_time_limit))
 
 
 class _Decorator:
-    def __init__(self, queue: Optional[str], delay_seconds: Optional[int], custom_function_path: Optional[str]) -> None:
+    def __init__(
+        self,
+        queue: Optional[str],
+        delay_seconds: Optional[int],
+        custom_function_path: Optional[str],
+        limits: Limits = NO_LIMITS,
+    ) -> None:
         self.queue_name = queue
         self.delay_seconds = delay_seconds
         self.function_path = custom_function_path
+        self._limits = limits
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         cast(Any, function).delay = task_delayer(
             self.function_path or function, self.queue_name, self.delay_seconds, override=bool(self.function_path)
         )
+        _limits.declare(function, self._limits)
         if self.function_path:
             _registry.register(self.function_path, function)
         _registry.register(function_to_import_path(function), function)

@@ -73,6 +73,23 @@ class TaskRefused(PyqsError):
     """What the message names exists but may not be run: the message names the option that would admit it."""
 
 
+class SoftTimeLimitExceeded(PyqsError):
+    """Raised in a task that has run for longer than its soft time limit, so that it can clean up and end.
+
+    In an ``async def`` task it is an ``asyncio.CancelledError`` too.
+    """
+
+    def __init__(self, message: str = "the task has run for longer than its soft time limit") -> None:
+        super().__init__(message)
+
+
+class TimeLimitExceeded(PyqsError):
+    """An ``async def`` task was cancelled at its time limit. Others are not told: their process is killed."""
+
+    def __init__(self, message: str = "the task has run for longer than its time limit") -> None:
+        super().__init__(message)
+
+
 class NotCarriedOver(PyqsError, NotImplementedError):
     """A part of PyQS 1.0.1 that this engine can't have; the message names what to use instead."""
 

@@ -86,7 +86,7 @@ def run(
 ) -> NoReturn:
     """Run a worker with these in place of the real ones."""
 
-    def task_channel(fd: int, _ledger: object, _slot: int) -> socket.socket:
+    def task_channel(fd: int, _ledger: object, _slot: int, _settings: object) -> socket.socket:
         return socket.socket(fileno=fd)
 
     patched: Any = _pyqs

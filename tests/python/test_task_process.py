@@ -22,6 +22,8 @@ class Job:
     queue_url = "http://127.0.0.1/000000000000/q"
     fetch_time = 1700000000.5
     timeout = 30
+    time_limit = None
+    soft_time_limit = None
 
     def __init__(self, task_name: str, *args: Any, **kwargs: Any) -> None:
         self.task = task_name
@@ -37,19 +39,30 @@ class Undecodable(Job):
 
 
 class Channel:
-    """Gives jobs, and keeps what it is told, in order."""
+    """Gives jobs, and keeps what it is told, in order. It is its only lane too."""
+
+    is_lease_lost = False
 
     def __init__(self, jobs: list[Job]) -> None:
         self.jobs = jobs
         self.told: list[str] = []
+        self.limits: list[tuple[float, float]] = []
+        self.lanes = [self]
+        self.is_running = False
+
+    def limit(self, seconds: float, grace: float = 0.0) -> None:
+        self.limits.append((seconds, grace))
 
     def __iter__(self) -> Iterator[Job]:
         for job in self.jobs:
+            self.is_running = True
             yield job
             self.told.append("next")
 
     def record(self, outcome: str) -> None:
-        self.told.append(outcome)
+        if self.is_running:
+            self.is_running = False
+            self.told.append(outcome)
 
 
 Run = Callable[..., list[str]]
@@ -213,6 +226,7 @@ def test_success_is_recorded_before_the_hooks(run: Run) -> None:
     class Told(Channel):
         def record(self, outcome: str) -> None:
             order.append(outcome)
+            super().record(outcome)
 
     channel: Any = Told([Job("t.note")])
     _task_process.run(channel, _pyqs.WorkerSettings(queues=["q"]))

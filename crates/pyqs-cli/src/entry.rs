@@ -64,7 +64,7 @@ pub fn main_without_python() -> ExitCode {
 
 fn carry_out(command: Command) -> Outcome {
     let done = match command {
-        Command::Worker(args) => return Outcome::Worker(Box::new(args.into_settings())),
+        Command::Worker(args) => return start_worker(args.into_settings()),
         Command::Local(args) => local::run(args),
         Command::Queues(args) => queues::run(args),
         Command::Send(args) => send::run(args),
@@ -74,6 +74,16 @@ fn carry_out(command: Command) -> Outcome {
         Err(error) => {
             output::error(&told(&error));
             Outcome::Exit(EXIT_FAILED)
+        }
+    }
+}
+
+fn start_worker(settings: WorkerSettings) -> Outcome {
+    match settings.check_time_limits() {
+        Ok(()) => Outcome::Worker(Box::new(settings)),
+        Err(error) => {
+            output::error(&error.to_string());
+            Outcome::Exit(EXIT_USAGE)
         }
     }
 }

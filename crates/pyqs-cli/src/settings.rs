@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use pyqs_worker::WorkerSettings;
+use pyqs_worker::{MemorySize, WorkerSettings};
 
 use crate::commands::worker::Args;
 
@@ -16,6 +16,7 @@ impl Args {
             strict: self.pace.strict,
             command_names: self.command_names,
             concurrency: self.concurrency,
+            threads: self.threads,
             log_level: self.loglevel,
             connection: self.connection.into(),
             interval: self.pace.interval.0,
@@ -23,6 +24,10 @@ impl Args {
             prefetch_multiplier: self.pace.prefetch_multiplier,
             simple_worker: self.pace.simple_worker,
             max_tasks_per_child: self.safety.max_tasks_per_child,
+            max_memory_per_child: self.safety.max_memory_per_child.map(MemorySize::bytes),
+            time_limit: self.safety.time_limit.map(Duration::from),
+            soft_time_limit: self.safety.soft_time_limit.map(Duration::from),
+            drain_timeout: self.safety.drain_timeout.0,
             extend_visibility: !self.safety.no_extend_visibility,
             extend_visibility_max: self.safety.extend_visibility_max.map(Duration::from),
             shutdown_timeout: self.safety.shutdown_timeout.map(Duration::from),
@@ -58,6 +63,14 @@ impl FromStr for Seconds {
         Duration::try_from_secs_f64(secs)
             .map(Self)
             .map_err(|_| "seconds are 0 or more")
+    }
+}
+
+/// The same for what can't be 0.
+pub(crate) fn seconds_above_zero(text: &str) -> Result<Seconds, &'static str> {
+    match text.parse()? {
+        Seconds(Duration::ZERO) => Err("seconds are above 0; leave the option out for no limit"),
+        seconds => Ok(seconds),
     }
 }
 

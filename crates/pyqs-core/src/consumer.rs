@@ -179,6 +179,7 @@ impl Consumer {
                 took,
             } => self.task_ended(message, outcome, took),
             Event::TakenBack { process, messages } => self.taken_back(process, &messages),
+            Event::ProcessRetiring { process } => self.pool.retire(process),
             Event::ProcessGone { process, culprit } => self.process_gone(process, culprit),
             Event::Stop { now } => self.stop(now),
         }

@@ -71,7 +71,8 @@ pub enum Event {
         /// What became of it.
         reply: BatchReply,
     },
-    /// A task process can take tasks.
+    /// A task process can take tasks, one at a time: of a process that runs several at once, each of its
+    /// lanes is a process of its own here.
     ProcessReady {
         /// The process.
         process: ProcessId,
@@ -94,11 +95,18 @@ pub enum Event {
         /// These had not begun and will not.
         messages: Vec<MessageKey>,
     },
+    /// The process takes no more tasks. What it was given and had not begun was reported before, by
+    /// [`Event::TakenBack`]; when what it runs has ended, [`Event::ProcessGone`] follows.
+    ProcessRetiring {
+        /// The process.
+        process: ProcessId,
+    },
     /// A task process is gone. What it finished was reported before, by [`Event::TaskEnded`].
     ProcessGone {
         /// The process.
         process: ProcessId,
-        /// What it was running, which is charged; all others that it was given had not begun.
+        /// What it was running, which is charged. All others that it was given start anew elsewhere: they
+        /// had not begun, or were interrupted through no fault of theirs.
         culprit: Option<MessageKey>,
     },
     /// Stop. A second one with `now` set is obeyed too.

@@ -23,7 +23,8 @@ pub struct RequestId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageKey(pub u64);
 
-/// A task process, or whatever else runs one task at a time. Given by the driver, never reused.
+/// Whatever runs one task at a time: a task process, or one of several lanes in one. Given by the
+/// driver, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId(pub u32);
 

@@ -39,6 +39,8 @@ struct Process {
     is_taking_back: bool,
     /// Its present task has run for longer than was expected: nothing is given behind it.
     is_stuck: bool,
+    /// It takes no more.
+    is_retiring: bool,
     place: Place,
 }
 
@@ -83,9 +85,18 @@ impl Pool {
             rests_until: None,
             is_taking_back: false,
             is_stuck: false,
+            is_retiring: false,
             place: Place::Nowhere,
         });
         self.replace(id);
+    }
+
+    /// The process takes no more tasks.
+    pub(crate) fn retire(&mut self, id: ProcessId) {
+        if let Some(process) = self.processes.get_mut(&id) {
+            process.is_retiring = true;
+            self.replace(id);
+        }
     }
 
     /// The process is gone; what it had been given and had not ended, in order.
@@ -287,7 +298,8 @@ impl Pool {
 
 impl Process {
     fn place_now(&self, interval: Duration) -> Place {
-        if self.budget == Some(0) || self.is_taking_back || self.rests_until.is_some() {
+        let is_closed = self.budget == Some(0) || self.is_taking_back || self.is_retiring;
+        if is_closed || self.rests_until.is_some() {
             return Place::Nowhere;
         }
         // Short ones are only ever given behind short ones, so the first speaks for all.

@@ -145,6 +145,60 @@ fn a_crash_of_a_process_that_had_begun_nothing_charges_nobody() {
 }
 
 #[test]
+fn a_retiring_process_is_given_nothing_more() {
+    let mut scene = Scene::with(30, 1);
+    let first = scene.receive(Q, 1);
+    scene.succeed(first[0]);
+    scene.wait(secs(21));
+    let keys = scene.receive(Q, 3);
+    assert_eq!(scene.dispatched().len(), 4, "they are tiny");
+    let process = ProcessId(0);
+    let messages = keys[1..].to_vec();
+    scene.tell_all(vec![
+        Event::TakenBack { process, messages },
+        Event::ProcessRetiring { process },
+    ]);
+    scene.succeed(keys[0]);
+    scene.wait(secs(5));
+    assert_eq!(scene.dispatched().len(), 4, "nor when it is idle");
+    scene.tell(Event::ProcessGone {
+        process,
+        culprit: None,
+    });
+    scene.processes(1, None);
+    assert_eq!(scene.dispatched()[4..], keys[1..]);
+    let counters = scene.consumer.snapshot().counters;
+    assert_eq!((counters.failed, counters.given_back), (0, 0));
+}
+
+#[test]
+fn what_is_interrupted_without_guilt_runs_elsewhere_at_once() {
+    let mut scene = Scene::with(30, 2);
+    let keys = scene.receive(Q, 2);
+    // Two lanes of one process, which is killed for the first one's task.
+    let outcome = Outcome::Failed;
+    scene.tell_all(vec![
+        Event::TaskEnded {
+            message: keys[0],
+            outcome,
+            took: secs(1),
+        },
+        Event::ProcessGone {
+            process: ProcessId(0),
+            culprit: None,
+        },
+        Event::ProcessGone {
+            process: ProcessId(1),
+            culprit: None,
+        },
+    ]);
+    scene.processes(2, None);
+    assert_eq!(scene.dispatched(), [keys[0], keys[1], keys[1]]);
+    let counters = scene.consumer.snapshot().counters;
+    assert_eq!((counters.failed, counters.crashed), (1, 0));
+}
+
+#[test]
 fn events_about_unknown_things_are_harmless() {
     let mut scene = Scene::with(30, 1);
     let keys = scene.receive(Q, 1);
@@ -165,6 +219,9 @@ fn events_about_unknown_things_are_harmless() {
         Event::ProcessGone {
             process: ProcessId(77),
             culprit: Some(key),
+        },
+        Event::ProcessRetiring {
+            process: ProcessId(77),
         },
         Event::Received {
             poll: pyqs_core::PollId(999),

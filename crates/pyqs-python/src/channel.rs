@@ -1,51 +1,107 @@
-//! A task process's end of the socket to the manager.
+//! A task process's end of the socket to the manager, and the lanes in which it runs tasks.
 
+use std::ffi::c_long;
 use std::io::ErrorKind;
 use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyqs_worker::TaskOutcome;
 
-use crate::descriptor;
 use crate::job::Job;
 use crate::manager::Ledger;
+use crate::settings::WorkerSettings;
+use crate::{descriptor, interrupt};
 
 /// See [`pyqs_worker::TaskChannel`].
-#[pyclass(module = "pyqs._pyqs")]
-struct TaskChannel(pyqs_worker::TaskChannel);
+#[pyclass(frozen, module = "pyqs._pyqs")]
+struct TaskChannel {
+    channel: Arc<pyqs_worker::TaskChannel>,
+    lanes: u32,
+}
 
 #[pymethods]
 impl TaskChannel {
     #[new]
-    fn new(fd: RawFd, ledger: &Ledger, slot: u32) -> PyResult<Self> {
+    fn new(fd: RawFd, ledger: &Ledger, slot: u32, settings: &WorkerSettings) -> PyResult<Self> {
         let socket = descriptor::take_over(fd)?;
-        let channel = pyqs_worker::TaskChannel::open(socket, ledger.0.clone(), slot)?;
-        Ok(Self(channel))
+        let lanes = settings.0.threads.max(1);
+        let time_limit = settings.0.time_limit;
+        let ledger = ledger.0.clone();
+        let channel = pyqs_worker::TaskChannel::open(socket, ledger, slot, lanes, time_limit)?;
+        let channel = Arc::new(channel);
+        Ok(Self { channel, lanes })
     }
 
+    #[getter]
+    fn lanes(&self) -> Vec<Lane> {
+        let lane = |number| Lane {
+            channel: Arc::clone(&self.channel),
+            number,
+        };
+        (0..self.lanes).map(lane).collect()
+    }
+
+    /// Says why this process can't run tasks; it is to end then.
+    fn cannot_start(&self, reason: &str) -> PyResult<()> {
+        Ok(self.channel.cannot_start(reason)?)
+    }
+
+    /// Waits for tasks, and lets Python handle the signals that come meanwhile.
+    fn wait(&self, py: Python<'_>) -> PyResult<Option<Vec<u32>>> {
+        loop {
+            match py.detach(|| self.channel.wait()) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => py.check_signals()?,
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Waits until no lane is attended to any more.
+    fn wait_until_idle(&self, py: Python<'_>) -> PyResult<()> {
+        /// Between two looks at signals.
+        const PATIENCE: Duration = Duration::from_secs(1);
+        while !py.detach(|| self.channel.wait_until_idle(PATIENCE)) {
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+}
+
+/// One of the tasks that run at once.
+#[pyclass(frozen, module = "pyqs._pyqs")]
+struct Lane {
+    channel: Arc<pyqs_worker::TaskChannel>,
+    number: u32,
+}
+
+#[pymethods]
+impl Lane {
     fn __iter__(this: Bound<'_, Self>) -> Bound<'_, Self> {
         this
     }
 
-    /// Waits for the next task, and lets Python handle the signals that come meanwhile.
-    fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<Job>> {
+    /// Waits for the next task of a process that has this lane alone, and lets Python handle the signals that
+    /// come meanwhile.
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Job>> {
         loop {
-            match py.detach(|| self.0.next()) {
+            match py.detach(|| self.channel.next()) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => py.check_signals()?,
                 other => return Ok(other?.map(Job::from)),
             }
         }
     }
 
-    /// Says why this process can't run tasks; it is to end then.
-    fn cannot_start(&mut self, reason: &str) -> PyResult<()> {
-        Ok(self.0.cannot_start(reason)?)
+    /// Begins the next of the tasks that are here.
+    fn begin(&self) -> PyResult<Option<Job>> {
+        Ok(self.channel.begin(self.number)?.map(Job::from))
     }
 
     /// Says how the running task ended.
-    fn record(&mut self, outcome: &str) -> PyResult<()> {
-        self.0.record(match outcome {
+    fn record(&self, outcome: &str) -> PyResult<()> {
+        let outcome = match outcome {
             "succeeded" => TaskOutcome::Succeeded,
             "failed" => TaskOutcome::Failed,
             "unrunnable" => TaskOutcome::Unrunnable,
@@ -54,11 +110,41 @@ impl TaskChannel {
                     "no outcome is called {outcome:?}"
                 )));
             }
-        });
+        };
+        self.channel.record(self.number, outcome);
         Ok(())
+    }
+
+    /// Bounds how long the running task may run.
+    #[pyo3(signature = (seconds, grace = 0.0))]
+    fn limit(&self, seconds: f64, grace: f64) -> PyResult<()> {
+        let duration = |secs| {
+            Duration::try_from_secs_f64(secs)
+                .map_err(|error| PyValueError::new_err(format!("a limit of {secs} s: {error}")))
+        };
+        self.channel
+            .limit(self.number, duration(seconds)?, duration(grace)?);
+        Ok(())
+    }
+
+    #[getter]
+    fn is_running(&self) -> bool {
+        self.channel.is_running(self.number)
+    }
+
+    #[getter]
+    fn is_lease_lost(&self) -> bool {
+        self.channel.is_lease_lost(self.number)
+    }
+
+    /// Raises an exception of this class in a thread, unless the running task has ended. What is looked at and
+    /// what is done can't be parted, since both happen under the interpreter's lock.
+    fn interrupt(&self, thread: c_long, class: &Bound<'_, PyAny>) -> bool {
+        self.channel.is_running(self.number) && interrupt::raise_in(thread, class)
     }
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<TaskChannel>()
+    module.add_class::<TaskChannel>()?;
+    module.add_class::<Lane>()
 }

@@ -47,6 +47,16 @@ impl Job {
         self.0.timeout
     }
 
+    #[getter]
+    fn time_limit(&self) -> Option<f64> {
+        self.0.limits.hard.map(|limit| limit.as_secs_f64())
+    }
+
+    #[getter]
+    fn soft_time_limit(&self) -> Option<f64> {
+        self.0.limits.soft.map(|limit| limit.as_secs_f64())
+    }
+
     /// Decodes the arguments, positional and by keyword. A message that asks for more than its task is
     /// undecodable too.
     fn arguments<'py>(

@@ -16,6 +16,7 @@ mod descriptor;
 mod discovery;
 mod errors;
 mod host;
+mod interrupt;
 mod job;
 mod manager;
 mod message;

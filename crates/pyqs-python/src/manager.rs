@@ -29,7 +29,7 @@ impl Ledger {
     /// A ledger with as many slots as these settings may need.
     #[staticmethod]
     fn for_settings(settings: &WorkerSettings) -> PyResult<Self> {
-        let slots = pyqs_worker::Ledger::slots_for(settings.0.concurrency);
+        let slots = pyqs_worker::Ledger::slots_for(settings.0.concurrency, settings.0.threads);
         Ok(Self(pyqs_worker::Ledger::new(slots)?))
     }
 

@@ -32,6 +32,9 @@ impl WorkerSettings {
                 set(&mut settings, &name.extract::<String>()?, &value)?;
             }
         }
+        settings
+            .check_time_limits()
+            .map_err(|error| SettingsInvalid::new_err(error.to_string()))?;
         let queues = QueueArgument::parse_all(&settings.queues)
             .map_err(|error| SettingsInvalid::new_err(error.to_string()))?;
         if queues.is_empty() {
@@ -50,6 +53,21 @@ impl WorkerSettings {
     #[getter]
     fn concurrency(&self) -> u32 {
         self.0.concurrency
+    }
+
+    #[getter]
+    fn threads(&self) -> u32 {
+        self.0.threads
+    }
+
+    #[getter]
+    fn time_limit(&self) -> Option<f64> {
+        self.0.time_limit.map(|limit| limit.as_secs_f64())
+    }
+
+    #[getter]
+    fn soft_time_limit(&self) -> Option<f64> {
+        self.0.soft_time_limit.map(|limit| limit.as_secs_f64())
     }
 
     #[getter]
@@ -129,6 +147,18 @@ fn set(
         "prefetch_multiplier" => settings.prefetch_multiplier = Some(count(name, value)?),
         "simple_worker" => settings.simple_worker = field(name, value)?,
         "max_tasks_per_child" => settings.max_tasks_per_child = count(name, value)?,
+        "threads" => settings.threads = positive(name, value)?,
+        "max_memory_per_child" => {
+            let size: pyqs_worker::MemorySize = field::<String>(name, value)?.parse().map_err(
+                |error: pyqs_worker::BadMemorySize| {
+                    SettingsInvalid::new_err(format!("{name}: {error}"))
+                },
+            )?;
+            settings.max_memory_per_child = Some(size.bytes());
+        }
+        "time_limit" => settings.time_limit = Some(positive_seconds(name, value)?),
+        "soft_time_limit" => settings.soft_time_limit = Some(positive_seconds(name, value)?),
+        "drain_timeout" => settings.drain_timeout = seconds(name, value)?,
         "extend_visibility" => settings.extend_visibility = field(name, value)?,
         "extend_visibility_max" => settings.extend_visibility_max = Some(seconds(name, value)?),
         "shutdown_timeout" => settings.shutdown_timeout = Some(seconds(name, value)?),
@@ -176,6 +206,15 @@ fn seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
     Duration::try_from_secs_f64(field(name, value)?).map_err(|_| {
         SettingsInvalid::new_err(format!("{name} is {value}; give seconds, 0 or more"))
     })
+}
+
+fn positive_seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    match seconds(name, value)? {
+        Duration::ZERO => Err(SettingsInvalid::new_err(format!(
+            "{name} is {value}; give seconds above 0, or None for no limit"
+        ))),
+        limit => Ok(limit),
+    }
 }
 
 fn log_level(name: &str) -> PyResult<LogLevel> {

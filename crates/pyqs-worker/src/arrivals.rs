@@ -1,8 +1,6 @@
 //! Messages as they are held here while the core knows them: body and receipt, by their key.
 
-use std::collections::HashMap;
-
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use pyqs_core::{Arrival, Instant, MessageKey, QueueId, TaskKind, Work};
@@ -12,7 +10,7 @@ use pyqs_sqs::{AttributeValue, Receipt, Received};
 
 use crate::clock;
 use crate::process::successes::Mark;
-use crate::process::wire::{DeadLetter, JOBS_BYTES_MAX};
+use crate::process::wire::{DeadLetter, JOBS_BYTES_MAX, TimeLimits};
 
 /// Pairs of queue and task name that are told apart; all further ones count as one kind. It bounds
 /// what a sender can make a worker remember.
@@ -42,6 +40,7 @@ impl Letter {
 #[derive(Debug)]
 struct Brief {
     task: String,
+    limits: TimeLimits,
     eta: Option<i64>,
     expires: Option<i64>,
 }
@@ -50,6 +49,10 @@ impl From<Head> for Brief {
     fn from(head: Head) -> Self {
         let millis = |moment: Option<Moment>| moment.as_ref().map(Moment::unix_millis);
         Self {
+            limits: TimeLimits {
+                hard: positive(head.time_limit.hard_secs),
+                soft: positive(head.time_limit.soft_secs),
+            },
             task: head.task,
             eta: millis(head.eta),
             expires: millis(head.expires),
@@ -71,6 +74,13 @@ fn read_brief(received: &Received) -> Result<Brief, String> {
     }
 }
 
+/// A limit that makes sense; others are none.
+fn positive(secs: Option<f64>) -> Option<Duration> {
+    Duration::try_from_secs_f64(secs?)
+        .ok()
+        .filter(|limit| !limit.is_zero())
+}
+
 /// A message that the core knows.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -88,6 +98,8 @@ pub(crate) struct Held {
     pub(crate) task: String,
     /// Why it can't be read, where that is so.
     pub(crate) poison: Option<String>,
+    /// How long the task may run, where the message says so.
+    pub(crate) limits: TimeLimits,
     pub(crate) fetched_unix_secs: f64,
     pub(crate) attributes: BTreeMap<String, AttributeValue>,
     pub(crate) group: Option<String>,
@@ -135,15 +147,20 @@ impl Arrivals {
         let carried = Carried::read(&received.attributes);
         let (mut due, mut expires) = (carried.due_unix_millis, None);
         let is_due_by_body = head.as_ref().is_ok_and(|brief| brief.eta.is_some());
-        let (task, poison, work) = match head {
+        let (task, limits, poison, work) = match head {
             Ok(brief) => {
                 // What a hop or a retry says is later than what the sender wanted.
                 due = due.or(brief.eta);
                 expires = brief.expires;
                 let kind = self.kind(queue, &brief.task);
-                (brief.task, None, Work::Task(kind))
+                (brief.task, brief.limits, None, Work::Task(kind))
             }
-            Err(reason) => (String::new(), Some(reason), Work::Poison),
+            Err(reason) => (
+                String::new(),
+                TimeLimits::default(),
+                Some(reason),
+                Work::Poison,
+            ),
         };
         let (message_id, hop_id) = match carried.id {
             Some(id) if id != received.message_id => (id, Some(received.message_id)),
@@ -170,6 +187,7 @@ impl Arrivals {
             receive_count: received.receive_count,
             task,
             poison,
+            limits,
             fetched_unix_secs,
             attributes: received.attributes,
             group: received.group,
@@ -252,9 +270,10 @@ impl Clocks {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arrivals, Clocks, Letter, TASK_KINDS_MAX};
+    use super::{Arrivals, Clocks, Letter, TASK_KINDS_MAX, positive};
     use pyqs_core::{Arrival, QueueId, TaskKind, Work};
     use pyqs_sqs::Received;
+    use std::time::Duration;
 
     fn take_in(arrivals: &mut Arrivals, queue: u32, body: &str) -> Arrival {
         let letter = Letter::open(Received::new("id", "receipt", body));
@@ -301,6 +320,14 @@ mod tests {
 
         let large = "x".repeat(crate::process::wire::JOBS_BYTES_MAX);
         assert_eq!(take_in(&mut arrivals, 1, &large).work, Work::Poison);
+    }
+
+    #[test]
+    fn limits_are_seconds_above_zero() {
+        assert_eq!(positive(Some(1.5)), Some(Duration::from_millis(1500)));
+        for nonsense in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
+            assert_eq!(positive(Some(nonsense)), None, "{nonsense}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use pyqs_core::limits::TICK;
 use pyqs_core::{
     Action, Arrival, Consumer, Event, Instant, MessageKey, Onward, PollId, ProcessId,
-    QueueAttributes, QueueId, RequestId,
+    QueueAttributes, QueueId, Report, RequestId,
 };
 use pyqs_sqs::{QueueUrl, ReceiveRequest};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -21,8 +21,10 @@ use crate::clock;
 use crate::forwards::Forward;
 use crate::inbound::{Inbound, PollFailure};
 use crate::observe::{Log, Observer};
+use crate::process::TaskProcessId;
 use crate::process::control::FromSupervisor;
-use crate::process::pool::{Crash, Exit, Pool};
+use crate::process::pool::{Crash, Pool};
+use crate::process::task_process::Exit;
 use crate::process::wire::{FromProcess, JobFrame};
 use crate::queues::Queues;
 use crate::requests::Requests;
@@ -94,7 +96,7 @@ impl Driver {
                     return end;
                 }
             }
-            if now.saturating_since(self.last_tick) >= TICK {
+            if now.saturating_since(self.last_tick) >= TICK || self.pool.wants_tick(now) {
                 self.tick(now);
             }
             self.pool.keep_up(now, &mut self.events);
@@ -110,7 +112,10 @@ impl Driver {
 
     fn tick(&mut self, now: Instant) {
         self.last_tick = now;
-        self.pool.tick(now, &mut self.events);
+        for overtime in self.pool.tick(now, &mut self.events) {
+            self.observer
+                .overtime(&overtime, &self.arrivals, &self.queues);
+        }
         self.observer.tick(now);
         self.events.push(Event::Timer);
     }
@@ -170,9 +175,9 @@ impl Driver {
             Inbound::Fatal(reason) => return Flow::Break(End::Fatal(reason)),
             Inbound::Process {
                 process,
-                frame: FromProcess::DeadLetter(sequence, letter),
+                frame: FromProcess::DeadLetter(lane, sequence, letter),
             } => {
-                if let Some(message) = self.pool.dead_letter(process, sequence) {
+                if let Some(message) = self.pool.dead_letter(process, lane, sequence) {
                     self.arrivals.dead_letter(message, letter);
                 }
             }
@@ -243,7 +248,7 @@ impl Driver {
         match *line {
             FromSupervisor::Forked { process, pid } => {
                 if let Some(socket) = socket {
-                    self.pool.forked(ProcessId(process), pid, socket);
+                    self.pool.forked(TaskProcessId(process), pid, socket);
                 }
             }
             FromSupervisor::Died {
@@ -251,7 +256,7 @@ impl Driver {
                 signal,
                 code,
             } => {
-                let process = ProcessId(process);
+                let process = TaskProcessId(process);
                 let exit = Exit { signal, code };
                 let crash = self.pool.died(process, exit, now, &mut self.events);
                 self.tell_of(crash.as_ref());
@@ -340,6 +345,9 @@ impl Driver {
                 } => self.forward(request, queue, messages),
                 Action::Forget { message } => self.arrivals.forget(message),
                 Action::Report(report) => {
+                    if let Report::LeaseLost { message, .. } = report {
+                        self.pool.lose_lease(message);
+                    }
                     self.observer
                         .report(report, now, &self.arrivals, &self.queues);
                 }
@@ -363,6 +371,7 @@ impl Driver {
                     let url = self.queues.url(held.queue)?;
                     let timeout = self.queues.visibility_timeout(held.queue).as_secs();
                     let job = JobFrame {
+                        lane: 0,
                         sequence: 0,
                         message_id: &held.message_id,
                         receipt: held.receipt.as_str(),
@@ -375,6 +384,7 @@ impl Driver {
                         attempt,
                         lease_until_nanos: lease_until.as_nanos(),
                         mark: held.mark,
+                        limits: held.limits,
                     };
                     Some((message, job))
                 });

@@ -3,10 +3,11 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use pyqs_core::{BatchReply, MessageKey, PollId, ProcessId, RequestId, Share, Trouble};
+use pyqs_core::{BatchReply, MessageKey, PollId, RequestId, Share, Trouble};
 use pyqs_sqs::{QueueAttributes, QueueUrl};
 
 use crate::arrivals::Letter;
+use crate::process::TaskProcessId;
 use crate::process::control::FromSupervisor;
 use crate::process::wire::FromProcess;
 
@@ -50,12 +51,12 @@ pub(crate) enum Inbound {
     Fatal(String),
     /// A frame from a task process.
     Process {
-        process: ProcessId,
+        process: TaskProcessId,
         frame: FromProcess,
     },
     /// A task process's socket has come to its end, or brought what is no frame of ours.
     ProcessClosed {
-        process: ProcessId,
+        process: TaskProcessId,
         fault: Option<io::Error>,
     },
     /// A line from the supervisor, with the socket that `forked` brings.

@@ -30,6 +30,7 @@ mod files;
 mod forwards;
 mod inbound;
 pub mod manager;
+mod memory_size;
 mod observe;
 pub mod process;
 mod queues;
@@ -41,7 +42,8 @@ pub mod settings;
 #[allow(dead_code, missing_docs)] // The whole is used by the tests in `tests/`.
 mod fake_sqs;
 
+pub use memory_size::{BadMemorySize, MemorySize};
 pub use process::child::{Job, TaskChannel};
 pub use process::ledger::{Ledger, TaskOutcome};
-pub use process::wire::DeadLetter;
-pub use settings::{LogLevel, WorkerSettings};
+pub use process::wire::{DeadLetter, TimeLimits};
+pub use settings::{LogLevel, SoftLimitTooLong, WorkerSettings};

@@ -144,7 +144,10 @@ async fn drive(parts: Parts, beside: &mut JoinSet<()>) -> End {
     };
     let pool_settings = PoolSettings {
         concurrency: settings.concurrency.max(1) as usize,
+        lanes: settings.threads,
         tasks_max: settings.tasks_max(),
+        memory_max: settings.max_memory_per_child,
+        drain_timeout: settings.drain_timeout,
     };
     let pool = Pool::new(
         pool_settings,

@@ -6,6 +6,7 @@ use pyqs_core::{Counters, Instant, Onward, Report, Trouble};
 
 use crate::arrivals::Arrivals;
 use crate::process::control::Supervisor;
+use crate::process::overtime::Overtime;
 use crate::process::pool::Crash;
 use crate::queues::Queues;
 use crate::settings::LogLevel;
@@ -313,13 +314,37 @@ impl Observer {
                 (None, Some(code)) => format!("exited with code {code}"),
                 (None, None) => "is gone".to_owned(),
             };
-            match crash.culprit {
-                Some(message) => {
-                    let message = Named::find(message, arrivals, queues);
-                    format!("{process} {how} while running {message}; it will be delivered again")
-                }
-                None => format!("{process} {how} while running nothing"),
+            let named: Vec<String> = crash
+                .culprits
+                .iter()
+                .map(|&message| Named::find(message, arrivals, queues).0)
+                .collect();
+            if named.is_empty() {
+                format!("{process} {how} while running nothing")
+            } else {
+                let tasks = named.join(", ");
+                format!("{process} {how} while running {tasks}; it will be delivered again")
             }
+        });
+    }
+
+    /// A task has run for longer than it may.
+    pub(crate) fn overtime(&self, overtime: &Overtime, arrivals: &Arrivals, queues: &Queues) {
+        self.log.error(|| {
+            let task = Named::find(overtime.message, arrivals, queues);
+            let limit = overtime.limit.as_secs_f64();
+            let process = match overtime.pid {
+                Some(pid) => format!("task process {pid}"),
+                None => "its task process".to_owned(),
+            };
+            let when = match overtime.killed_within {
+                None => "is killed".to_owned(),
+                Some(patience) => format!(
+                    "takes no more tasks, and is killed when its others have ended, after {} s at the latest",
+                    patience.as_secs_f64()
+                ),
+            };
+            format!("{task} has run for longer than its time limit of {limit} s: {process} {when}")
         });
     }
 

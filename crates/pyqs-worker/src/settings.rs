@@ -23,6 +23,9 @@ pub struct WorkerSettings {
     pub strict: bool,
     /// Task processes, over all queues; at least 1. Default 1.
     pub concurrency: u32,
+    /// Tasks that each process runs at once, in threads, or on an event loop where they are `async def`; at
+    /// least 1. Default 1.
+    pub threads: u32,
     /// What is logged. Default [`LogLevel::Warning`].
     pub log_level: LogLevel,
     /// How to reach SQS. Default: as the environment and the profile files say.
@@ -32,7 +35,7 @@ pub struct WorkerSettings {
     /// Messages a request asks for: 1 to 10, values beyond are brought into that range. Default 10;
     /// with [`simple_worker`](Self::simple_worker) 1, unless another one is given.
     pub batchsize: Option<u32>,
-    /// Holds at most concurrency × this × batchsize messages that have not started. Default: the
+    /// Holds at most concurrency × threads × this × batchsize messages that have not started. Default: the
     /// engine decides, by the time that tasks take. (`PyQS` had 2.)
     pub prefetch_multiplier: Option<u32>,
     /// One message at a time: the same engine, which asks for one message a request and holds one
@@ -42,8 +45,18 @@ pub struct WorkerSettings {
     /// among all queues in either mode; what stays is that nothing is fetched in numbers.
     pub simple_worker: bool,
     /// A task process is replaced after this many tasks, failed ones included; 0 is never.
-    /// Default 100.
+    /// Default 100. With several [`threads`](Self::threads) it may have begun some more by then.
     pub max_tasks_per_child: u32,
+    /// A task process that uses more bytes of memory is replaced after its present tasks. Default: never.
+    /// Only where the system says what a process uses, as Linux does.
+    pub max_memory_per_child: Option<u64>,
+    /// A task that has run for this long is ended, with its process. Default: no limit. Where a task or a
+    /// message has a limit too, the smallest holds.
+    pub time_limit: Option<Duration>,
+    /// After this long an exception is raised in a task. Default: none. As above, the smallest holds.
+    pub soft_time_limit: Option<Duration>,
+    /// When a task is at its time limit, others in its process have this long to end. Default 30 s.
+    pub drain_timeout: Duration,
     /// Whether the visibility timeout is extended while a message waits or runs. Default on.
     pub extend_visibility: bool,
     /// A task's visibility is extended for no longer than this. Default: up to SQS's 12 hours.
@@ -75,6 +88,7 @@ impl Default for WorkerSettings {
             queues: Vec::new(),
             strict: false,
             concurrency: 1,
+            threads: 1,
             log_level: LogLevel::Warning,
             connection: ConnectOptions::default(),
             interval: Duration::ZERO,
@@ -82,6 +96,10 @@ impl Default for WorkerSettings {
             prefetch_multiplier: None,
             simple_worker: false,
             max_tasks_per_child: 100,
+            max_memory_per_child: None,
+            time_limit: None,
+            soft_time_limit: None,
+            drain_timeout: Duration::from_secs(30),
             extend_visibility: true,
             extend_visibility_max: None,
             shutdown_timeout: None,
@@ -110,6 +128,14 @@ impl WorkerSettings {
         (self.max_tasks_per_child > 0).then_some(self.max_tasks_per_child)
     }
 
+    /// Refuses a soft limit that the hard one leaves no time for.
+    pub fn check_time_limits(&self) -> Result<(), SoftLimitTooLong> {
+        match (self.soft_time_limit, self.time_limit) {
+            (Some(soft), Some(hard)) if soft >= hard => Err(SoftLimitTooLong { soft, hard }),
+            _ => Ok(()),
+        }
+    }
+
     /// What the core must know of all this.
     pub(crate) fn core(&self) -> Settings {
         Settings {
@@ -128,12 +154,25 @@ impl WorkerSettings {
         let held = match self.prefetch_multiplier {
             _ if self.simple_worker => batch,
             Some(multiplier) => (self.concurrency as usize)
+                .saturating_mul(self.threads.max(1) as usize)
                 .saturating_mul(multiplier as usize)
                 .saturating_mul(batch),
             None => BUFFER_MESSAGES_MAX,
         };
         held.clamp(1, BUFFER_MESSAGES_MAX)
     }
+}
+
+/// A soft time limit that would never come to pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the soft time limit of {} s is not below the time limit of {} s, which ends a task before; lower the soft one or \
+     raise the other",
+    soft.as_secs_f64(), hard.as_secs_f64()
+)]
+pub struct SoftLimitTooLong {
+    soft: Duration,
+    hard: Duration,
 }
 
 /// What is logged: this and what is graver. The names and numbers are those of Python's `logging`.

@@ -6,10 +6,10 @@ use std::sync::LazyLock;
 
 use clap::builder::BoolishValueParser;
 use pyqs_sqs::{QueueArgument, QueueArgumentError};
-use pyqs_worker::{LogLevel, WorkerSettings};
+use pyqs_worker::{LogLevel, MemorySize, WorkerSettings};
 
 use crate::connection::ConnectionArgs;
-use crate::settings::Seconds;
+use crate::settings::{Seconds, seconds_above_zero};
 
 /// Where the defaults are defined.
 static DEFAULTS: LazyLock<WorkerSettings> = LazyLock::new(WorkerSettings::default);
@@ -21,10 +21,14 @@ pub(crate) struct Args {
     /// at most five of its tasks at once, `email@10/s` starts at most ten a second (or /m, /h)
     #[arg(value_name = "QUEUE", required = true, env = "PYQS_QUEUES", value_parser = queue_argument)]
     pub(crate) queues: Vec<String>,
-    /// Task processes, over all queues
+    /// Task processes, over all queues; each runs --threads tasks at once
     #[arg(short, long, value_name = "N", env = "PYQS_CONCURRENCY", default_value_t = DEFAULTS.concurrency,
           value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub(crate) concurrency: u32,
+    /// Tasks at once in each process: in threads, or on an event loop where they are `async def`
+    #[arg(long, value_name = "N", env = "PYQS_THREADS", default_value_t = DEFAULTS.threads,
+          value_parser = clap::value_parser!(u32).range(1..=1000), allow_negative_numbers = true)]
+    pub(crate) threads: u32,
     /// What is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL, in any case
     #[arg(long, aliases = ["log-level", "log_level"], value_name = "LEVEL", env = "PYQS_LOGLEVEL",
           default_value_t = DEFAULTS.log_level)]
@@ -115,6 +119,21 @@ pub(crate) struct SafetyArgs {
     #[arg(long, value_name = "N", env = "PYQS_MAX_TASKS_PER_CHILD", default_value_t = DEFAULTS.max_tasks_per_child,
           allow_negative_numbers = true)]
     pub(crate) max_tasks_per_child: u32,
+    /// Replace a task process that uses more memory (512M, 2G), after its present tasks [default: never]
+    #[arg(long, value_name = "SIZE", env = "PYQS_MAX_MEMORY_PER_CHILD")]
+    pub(crate) max_memory_per_child: Option<MemorySize>,
+    /// End a task that runs for longer, by killing its process [default: no limit]
+    #[arg(long, value_name = "SECONDS", env = "PYQS_TIME_LIMIT", value_parser = seconds_above_zero,
+          allow_negative_numbers = true)]
+    pub(crate) time_limit: Option<Seconds>,
+    /// Raise SoftTimeLimitExceeded in a task that runs for longer [default: no limit]
+    #[arg(long, value_name = "SECONDS", env = "PYQS_SOFT_TIME_LIMIT", value_parser = seconds_above_zero,
+          allow_negative_numbers = true)]
+    pub(crate) soft_time_limit: Option<Seconds>,
+    /// With --threads: when a task is at its time limit, let the others in its process run on for so long
+    #[arg(long, value_name = "SECONDS", env = "PYQS_DRAIN_TIMEOUT",
+          default_value_t = Seconds(DEFAULTS.drain_timeout), allow_negative_numbers = true)]
+    pub(crate) drain_timeout: Seconds,
     /// Leave the visibility timeout alone while a task runs, as PyQS did
     #[arg(long, env = "PYQS_NO_EXTEND_VISIBILITY", value_parser = BoolishValueParser::new())]
     pub(crate) no_extend_visibility: bool,

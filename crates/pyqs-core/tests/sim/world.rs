@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use pyqs_core::limits::TICK;
 use pyqs_core::{
-    Action, Consumer, Event, Instant, MessageKey, PollId, ProcessId, QueueAttributes, QueueId,
+    Action, Consumer, Event, Instant, MessageKey, Outcome, PollId, ProcessId, QueueAttributes,
+    QueueId,
 };
 
 use crate::checkers::Checkers;
@@ -297,11 +298,13 @@ impl World {
             }
             Happening::Kill(process) => self.kill(process),
             Happening::Rival => self.rival(),
-            Happening::KillSome => {
-                if let Some(&process) = self.processes.running().first() {
-                    self.kill(process);
+            Happening::KillSome => match self.processes.running()[..] {
+                [culprit, neighbour, ..] if self.rng.permille(300) => {
+                    self.end_at_limit(culprit, neighbour);
                 }
-            }
+                [process, ..] => self.kill(process),
+                [] => {}
+            },
             Happening::Look(process) => self.look(process),
             Happening::StartProcess => {
                 self.processes_made += 1;
@@ -389,6 +392,30 @@ impl World {
             .kill(id, self.now, &mut self.checkers, &self.sqs)
         {
             self.take_step(id, step);
+        }
+    }
+
+    /// Two lanes of one process, which is killed since the task of one is at its time limit.
+    fn end_at_limit(&mut self, culprit: ProcessId, neighbour: ProcessId) {
+        for id in [culprit, neighbour] {
+            let killed = self
+                .processes
+                .kill(id, self.now, &mut self.checkers, &self.sqs);
+            let Some(Step::Gone { culprit: running }) = killed else {
+                continue;
+            };
+            if let Some(message) = running.filter(|_| id == culprit) {
+                let (outcome, took) = (Outcome::Failed, Duration::from_secs(1));
+                self.take_step(
+                    id,
+                    Step::Tell(Event::TaskEnded {
+                        message,
+                        outcome,
+                        took,
+                    }),
+                );
+            }
+            self.take_step(id, Step::Gone { culprit: None });
         }
     }
 

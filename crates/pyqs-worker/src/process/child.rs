@@ -1,21 +1,28 @@
-//! The task process's end: a blocking channel that brings tasks and takes results away.
+//! The task process's end: a channel that brings tasks and takes results away.
 //!
 //! It starts no threads and needs nothing but a socket and the ledger, so it works in a process that
-//! was forked from any other. Every wait ends when a signal comes (`ErrorKind::Interrupted`), so that
-//! the caller can run its signal handlers, and asks again.
+//! was forked from any other. A process runs one task at a time in each of its lanes. With one lane, one
+//! thread does all, by [`TaskChannel::next`]. With several, one thread waits for tasks and says in which
+//! lanes there are some; whoever runs a lane's tasks begins them, records them and finishes them.
+//!
+//! Every wait ends when a signal comes (`ErrorKind::Interrupted`), so that the caller can run its signal
+//! handlers, and asks again.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, fstat};
 
-use super::ledger::{Ledger, OUTCOMES_KEPT, Sequence, TaskOutcome};
+use super::ledger::{Ledger, Limit, OUTCOMES_KEPT, Sequence, TaskOutcome};
 use super::successes::Mark;
-use super::wire::{DeadLetter, FrameBuffer, FromProcess, JobFrame, TaskResult, ToProcess, encode};
+use super::wire::{
+    DeadLetter, FrameBuffer, FromProcess, JobFrame, TaskResult, TimeLimits, ToProcess, encode,
+};
 use crate::clock;
 
 /// How old a result may become while further tasks are run, before it is sent.
@@ -44,6 +51,8 @@ pub struct Job {
     pub attempt: u32,
     /// When its lease ends unless extended, in nanoseconds of the machine's lease clock.
     pub lease_until_nanos: u64,
+    /// How long it may run, where the message says so.
+    pub limits: TimeLimits,
     sequence: Sequence,
     mark: Mark,
 }
@@ -61,6 +70,7 @@ impl From<JobFrame<'_>> for Job {
             receive_count: frame.receive_count,
             attempt: frame.attempt,
             lease_until_nanos: frame.lease_until_nanos,
+            limits: frame.limits,
             sequence: frame.sequence,
             mark: frame.mark,
         }
@@ -69,26 +79,46 @@ impl From<JobFrame<'_>> for Job {
 
 /// Tasks in, results out.
 ///
-/// The loop of a task process: [`next`](Self::next), run it, [`record`](Self::record) as soon as the
-/// function has returned, then the hooks, then [`finish`](Self::finish); again, until `next` gives
-/// `None`.
+/// With one lane, the loop of a task process: [`next`](Self::next), run it, [`record`](Self::record) as soon
+/// as the function has returned, then the hooks, then [`finish`](Self::finish); again, until `next` gives
+/// `None`. With several: [`wait`](Self::wait) until it gives `None`, then
+/// [`wait_until_idle`](Self::wait_until_idle); in each lane that it names, [`begin`](Self::begin), run,
+/// `record`, again, until `begin` gives `None`.
 #[derive(Debug)]
 pub struct TaskChannel {
     socket: UnixStream,
     /// Which socket that is: a task may close it, and open a file of its own under the same number.
     identity: Identity,
     ledger: Ledger,
+    /// The slot of the first lane; those of the others follow.
     slot: u32,
+    /// How long any task may run.
+    time_limit: Option<Duration>,
     /// Bytes from the manager that are no whole frame yet.
-    inbox: FrameBuffer,
-    /// Received and not begun.
-    jobs: VecDeque<Job>,
-    running: Option<Running>,
+    inbox: Mutex<FrameBuffer>,
+    /// Never held while waiting for the manager to say something.
+    desk: Mutex<Desk>,
+    idle: Condvar,
+}
+
+/// What is known of all lanes.
+#[derive(Debug)]
+struct Desk {
+    lanes: Vec<Lane>,
     /// Ended and not sent.
     results: Vec<TaskResult>,
     /// When the first of `results` ended.
     results_since_nanos: u64,
     state: State,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    /// Received and not begun.
+    jobs: VecDeque<Job>,
+    running: Option<Running>,
+    /// Somebody runs its tasks, and asks for the next one.
+    is_attended: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,16 +135,31 @@ struct Running {
     sequence: Sequence,
     mark: Mark,
     began_nanos: u64,
+    limit: Option<Limit>,
     result: Option<TaskResult>,
 }
 
 impl TaskChannel {
-    /// Takes over the socket that leads to the manager, and the slot that it gave this process.
-    pub fn open(socket: OwnedFd, ledger: Ledger, slot: u32) -> io::Result<Self> {
-        if slot >= ledger.slots() {
+    /// Takes over the socket that leads to the manager, and the slots that it gave this process, one a lane.
+    ///
+    /// A task that runs for longer than `time_limit` is ended by the manager, with this process.
+    pub fn open(
+        socket: OwnedFd,
+        ledger: Ledger,
+        slot: u32,
+        lanes: u32,
+        time_limit: Option<Duration>,
+    ) -> io::Result<Self> {
+        let has_slots = slot
+            .checked_add(lanes)
+            .is_some_and(|end| end <= ledger.slots());
+        if lanes == 0 || !has_slots {
             return Err(io::Error::new(
                 ErrorKind::InvalidInput,
-                format!("slot {slot} of a ledger of {}", ledger.slots()),
+                format!(
+                    "{lanes} slots from {slot} of a ledger of {}",
+                    ledger.slots()
+                ),
             ));
         }
         let socket = UnixStream::from(socket);
@@ -124,139 +169,222 @@ impl TaskChannel {
             socket,
             ledger,
             slot,
-            inbox: FrameBuffer::default(),
-            jobs: VecDeque::new(),
-            running: None,
-            results: Vec::new(),
-            results_since_nanos: 0,
-            state: State::New,
+            time_limit,
+            inbox: Mutex::default(),
+            desk: Mutex::new(Desk {
+                lanes: (0..lanes).map(|_| Lane::default()).collect(),
+                results: Vec::new(),
+                results_since_nanos: 0,
+                state: State::New,
+            }),
+            idle: Condvar::new(),
         })
     }
 
-    /// Waits for the next task. `None`: this process is to end, because it has run as many tasks as it
-    /// may, or because the manager is gone.
+    /// Waits for the only lane's next task. `None`: this process is to end, because it has run as many tasks
+    /// as it may, or because the manager is gone.
     ///
     /// The first call tells the manager that this process is up. A task that was neither
     /// recorded nor finished counts as failed. [`ErrorKind::Interrupted`] says that a signal came: call again.
-    #[allow(clippy::should_implement_trait)] // It can fail, and an iterator would end there.
-    pub fn next(&mut self) -> io::Result<Option<Job>> {
-        match self.wait_for_job() {
-            Err(error) if is_gone(&error) => {
-                self.manager_is_gone();
-                Ok(None)
+    pub fn next(&self) -> io::Result<Option<Job>> {
+        self.unless_gone(None, || {
+            self.say_ready()?;
+            loop {
+                if let Some(job) = self.try_begin(&mut self.desk(), 0)? {
+                    return Ok(Some(job));
+                }
+                if self.desk().state == State::Leaving {
+                    return Ok(None);
+                }
+                self.take_in_frame()?;
             }
-            other => other,
-        }
+        })
     }
 
     /// Tells the manager, instead of asking for a task, why this process can't run any.
-    pub fn cannot_start(&mut self, reason: &str) -> io::Result<()> {
+    pub fn cannot_start(&self, reason: &str) -> io::Result<()> {
         let reason = reason.chars().take(REASON_CHARS_MAX).collect();
         self.send(&FromProcess::CantStart(reason))
     }
 
-    /// Says how the running task ended: at once, in the ledger, so that nothing that happens
-    /// afterwards in this process, a crash included, changes it. The first call counts.
-    pub fn record(&mut self, outcome: TaskOutcome) {
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        if running.result.is_some() {
-            return;
-        }
-        if matches!(outcome, TaskOutcome::Succeeded | TaskOutcome::Discarded) {
-            self.ledger.successes().add(running.mark);
-        }
-        let took = clock::now_nanos().saturating_sub(running.began_nanos);
-        self.ledger.finish(
-            self.slot,
-            running.sequence,
-            outcome,
-            Duration::from_nanos(took),
-        );
-        running.result = Some(TaskResult {
-            sequence: running.sequence,
-            outcome,
-            took_nanos: took,
-        });
+    /// Waits until there are tasks in lanes that nobody attends to, and names these: each wants a
+    /// [`begin`](Self::begin). `None`: nothing more comes.
+    ///
+    /// The first call tells the manager that this process is up. [`ErrorKind::Interrupted`] says that a signal
+    /// came: call again.
+    pub fn wait(&self) -> io::Result<Option<Vec<u32>>> {
+        self.unless_gone(None, || {
+            self.say_ready()?;
+            loop {
+                if self.desk().state == State::Leaving {
+                    return Ok(None);
+                }
+                self.take_in_frame()?;
+                let lanes = self.desk().attend();
+                if !lanes.is_empty() {
+                    return Ok(Some(lanes));
+                }
+            }
+        })
     }
 
-    /// Says that the running task failed for good, and where its message is to go. The manager has that before the
-    /// ledger has the outcome, so that neither is known without the other.
-    pub fn record_dead_letter(&mut self, letter: DeadLetter) {
-        let Some(running) = &self.running else {
+    /// Waits until nobody attends to any lane, but no longer than that; says whether it is so.
+    pub fn wait_until_idle(&self, patience: Duration) -> bool {
+        let is_busy = |desk: &mut Desk| desk.lanes.iter().any(|lane| lane.is_attended);
+        let (mut desk, _) = self
+            .idle
+            .wait_timeout_while(self.desk(), patience, is_busy)
+            .unwrap_or_else(PoisonError::into_inner);
+        !is_busy(&mut desk)
+    }
+
+    /// Ends the lane's running task, as [`finish`](Self::finish) does, and begins its next. `None`: there is
+    /// none, and [`wait`](Self::wait) will say when there is.
+    pub fn begin(&self, lane: u32) -> io::Result<Option<Job>> {
+        // In one step with the end of attending, lest a task that comes between be left alone.
+        let mut desk = self.desk();
+        let begun = match self.try_begin(&mut desk, lane) {
+            Err(error) if is_gone(&error) => {
+                desk.give_up();
+                Ok(None)
+            }
+            other => other,
+        };
+        if !matches!(begun, Ok(Some(_))) {
+            desk.lanes[lane as usize].is_attended = false;
+            self.idle.notify_all();
+        }
+        begun
+    }
+
+    /// Says how the lane's running task ended: at once, in the ledger, so that nothing that happens
+    /// afterwards in this process, a crash included, changes it. The first call counts.
+    pub fn record(&self, lane: u32, outcome: TaskOutcome) {
+        self.record_at(&mut self.desk(), lane, outcome);
+    }
+
+    /// Says that the lane's running task failed for good, and where its message is to go. The manager has that before
+    /// the ledger has the outcome, so that neither is known without the other.
+    pub fn record_dead_letter(&self, lane: u32, letter: DeadLetter) {
+        let mut desk = self.desk();
+        let Some(running) = desk.lanes[lane as usize].running else {
             return;
         };
         if running.result.is_some() {
             return;
         }
-        let said = self.send(&FromProcess::DeadLetter(running.sequence, letter));
+        let said = self.send(&FromProcess::DeadLetter(lane, running.sequence, letter));
         // A manager that is gone sends nothing; `finish` finds that out.
-        self.record(match said {
+        let outcome = match said {
             Ok(()) => TaskOutcome::DeadLetter,
             Err(_) => TaskOutcome::Failed,
-        });
+        };
+        self.record_at(&mut desk, lane, outcome);
     }
 
-    /// Ends the running task, its hooks included. Its result is sent with others: at once where no
-    /// further task is here, else when the oldest has waited for [`RESULT_AGE_MAX`].
-    pub fn finish(&mut self) -> io::Result<()> {
-        match self.end_running() {
+    /// Ends the lane's running task, its hooks included. Its result is sent with others: at once where the lane
+    /// has no further task, else when the oldest has waited for [`RESULT_AGE_MAX`].
+    pub fn finish(&self, lane: u32) -> io::Result<()> {
+        self.unless_gone((), || self.end_running(&mut self.desk(), lane))
+    }
+
+    /// Bounds how long the lane's running task may run, counted from when it began. A longer one than holds
+    /// already changes nothing. The manager ends it with its process, after `grace` more.
+    pub fn limit(&self, lane: u32, length: Duration, grace: Duration) {
+        if let Some(running) = &mut self.desk().lanes[lane as usize].running {
+            self.limit_running(lane, running, length, grace);
+        }
+    }
+
+    /// Whether the lane runs a task whose outcome is not recorded.
+    pub fn is_running(&self, lane: u32) -> bool {
+        let running = self.desk().lanes[lane as usize].running;
+        running.is_some_and(|running| running.result.is_none())
+    }
+
+    /// Whether the manager could not keep the lease of the lane's running task: it may run elsewhere too.
+    pub fn is_lease_lost(&self, lane: u32) -> bool {
+        let running = self.desk().lanes[lane as usize].running;
+        running.is_some_and(|running| {
+            self.ledger
+                .is_lease_lost(self.slot + lane, running.sequence)
+        })
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        // Nothing in here panics with the books half written.
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Without a manager there is nothing to do.
+    fn unless_gone<T>(&self, without: T, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        match act() {
             Err(error) if is_gone(&error) => {
-                self.manager_is_gone();
-                Ok(())
+                self.desk().give_up();
+                Ok(without)
             }
             other => other,
         }
     }
 
-    /// Nobody would acknowledge what is still here, so none of it is run.
-    fn manager_is_gone(&mut self) {
-        self.state = State::Leaving;
-        self.jobs.clear();
-        self.results.clear();
-    }
-
-    fn wait_for_job(&mut self) -> io::Result<Option<Job>> {
-        self.end_running()?;
-        if self.state == State::New {
+    fn say_ready(&self) -> io::Result<()> {
+        let mut desk = self.desk();
+        if desk.state == State::New {
             self.send(&FromProcess::Ready)?;
-            self.state = State::Working;
+            desk.state = State::Working;
         }
-        loop {
-            if let Some(job) = self.begin_job()? {
-                return Ok(Some(job));
-            }
-            self.flush()?;
-            if self.state == State::Leaving {
-                return Ok(None);
-            }
-            self.read_frame()?;
-        }
+        Ok(())
     }
 
-    /// Begins the first of the tasks at hand that may be begun.
-    fn begin_job(&mut self) -> io::Result<Option<Job>> {
-        while let Some(job) = self.jobs.pop_front() {
+    fn try_begin(&self, desk: &mut Desk, lane: u32) -> io::Result<Option<Job>> {
+        self.end_running(desk, lane)?;
+        let begun = self.begin_job(desk, lane)?;
+        if begun.is_none() {
+            self.flush(desk)?;
+        }
+        Ok(begun)
+    }
+
+    /// Begins the first of the lane's tasks that may be begun.
+    fn begin_job(&self, desk: &mut Desk, lane: u32) -> io::Result<Option<Job>> {
+        let slot = self.slot + lane;
+        while let Some(job) = desk.lanes[lane as usize].jobs.pop_front() {
             self.fail_without_manager()?;
-            self.flush_before_the_ring_wraps(job.sequence)?;
-            if !self.ledger.begin(self.slot, job.sequence) {
+            self.flush_before_the_ring_wraps(desk, lane, job.sequence)?;
+            if !self.ledger.begin(slot, job.sequence) {
                 continue;
             }
-            let began_nanos = clock::now_nanos();
-            self.running = Some(Running {
+            let mut running = Running {
                 sequence: job.sequence,
                 mark: job.mark,
-                began_nanos,
+                began_nanos: clock::now_nanos(),
+                limit: None,
                 result: None,
-            });
-            if began_nanos < job.lease_until_nanos {
+            };
+            let is_in_time = running.began_nanos < job.lease_until_nanos;
+            if is_in_time && let Some(length) = smaller(self.time_limit, job.limits.hard) {
+                self.limit_running(lane, &mut running, length, Duration::ZERO);
+            }
+            desk.lanes[lane as usize].running = Some(running);
+            if is_in_time {
                 return Ok(Some(job));
             }
-            self.record(TaskOutcome::NotStarted);
-            self.end_running()?;
+            self.record_at(desk, lane, TaskOutcome::NotStarted);
+            self.end_running(desk, lane)?;
         }
         Ok(None)
+    }
+
+    fn limit_running(&self, lane: u32, running: &mut Running, length: Duration, grace: Duration) {
+        let length = smaller(Some(length), running.limit.map(|limit| limit.length));
+        let length = length.expect("one of two was given");
+        let nanos = u64::try_from((length + grace).as_nanos()).unwrap_or(u64::MAX);
+        let limit = Limit {
+            length,
+            kill_at_nanos: running.began_nanos.saturating_add(nanos).max(1),
+        };
+        running.limit = Some(limit);
+        self.ledger.limit(self.slot + lane, limit);
     }
 
     /// Looks whether the manager's end of the socket is still there: half a microsecond before each task,
@@ -271,70 +399,138 @@ impl TaskChannel {
         Ok(())
     }
 
-    fn end_running(&mut self) -> io::Result<()> {
-        self.record(TaskOutcome::Failed);
-        let Some(result) = self.running.take().and_then(|running| running.result) else {
+    fn record_at(&self, desk: &mut Desk, lane: u32, outcome: TaskOutcome) {
+        let Some(running) = &mut desk.lanes[lane as usize].running else {
+            return;
+        };
+        if running.result.is_some() {
+            return;
+        }
+        if matches!(outcome, TaskOutcome::Succeeded | TaskOutcome::Discarded) {
+            self.ledger.successes().add(running.mark);
+        }
+        let took = clock::now_nanos().saturating_sub(running.began_nanos);
+        self.ledger.finish(
+            self.slot + lane,
+            running.sequence,
+            outcome,
+            Duration::from_nanos(took),
+        );
+        running.result = Some(TaskResult {
+            lane,
+            sequence: running.sequence,
+            outcome,
+            took_nanos: took,
+        });
+    }
+
+    fn end_running(&self, desk: &mut Desk, lane: u32) -> io::Result<()> {
+        self.record_at(desk, lane, TaskOutcome::Failed);
+        let Lane { running, jobs, .. } = &mut desk.lanes[lane as usize];
+        let Some(result) = running.take().and_then(|running| running.result) else {
             return Ok(());
         };
+        let is_last = jobs.is_empty();
         let now = clock::now_nanos();
-        if self.results.is_empty() {
-            self.results_since_nanos = now;
+        if desk.results.is_empty() {
+            desk.results_since_nanos = now;
         }
-        self.results.push(result);
-        let age = Duration::from_nanos(now.saturating_sub(self.results_since_nanos));
-        if self.jobs.is_empty() || age >= RESULT_AGE_MAX {
-            self.flush()?;
+        desk.results.push(result);
+        let age = Duration::from_nanos(now.saturating_sub(desk.results_since_nanos));
+        if is_last || age >= RESULT_AGE_MAX {
+            self.flush(desk)?;
         }
         Ok(())
     }
 
     /// The ledger keeps a limited number of outcomes: none may be written over before it was sent.
-    fn flush_before_the_ring_wraps(&mut self, sequence: Sequence) -> io::Result<()> {
-        match self.results.first() {
-            Some(oldest) if (sequence - oldest.sequence) as usize >= OUTCOMES_KEPT => self.flush(),
+    fn flush_before_the_ring_wraps(
+        &self,
+        desk: &mut Desk,
+        lane: u32,
+        sequence: Sequence,
+    ) -> io::Result<()> {
+        let oldest = desk.results.iter().find(|result| result.lane == lane);
+        match oldest {
+            Some(oldest) if (sequence - oldest.sequence) as usize >= OUTCOMES_KEPT => {
+                self.flush(desk)
+            }
             _ => Ok(()),
         }
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        if self.results.is_empty() {
+    fn flush(&self, desk: &mut Desk) -> io::Result<()> {
+        if desk.results.is_empty() {
             return Ok(());
         }
-        let results = std::mem::take(&mut self.results);
+        let results = std::mem::take(&mut desk.results);
         self.send(&FromProcess::Results(results))
     }
 
     /// Frames to the manager are small and it always reads, so this does not wait noticeably; a frame that
     /// was begun is ended even when a signal comes.
-    fn send(&mut self, frame: &FromProcess) -> io::Result<()> {
+    fn send(&self, frame: &FromProcess) -> io::Result<()> {
         let mut bytes = Vec::new();
         encode(frame, &mut bytes);
         self.identity.check(&self.socket)?;
-        self.socket.write_all(&bytes)
+        (&self.socket).write_all(&bytes)
     }
 
     /// Takes in the next frame; a wait ends early when a signal comes.
-    fn read_frame(&mut self) -> io::Result<()> {
+    fn take_in_frame(&self) -> io::Result<()> {
+        // Only the one thread that waits is ever here.
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match self.inbox.next::<ToProcess<'_>>()? {
+            match inbox.next::<ToProcess<'_>>()? {
                 Some(ToProcess::Jobs(jobs)) => {
-                    self.jobs.extend(jobs.into_iter().map(Job::from));
-                    self.inbox.shrink();
+                    self.desk().take_in(jobs)?;
+                    inbox.shrink();
                     return Ok(());
                 }
                 Some(ToProcess::Leave) => {
-                    self.state = State::Leaving;
+                    self.desk().state = State::Leaving;
                     return Ok(());
                 }
                 None => {}
             }
             let mut bytes = [0; READ_BYTES];
             self.identity.check(&self.socket)?;
-            match self.socket.read(&mut bytes)? {
+            match (&self.socket).read(&mut bytes)? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
-                count => self.inbox.extend(&bytes[..count]),
+                count => inbox.extend(&bytes[..count]),
             }
         }
+    }
+}
+
+impl Desk {
+    /// The manager is gone: nobody would acknowledge what is still here, so none of it is run.
+    fn give_up(&mut self) {
+        self.state = State::Leaving;
+        self.results.clear();
+        self.lanes.iter_mut().for_each(|lane| lane.jobs.clear());
+    }
+
+    fn take_in(&mut self, jobs: Vec<JobFrame<'_>>) -> io::Result<()> {
+        for job in jobs {
+            let lane = self.lanes.get_mut(job.lane as usize).ok_or_else(|| {
+                io::Error::new(ErrorKind::InvalidData, "a job for a lane that is not there")
+            })?;
+            lane.jobs.push_back(job.into());
+        }
+        Ok(())
+    }
+
+    /// The lanes that have tasks and that nobody attends to: from now on the caller does.
+    fn attend(&mut self) -> Vec<u32> {
+        let mut found = Vec::new();
+        for (number, lane) in (0..).zip(&mut self.lanes) {
+            if !lane.is_attended && !lane.jobs.is_empty() {
+                lane.is_attended = true;
+                found.push(number);
+            }
+        }
+        found
     }
 }
 
@@ -364,6 +560,10 @@ impl Identity {
     }
 }
 
+fn smaller(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
+}
+
 const READ_BYTES: usize = 16 * 1024;
 const REASON_CHARS_MAX: usize = 1000;
 
@@ -375,171 +575,4 @@ fn is_gone(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{Read, Write};
-    use std::os::unix::net::UnixStream;
-
-    use super::TaskChannel;
-    use crate::process::ledger::{Ledger, TaskOutcome};
-    use crate::process::successes::Mark;
-    use crate::process::wire::{
-        FrameBuffer, FromProcess, JobFrame, TaskResult, ToProcess, encode, encode_jobs,
-    };
-
-    struct Manager {
-        socket: UnixStream,
-        inbox: FrameBuffer,
-        ledger: Ledger,
-    }
-
-    fn pair() -> (Manager, TaskChannel) {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let ledger = Ledger::new(1).unwrap();
-        let channel = TaskChannel::open(theirs.into(), ledger.clone(), 0).unwrap();
-        let manager = Manager {
-            socket: ours,
-            inbox: FrameBuffer::default(),
-            ledger,
-        };
-        (manager, channel)
-    }
-
-    impl Manager {
-        fn send(&mut self, sequences: impl IntoIterator<Item = u32>, lease_until_nanos: u64) {
-            let jobs = sequences.into_iter().map(|sequence| JobFrame {
-                sequence,
-                message_id: "id",
-                receipt: "receipt",
-                queue_url: "url",
-                task: "task",
-                body: "{}",
-                fetch_time: 0.0,
-                visibility_secs: 30,
-                receive_count: 1,
-                attempt: 1,
-                lease_until_nanos,
-                mark: Mark::of(&sequence.to_string()),
-            });
-            let mut bytes = Vec::new();
-            encode_jobs(jobs, &mut bytes);
-            self.socket.write_all(&bytes).unwrap();
-        }
-
-        fn leave(&mut self) {
-            let mut bytes = Vec::new();
-            encode(&ToProcess::Leave, &mut bytes);
-            self.socket.write_all(&bytes).unwrap();
-        }
-
-        fn frame(&mut self) -> FromProcess {
-            loop {
-                if let Some(frame) = self.inbox.next().unwrap() {
-                    return frame;
-                }
-                let mut bytes = [0; 1024];
-                let count = self.socket.read(&mut bytes).unwrap();
-                assert_ne!(count, 0, "the channel closed");
-                self.inbox.extend(&bytes[..count]);
-            }
-        }
-
-        fn results(&mut self) -> Vec<(u32, TaskOutcome)> {
-            match self.frame() {
-                FromProcess::Results(results) => results.iter().map(brief).collect(),
-                other => panic!("{other:?} is not expected here"),
-            }
-        }
-    }
-
-    fn brief(result: &TaskResult) -> (u32, TaskOutcome) {
-        (result.sequence, result.outcome)
-    }
-
-    #[test]
-    fn tasks_come_in_order_and_results_go_back_together() {
-        let (mut manager, mut channel) = pair();
-        manager.send([1, 2], u64::MAX);
-        manager.leave();
-        for _ in 0..2 {
-            assert_eq!(channel.next().unwrap().unwrap().task, "task");
-            channel.record(TaskOutcome::Succeeded);
-            channel.record(TaskOutcome::Failed);
-            channel.finish().unwrap();
-        }
-        assert_eq!(channel.next().unwrap(), None);
-        assert_eq!(manager.frame(), FromProcess::Ready);
-        let mut results = manager.results();
-        if results.len() == 1 {
-            // The first task took longer than results may wait.
-            results.extend(manager.results());
-        }
-        let done = TaskOutcome::Succeeded;
-        assert_eq!(results, [(1, done), (2, done)]);
-    }
-
-    #[test]
-    fn a_task_that_was_taken_back_is_passed_over() {
-        let (mut manager, mut channel) = pair();
-        manager.send([1, 2, 3], u64::MAX);
-        assert_eq!(channel.next().unwrap().unwrap().sequence, 1);
-        assert_eq!(manager.ledger.revoke(0, 3), 1);
-        manager.send([4], u64::MAX);
-        channel.record(TaskOutcome::Succeeded);
-        channel.finish().unwrap();
-        assert_eq!(channel.next().unwrap().unwrap().sequence, 4);
-    }
-
-    #[test]
-    fn a_lapsed_lease_is_answered_without_running() {
-        let (mut manager, mut channel) = pair();
-        manager.send([1], 0);
-        manager.leave();
-        assert_eq!(channel.next().unwrap(), None);
-        assert_eq!(manager.frame(), FromProcess::Ready);
-        assert_eq!(manager.results(), [(1, TaskOutcome::NotStarted)]);
-    }
-
-    #[test]
-    fn a_task_left_without_a_word_has_failed() {
-        let (mut manager, mut channel) = pair();
-        manager.send([1], u64::MAX);
-        manager.leave();
-        assert!(channel.next().unwrap().is_some());
-        assert_eq!(channel.next().unwrap(), None);
-        assert_eq!(manager.frame(), FromProcess::Ready);
-        assert_eq!(manager.results(), [(1, TaskOutcome::Failed)]);
-    }
-
-    #[test]
-    fn a_manager_that_is_gone_ends_it() {
-        let (mut manager, mut channel) = pair();
-        manager.send([1, 2], u64::MAX);
-        assert!(channel.next().unwrap().is_some());
-        let ledger = manager.ledger.clone();
-        drop(manager);
-        channel.record(TaskOutcome::Succeeded);
-        channel.finish().unwrap();
-        assert_eq!(ledger.progress(0).finished, 1);
-        assert!(
-            ledger.successes().contains(Mark::of("1")),
-            "for the next manager"
-        );
-        // The second task is here already, but nobody would acknowledge it.
-        assert_eq!(channel.next().unwrap(), None);
-        assert_eq!(ledger.progress(0).begun, 1);
-    }
-
-    #[test]
-    fn a_frame_that_is_none_is_an_error_not_a_panic() {
-        let (mut manager, mut channel) = pair();
-        manager.socket.write_all(&[2, 0, 0, 0, 9, 9]).unwrap();
-        assert!(channel.next().is_err());
-    }
-
-    #[test]
-    fn a_slot_beyond_the_ledger_is_refused() {
-        let (_ours, theirs) = UnixStream::pair().unwrap();
-        let ledger = Ledger::new(1).unwrap();
-        assert!(TaskChannel::open(theirs.into(), ledger, 1).is_err());
-    }
-}
+mod tests;

@@ -12,13 +12,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pyqs_core::ProcessId;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde::{Deserialize, Serialize};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+use super::TaskProcessId;
 
 /// The longest line that either side may write.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -30,12 +31,12 @@ pub const LOG_LINES_WAITING_MAX: usize = 10_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToSupervisor {
-    /// Fork a task process, which opens this slot of the ledger; answer `forked`, later `died`; when it
+    /// Fork a task process, whose lanes have the slots of the ledger from this one on; answer `forked`, later `died`; when it
     /// can't be forked, `died` alone.
     Fork {
         /// The manager's name for it, never used twice.
         process: u32,
-        /// Its slot in the ledger.
+        /// The slot of its first lane in the ledger.
         slot: u32,
     },
     /// Log a line on the logger `pyqs`.
@@ -123,13 +124,13 @@ impl Supervisor {
     }
 
     /// Asks for a task process.
-    pub(crate) fn fork(&self, process: ProcessId, slot: u32) {
+    pub(crate) fn fork(&self, process: TaskProcessId, slot: u32) {
         let process = process.0;
         self.say(ToSupervisor::Fork { process, slot });
     }
 
     /// Asks for a task process's end.
-    pub(crate) fn kill(&self, process: ProcessId) {
+    pub(crate) fn kill(&self, process: TaskProcessId) {
         self.say(ToSupervisor::Kill { process: process.0 });
     }
 
@@ -304,7 +305,7 @@ fn invalid(reason: &'static str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::{ControlReader, FromSupervisor, Supervisor, ToSupervisor};
-    use pyqs_core::ProcessId;
+    use crate::process::TaskProcessId;
     use std::io::{BufRead, BufReader, Write};
     use std::sync::Arc;
 
@@ -360,7 +361,7 @@ mod tests {
         ours.set_nonblocking(true).unwrap();
         let stream = Arc::new(tokio::net::UnixStream::from_std(ours).unwrap());
         let (supervisor, writer) = Supervisor::new(Arc::clone(&stream));
-        supervisor.fork(ProcessId(1), 0);
+        supervisor.fork(TaskProcessId(1), 0);
         supervisor.log(30, "x".repeat(100_000));
         drop(supervisor);
         writer.await.unwrap();

@@ -1,11 +1,12 @@
 //! What has started and what has finished, in memory that the manager and its task processes share.
 //!
-//! Each task process has one slot. It writes there before and after each task, which costs no system
-//! call, so that results can be sent in batches and yet a crash neither re-runs a finished task nor
+//! Each task process has one slot for each task that it can run at once, which is a lane. It writes there
+//! before and after each task, which costs no system call, so that results can be sent in batches and yet a crash neither re-runs a finished task nor
 //! charges one that had not begun. The manager takes tasks back through the same word by which
 //! the process begins them, so that each is either begun or taken back, never both.
 //!
-//! Tasks of one process are numbered by [`Sequence`], from 1, in the order in which they were sent.
+//! Tasks of one slot are numbered by [`Sequence`], from 1, in the order in which they were sent; they begin
+//! and end in that order. Beside, a slot says when its present task is to be killed, if it is.
 //!
 //! The supervisor makes a ledger before it forks its first manager, and a [successor](Ledger::successor) for each
 //! manager after it: task processes of an earlier one may still write to theirs. What all ledgers of a supervisor have
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::shared::SharedWords;
 use super::successes::Successes;
 
-/// A task's number among those sent to one process; the first is 1, 0 stands for none.
+/// A task's number among those sent to one lane; the first is 1, 0 stands for none.
 pub type Sequence = u32;
 
 /// How many outcomes a slot remembers: those of the last this many sequences.
@@ -68,6 +69,15 @@ pub struct Progress {
     pub finished: Sequence,
 }
 
+/// How long a task may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit {
+    /// Its time limit.
+    pub(crate) length: Duration,
+    /// When its process is killed, in nanoseconds of the machine's lease clock; above zero.
+    pub(crate) kill_at_nanos: u64,
+}
+
 impl Ledger {
     /// Maps a ledger of this many slots, all empty.
     pub fn new(slots: u32) -> io::Result<Self> {
@@ -103,9 +113,11 @@ impl Ledger {
         &self.successes
     }
 
-    /// Slots needed for so many task processes: beside each its spare, and some that are leaving.
-    pub fn slots_for(concurrency: u32) -> u32 {
-        concurrency.max(1).saturating_mul(3).saturating_add(4)
+    /// Slots needed for so many task processes of so many lanes: beside each process its spare, and some that are
+    /// leaving.
+    pub fn slots_for(concurrency: u32, lanes: u32) -> u32 {
+        let processes = concurrency.max(1).saturating_mul(3).saturating_add(4);
+        processes.saturating_mul(lanes.max(1))
     }
 
     /// How many slots there are.
@@ -117,13 +129,17 @@ impl Ledger {
     pub(crate) fn reset(&self, slot: u32) {
         let slot = self.slot(slot);
         slot.finished.store(0, Ordering::Relaxed);
+        slot.kill_at.store(0, Ordering::Relaxed);
+        slot.lease_lost.store(0, Ordering::Relaxed);
         slot.cursor.store(0, Ordering::Release);
     }
 
     /// The process begins a task. `false`: the manager has taken it back; it must not run.
     pub(crate) fn begin(&self, slot: u32, sequence: Sequence) -> bool {
-        let cursor = &self.slot(slot).cursor;
-        cursor
+        let slot = self.slot(slot);
+        // Before the cursor moves: who sees the new task must not see the limit of the one before.
+        slot.kill_at.store(0, Ordering::Release);
+        slot.cursor
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
                 let cursor = Cursor::unpack(word);
                 (sequence > cursor.revoked_upto).then(|| {
@@ -135,6 +151,43 @@ impl Ledger {
                 })
             })
             .is_ok()
+    }
+
+    /// The process says how long the task that it has begun may run.
+    pub(crate) fn limit(&self, slot: u32, limit: Limit) {
+        let slot = self.slot(slot);
+        let nanos = u64::try_from(limit.length.as_nanos()).unwrap_or(u64::MAX);
+        slot.limit.store(nanos, Ordering::Relaxed);
+        slot.kill_at.store(limit.kill_at_nanos, Ordering::Release);
+    }
+
+    /// The task that runs, if it has a limit.
+    pub(crate) fn limited(&self, slot: u32) -> Option<(Sequence, Limit)> {
+        let before = self.progress(slot);
+        let words = self.slot(slot);
+        let kill_at_nanos = words.kill_at.load(Ordering::Acquire);
+        if kill_at_nanos == 0 || before.finished >= before.begun {
+            return None;
+        }
+        let length = Duration::from_nanos(words.limit.load(Ordering::Relaxed));
+        // The same task before and after: the limit between is its own.
+        let is_its_own = self.progress(slot) == before;
+        let limit = Limit {
+            length,
+            kill_at_nanos,
+        };
+        is_its_own.then_some((before.begun, limit))
+    }
+
+    /// The manager says that the lease of a task could not be kept.
+    pub(crate) fn lose_lease(&self, slot: u32, sequence: Sequence) {
+        let lease_lost = self.slot(slot).lease_lost;
+        lease_lost.store(sequence.into(), Ordering::Release);
+    }
+
+    /// Whether the manager has said so of this task.
+    pub(crate) fn is_lease_lost(&self, slot: u32, sequence: Sequence) -> bool {
+        self.slot(slot).lease_lost.load(Ordering::Acquire) == u64::from(sequence)
     }
 
     /// The process has ended a task that it had begun.
@@ -190,14 +243,22 @@ impl Ledger {
     }
 }
 
-/// A cursor, the last that finished, the outcomes; filled up so that two processes never write to the same cache line.
-const SLOT_WORDS: usize = (2 + 2 * OUTCOMES_KEPT).next_multiple_of(16);
+/// A cursor, the last that finished, two of the time limit, the lost lease, the outcomes; filled up so that two
+/// processes never write to the same cache line.
+const SLOT_WORDS: usize = (WORDS_BEFORE_OUTCOMES + 2 * OUTCOMES_KEPT).next_multiple_of(16);
+const WORDS_BEFORE_OUTCOMES: usize = 5;
 
-/// One process's part.
+/// One lane's part.
 struct Slot<'a> {
     /// A packed [`Cursor`]: one word, so that "begin" and "take back" can't both succeed.
     cursor: &'a AtomicU64,
     finished: &'a AtomicU64,
+    /// When the process of the present task is killed, by [`Limit`]; 0 is never.
+    kill_at: &'a AtomicU64,
+    /// The present task's limit in nanoseconds; it means nothing where `kill_at` is 0.
+    limit: &'a AtomicU64,
+    /// The last task whose lease could not be kept while it ran.
+    lease_lost: &'a AtomicU64,
     /// Each as [`pack_ended`] makes it, in two words.
     outcomes: &'a [AtomicU64],
 }
@@ -205,13 +266,16 @@ struct Slot<'a> {
 impl Ledger {
     fn slot(&self, slot: u32) -> Slot<'_> {
         let start = slot as usize * SLOT_WORDS;
-        match &self.slots.words()[start..start + 2 + 2 * OUTCOMES_KEPT] {
-            [cursor, finished, outcomes @ ..] => Slot {
+        match &self.slots.words()[start..start + WORDS_BEFORE_OUTCOMES + 2 * OUTCOMES_KEPT] {
+            [cursor, finished, kill_at, limit, lease_lost, outcomes @ ..] => Slot {
                 cursor,
                 finished,
+                kill_at,
+                limit,
+                lease_lost,
                 outcomes,
             },
-            _ => unreachable!("the range holds more than two words"),
+            _ => unreachable!("the range holds more words than are named"),
         }
     }
 }
@@ -282,7 +346,7 @@ fn unpack_ended(ended: u64, delay: u64) -> Option<(TaskOutcome, Duration)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ledger, Progress, TaskOutcome};
+    use super::{Ledger, Limit, Progress, TaskOutcome};
     use crate::process::successes::Mark;
     use std::time::Duration;
 
@@ -354,6 +418,29 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_that_of_the_task_that_runs() {
+        let ledger = Ledger::new(1).unwrap();
+        let limit = |secs| Limit {
+            length: Duration::from_secs(secs),
+            kill_at_nanos: secs * 1_000_000_000,
+        };
+        ledger.limit(0, limit(9));
+        assert_eq!(ledger.limited(0), None, "nothing runs");
+        assert!(ledger.begin(0, 1));
+        assert_eq!(ledger.limited(0), None, "the next task has none yet");
+        ledger.limit(0, limit(5));
+        ledger.limit(0, limit(3));
+        assert_eq!(ledger.limited(0), Some((1, limit(3))));
+        ledger.finish(0, 1, TaskOutcome::Succeeded, Duration::ZERO);
+        assert_eq!(ledger.limited(0), None, "it has ended");
+        assert!(ledger.begin(0, 2));
+        assert_eq!(ledger.limited(0), None);
+        ledger.limit(0, limit(4));
+        ledger.reset(0);
+        assert_eq!(ledger.limited(0), None);
+    }
+
+    #[test]
     fn a_task_that_ran_for_ever_has_the_longest_time_that_fits() {
         let ledger = Ledger::new(1).unwrap();
         ledger.finish(0, 1, TaskOutcome::Failed, Duration::MAX);
@@ -377,6 +464,7 @@ mod tests {
     #[test]
     fn an_empty_ledger_is_refused() {
         assert!(Ledger::new(0).is_err());
-        assert_eq!(Ledger::slots_for(0), 7);
+        assert_eq!(Ledger::slots_for(0, 0), 7);
+        assert_eq!(Ledger::slots_for(2, 4), 40);
     }
 }

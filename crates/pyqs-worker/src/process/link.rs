@@ -5,12 +5,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pyqs_core::ProcessId;
 use rustix::net::Shutdown;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
 
+use super::TaskProcessId;
 use super::wire::{FrameBuffer, FromProcess};
 use crate::inbound::Inbound;
 
@@ -28,7 +28,7 @@ pub(crate) struct Link {
 impl Link {
     /// Takes over the socket. What comes from it, and its end, goes to `inbound`.
     pub(crate) fn open(
-        process: ProcessId,
+        process: TaskProcessId,
         socket: OwnedFd,
         inbound: UnboundedSender<Inbound>,
     ) -> io::Result<Self> {
@@ -78,14 +78,14 @@ impl Link {
     }
 }
 
-async fn read(process: ProcessId, stream: Arc<UnixStream>, inbound: UnboundedSender<Inbound>) {
+async fn read(process: TaskProcessId, stream: Arc<UnixStream>, inbound: UnboundedSender<Inbound>) {
     let fault = read_frames(process, &stream, &inbound).await.err();
     // The driver is gone only at the very end.
     let _ = inbound.send(Inbound::ProcessClosed { process, fault });
 }
 
 async fn read_frames(
-    process: ProcessId,
+    process: TaskProcessId,
     stream: &UnixStream,
     inbound: &UnboundedSender<Inbound>,
 ) -> io::Result<()> {

@@ -1,17 +1,29 @@
 //! Task processes: who they are, how they are spoken to, what they leave behind.
 //!
-//! [`ledger`] is the memory shared with them (of `shared` words), with the `successes` that outlive a manager, [`wire`] the frames on their sockets, [`child`] their own
-//! end of it, [`control`] the way to the supervisor, which forks them. In the manager, `pool` keeps as
-//! many of them as are wanted (`crash_loop` slows it down), `link` is its end of one process's socket, and
-//! `tasks` knows what that process was given.
+//! [`ledger`] is the memory shared with them (of `shared` words), with the `successes` that outlive a
+//! manager, [`wire`] the frames on their sockets, [`child`] their own end of it, [`control`] the way to the
+//! supervisor, which forks them. In the manager, `pool` keeps as many of them as are wanted (`crash_loop`
+//! slows it down, `memory` sees who has grown too large, `overtime` ends what runs for too long);
+//! `task_process` is one of them, with its lanes, `link` the end of its socket, and `tasks` what one lane
+//! was given.
+//!
+//! A process that runs several tasks at once has as many lanes. To the core each lane is a process of its
+//! own, with its own line of tasks; that several live and die together is known only here.
 
 pub mod child;
 pub mod control;
 pub(crate) mod crash_loop;
 pub mod ledger;
 pub(crate) mod link;
+mod memory;
+pub(crate) mod overtime;
 pub(crate) mod pool;
 mod shared;
 pub(crate) mod successes;
+pub(crate) mod task_process;
 pub(crate) mod tasks;
 pub mod wire;
+
+/// A task process, as the manager numbers them for the supervisor; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TaskProcessId(pub(crate) u32);

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use pyqs_core::{Event, Instant, MessageKey, ProcessId};
+use pyqs_core::{Event, Instant, MessageKey, ProcessId as LaneId};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::TaskProcessId;
 use super::control::Supervisor;
 use super::crash_loop::CrashLoop;
 use super::ledger::{Ledger, Sequence};
 use super::link::Link;
+use super::memory::resident_bytes;
+use super::overtime::Overtime;
 use super::successes::Successes;
-use super::tasks::TasksSent;
-use super::wire::{FromProcess, JobFrame, ToProcess, encode, encode_jobs};
+use super::task_process::{Exit, Role, TaskProcess, Up};
+use super::wire::{FromProcess, JobFrame, ToProcess, encode};
 use crate::inbound::Inbound;
 use crate::observe::Log;
 
@@ -30,20 +33,26 @@ pub(crate) const CLOSED_MAX: Duration = Duration::from_secs(2);
 pub(crate) struct PoolSettings {
     /// Processes that take tasks.
     pub(crate) concurrency: usize,
-    /// Tasks that one of them runs.
+    /// Tasks that each of them runs at once, at least 1.
+    pub(crate) lanes: u32,
+    /// Tasks that one of them runs in all; with several lanes, about.
     pub(crate) tasks_max: Option<u32>,
+    /// Bytes of memory above which one of them is replaced.
+    pub(crate) memory_max: Option<u64>,
+    /// How long others may run on in a process in which a task has overrun its limit.
+    pub(crate) drain_timeout: Duration,
 }
 
 /// The task processes of one manager.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    settings: PoolSettings,
-    ledger: Ledger,
+    pub(super) settings: PoolSettings,
+    pub(super) ledger: Ledger,
     supervisor: Supervisor,
     log: Log,
     inbound: UnboundedSender<Inbound>,
-    processes: BTreeMap<ProcessId, Process>,
-    /// Slots of the ledger that no process has.
+    pub(super) processes: BTreeMap<TaskProcessId, TaskProcess>,
+    /// The first slots of the parts of the ledger that no process has.
     slots_free: Vec<u32>,
     last_process: u32,
     /// The longest that a process took from the request to its first word.
@@ -53,17 +62,12 @@ pub(crate) struct Pool {
     failed_starts: usize,
     /// Why none can.
     fatal: Option<String>,
+    /// When a limit of what runs is reached, as far as was known at the last look.
+    pub(super) overtime_at: Option<Instant>,
     /// Nothing is started any more.
     stopping: bool,
     /// The supervisor is gone: nobody will say `died`.
     orphaned: bool,
-}
-
-/// How a process ended, as far as is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Exit {
-    pub(crate) signal: Option<i32>,
-    pub(crate) code: Option<i32>,
 }
 
 /// A process that ended without having been told to.
@@ -73,54 +77,24 @@ pub(crate) struct Crash {
     pub(crate) pid: Option<i32>,
     pub(crate) exit: Exit,
     /// What it was running.
-    pub(crate) culprit: Option<MessageKey>,
-}
-
-#[derive(Debug)]
-struct Process {
-    slot: u32,
-    asked_at: Instant,
-    /// Since the supervisor has said `forked`.
-    up: Option<Up>,
-    role: Role,
-    /// It was made known to the core, which has not heard of its end.
-    is_known: bool,
-    tasks: TasksSent,
-    died: Option<Exit>,
-}
-
-#[derive(Debug)]
-struct Up {
-    pid: i32,
-    link: Link,
-    /// Its end of the socket is closed, since then.
-    closed_at: Option<Instant>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// Asked for, or importing.
-    Starting,
-    /// Ready, and held back until it is needed.
-    Spare,
-    /// Takes tasks.
-    Active,
-    /// Was told to leave.
-    Leaving { since: Instant },
-    /// Is being killed by us, for the reason that was logged.
-    Killed,
+    pub(crate) culprits: Vec<MessageKey>,
 }
 
 impl Pool {
     /// A pool without processes; [`keep_up`](Self::keep_up) starts them.
     pub(crate) fn new(
-        settings: PoolSettings,
+        mut settings: PoolSettings,
         ledger: Ledger,
         supervisor: Supervisor,
         log: Log,
         inbound: UnboundedSender<Inbound>,
     ) -> Self {
-        let slots_free = (0..ledger.slots()).rev().collect();
+        settings.lanes = settings.lanes.max(1);
+        let lanes = settings.lanes;
+        let slots_free = (0..ledger.slots() / lanes)
+            .rev()
+            .map(|part| part * lanes)
+            .collect();
         Self {
             settings,
             ledger,
@@ -134,6 +108,7 @@ impl Pool {
             crash_loop: CrashLoop::default(),
             failed_starts: 0,
             fatal: None,
+            overtime_at: None,
             stopping: false,
             orphaned: false,
         }
@@ -150,6 +125,7 @@ impl Pool {
         if self.stopping {
             return;
         }
+        self.replace_large(now, events);
         self.activate_spares(events);
         let ahead = self.start_took_max * 2 + Duration::from_secs(1);
         let mut present = 0;
@@ -159,7 +135,7 @@ impl Pool {
                 Role::Starting | Role::Spare => present += 1,
                 Role::Active => {
                     present += 1;
-                    wanted += usize::from(process.tasks.is_near_its_end(ahead));
+                    wanted += usize::from(self.is_near_its_end(process, ahead));
                 }
                 Role::Leaving { .. } | Role::Killed => {}
             }
@@ -174,14 +150,21 @@ impl Pool {
         }
     }
 
-    /// When to call [`keep_up`](Self::keep_up) although nothing happened.
+    /// When to call [`keep_up`](Self::keep_up), and [`tick`](Self::tick) if it wants that, although nothing
+    /// happened.
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
-        self.crash_loop.not_before().filter(|_| !self.stopping)
+        let starts_at = self.crash_loop.not_before().filter(|_| !self.stopping);
+        starts_at.into_iter().chain(self.overtime_at).min()
     }
 
-    /// Looks after what no event tells of: results that wait in the ledger behind a long task, and
-    /// processes that do not end. To be called about twice a second.
-    pub(crate) fn tick(&mut self, now: Instant, events: &mut Vec<Event>) {
+    /// Whether [`tick`](Self::tick) is to be called before its time.
+    pub(crate) fn wants_tick(&self, now: Instant) -> bool {
+        self.overtime_at.is_some_and(|at| at <= now)
+    }
+
+    /// Looks after what no event tells of: results that wait in the ledger behind a long task,
+    /// processes that do not end, tasks that run for too long. To be called about twice a second.
+    pub(crate) fn tick(&mut self, now: Instant, events: &mut Vec<Event>) -> Vec<Overtime> {
         let mut overdue = Vec::new();
         for (&id, process) in &mut self.processes {
             process.harvest(&self.ledger, events);
@@ -195,6 +178,8 @@ impl Pool {
         for id in overdue {
             self.kill_overdue(id);
         }
+        self.look_for_large();
+        self.end_overtime(now, events)
     }
 
     /// Nothing is started any more.
@@ -209,7 +194,7 @@ impl Pool {
     }
 
     /// The supervisor has forked a process.
-    pub(crate) fn forked(&mut self, id: ProcessId, pid: i32, socket: OwnedFd) {
+    pub(crate) fn forked(&mut self, id: TaskProcessId, pid: i32, socket: OwnedFd) {
         let Some(process) = self.processes.get_mut(&id) else {
             return;
         };
@@ -225,7 +210,7 @@ impl Pool {
                 self.log.error(|| {
                     format!("can't use the socket of task process {pid}, killing it: {error}")
                 });
-                self.kill(id);
+                self.kill_process(id);
             }
         }
     }
@@ -233,7 +218,7 @@ impl Pool {
     /// A process has said something.
     pub(crate) fn frame(
         &mut self,
-        id: ProcessId,
+        id: TaskProcessId,
         frame: FromProcess,
         now: Instant,
         events: &mut Vec<Event>,
@@ -254,8 +239,10 @@ impl Pool {
                 if let Some(told) = self.crash_loop.a_task_ended() {
                     self.log.warning(|| told);
                 }
-                process.tasks.take_results(&results, events);
-                if process.role == Role::Active && process.tasks.is_used_up() {
+                process.take_results(&results, events);
+                let tasks_max = self.settings.tasks_max;
+                let is_used_up = tasks_max.is_some_and(|max| process.wear().is_used_up(max));
+                if process.role == Role::Active && is_used_up {
                     self.leave(id, now, events);
                 }
             }
@@ -280,50 +267,62 @@ impl Pool {
     }
 
     /// A process has said where a task's message is to go; which message that is.
-    pub(crate) fn dead_letter(&mut self, id: ProcessId, sequence: Sequence) -> Option<MessageKey> {
-        self.processes.get_mut(&id)?.tasks.dead_letter(sequence)
+    pub(crate) fn dead_letter(
+        &mut self,
+        id: TaskProcessId,
+        lane: u32,
+        sequence: Sequence,
+    ) -> Option<MessageKey> {
+        let process = self.processes.get_mut(&id)?;
+        let lane = process.lanes.get_mut(lane as usize)?;
+        lane.tasks.dead_letter(sequence)
     }
 
-    /// Gives tasks to a process, in this order. Each job's sequence is filled in here.
+    /// Gives tasks to a lane, in this order. Each job's lane and sequence are filled in here.
     pub(crate) fn send<'a>(
         &mut self,
-        id: ProcessId,
+        lane: LaneId,
         jobs: impl Iterator<Item = (MessageKey, JobFrame<'a>)>,
     ) {
+        let (id, lane) = self.place(lane);
         let Some(process) = self.processes.get_mut(&id) else {
             return;
         };
-        let tasks = &mut process.tasks;
-        let mut bytes = Vec::new();
-        encode_jobs(
-            jobs.map(|(message, job)| JobFrame {
-                sequence: tasks.sent(message),
-                ..job
-            }),
-            &mut bytes,
-        );
+        let bytes = process.give(lane, jobs);
         if let Some(up) = &process.up {
             up.link.send(bytes);
         }
     }
 
-    /// Takes back what a process has not begun.
-    pub(crate) fn take_back(&mut self, id: ProcessId, events: &mut Vec<Event>) {
+    /// Takes back what a lane has not begun.
+    pub(crate) fn take_back(&mut self, lane: LaneId, events: &mut Vec<Event>) {
+        let (id, number) = self.place(lane);
         let messages = match self.processes.get_mut(&id) {
-            Some(process) => {
-                process.harvest(&self.ledger, events);
-                process.tasks.take_back(&self.ledger, process.slot)
-            }
+            Some(process) => process.take_back(number, &self.ledger, events),
             None => Vec::new(),
         };
         events.push(Event::TakenBack {
-            process: id,
+            process: lane,
             messages,
         });
     }
 
-    /// Ends a process by force; its death is reported as any other.
-    pub(crate) fn kill(&mut self, id: ProcessId) {
+    /// Tells the process that the lease of a task could not be kept.
+    pub(crate) fn lose_lease(&self, message: MessageKey) {
+        let mut lanes = self.processes.values().flat_map(|process| &process.lanes);
+        let found = lanes.find_map(|lane| Some((lane.slot, lane.tasks.sequence(message)?)));
+        if let Some((slot, sequence)) = found {
+            self.ledger.lose_lease(slot, sequence);
+        }
+    }
+
+    /// Ends a lane by force, and so all of its process; its death is reported as any other.
+    pub(crate) fn kill(&mut self, lane: LaneId) {
+        self.kill_process(self.place(lane).0);
+    }
+
+    /// Ends a process by force.
+    pub(super) fn kill_process(&mut self, id: TaskProcessId) {
         let Some(process) = self.processes.get_mut(&id) else {
             return;
         };
@@ -342,7 +341,7 @@ impl Pool {
     /// A process's socket has come to its end.
     pub(crate) fn closed(
         &mut self,
-        id: ProcessId,
+        id: TaskProcessId,
         now: Instant,
         events: &mut Vec<Event>,
     ) -> Option<Crash> {
@@ -354,7 +353,7 @@ impl Pool {
     /// The supervisor has reaped a process, or could not fork it.
     pub(crate) fn died(
         &mut self,
-        id: ProcessId,
+        id: TaskProcessId,
         exit: Exit,
         now: Instant,
         events: &mut Vec<Event>,
@@ -368,65 +367,100 @@ impl Pool {
         self.end_if_gone(id, now, events)
     }
 
+    /// Each lane that is missing is taken from a process that has some left.
     fn activate_spares(&mut self, events: &mut Vec<Event>) {
-        // One that is being killed may still run its task, so it keeps its place until it is gone.
-        let known = self.processes.values().filter(|process| process.is_known);
-        let taken = known.count();
-        let missing = self.settings.concurrency.saturating_sub(taken);
-        let spares = self
-            .processes
-            .iter_mut()
-            .filter(|(_, process)| process.role == Role::Spare);
-        for (&id, process) in spares.take(missing) {
-            process.role = Role::Active;
-            process.is_known = true;
-            events.push(Event::ProcessReady {
-                process: id,
-                tasks_max: self.settings.tasks_max,
-            });
+        // One that is being killed may still run its tasks, so it keeps its places until it is gone.
+        let known: usize = self.processes.values().map(TaskProcess::known).sum();
+        let lanes = self.settings.concurrency * self.settings.lanes as usize;
+        let mut missing = lanes.saturating_sub(known);
+        for process in self.processes.values_mut() {
+            if missing > 0 && matches!(process.role, Role::Active | Role::Spare) {
+                process.role = Role::Active;
+                missing -= process.introduce(missing, self.settings.tasks_max, events);
+            }
         }
     }
 
     fn ask_for_process(&mut self, slot: u32, now: Instant) {
         self.last_process += 1;
-        let id = ProcessId(self.last_process);
-        self.ledger.reset(slot);
+        let id = TaskProcessId(self.last_process);
+        for lane in 0..self.settings.lanes {
+            self.ledger.reset(slot + lane);
+        }
         self.supervisor.fork(id, slot);
-        let process = Process {
-            slot,
-            asked_at: now,
-            up: None,
-            role: Role::Starting,
-            is_known: false,
-            tasks: TasksSent::new(self.settings.tasks_max),
-            died: None,
-        };
+        let lanes = (0..self.settings.lanes).map(|lane| self.lane_id(id, lane));
+        let process = TaskProcess::new(slot, lanes, now);
         self.processes.insert(id, process);
     }
 
-    /// Sends a process home that has run all that it may. To the core it is gone at once, so that
-    /// its spare takes over in the same step.
-    fn leave(&mut self, id: ProcessId, now: Instant, events: &mut Vec<Event>) {
+    fn lane_id(&self, process: TaskProcessId, lane: u32) -> LaneId {
+        LaneId(process.0 * self.settings.lanes + lane)
+    }
+
+    /// Whose lane it is, and which of its.
+    fn place(&self, lane: LaneId) -> (TaskProcessId, usize) {
+        let lanes = self.settings.lanes;
+        (TaskProcessId(lane.0 / lanes), (lane.0 % lanes) as usize)
+    }
+
+    /// Sends a process home that is to take no more tasks. It ends when what it runs has ended.
+    pub(super) fn leave(&mut self, id: TaskProcessId, now: Instant, events: &mut Vec<Event>) {
         let Some(process) = self.processes.get_mut(&id) else {
             return;
         };
         process.role = Role::Leaving { since: now };
-        process.is_known = false;
+        process.retire(&self.ledger, events);
         if let Some(up) = &process.up {
             let mut bytes = Vec::new();
             encode(&ToProcess::Leave, &mut bytes);
             up.link.send(bytes);
         }
-        events.push(Event::ProcessGone {
-            process: id,
-            culprit: None,
-        });
+    }
+
+    fn is_near_its_end(&self, process: &TaskProcess, within: Duration) -> bool {
+        let tasks_max = self.settings.tasks_max;
+        process.is_too_large
+            || tasks_max.is_some_and(|max| process.wear().is_near_its_end(max, within))
+    }
+
+    fn look_for_large(&mut self) {
+        let Some(memory_max) = self.settings.memory_max else {
+            return;
+        };
+        for process in self.processes.values_mut() {
+            let Some(up) = process.up.as_ref().filter(|_| process.role == Role::Active) else {
+                continue;
+            };
+            let bytes = resident_bytes(up.pid).unwrap_or(0);
+            if bytes > memory_max && !process.is_too_large {
+                process.is_too_large = true;
+                self.log.info(|| {
+                    let mebibytes = bytes / (1024 * 1024);
+                    format!(
+                        "task process {} uses {mebibytes} MiB of memory, more than it may; replacing it",
+                        up.pid
+                    )
+                });
+            }
+        }
+    }
+
+    /// Sends as many home of those that are too large as there are others to take their places.
+    fn replace_large(&mut self, now: Instant, events: &mut Vec<Event>) {
+        let of_role = |role| move |(_, process): &(_, &TaskProcess)| process.role == role;
+        let spares = self.processes.iter().filter(of_role(Role::Spare)).count();
+        let large = self.processes.iter().filter(of_role(Role::Active));
+        let large = large.filter(|(_, process)| process.is_too_large);
+        let large: Vec<_> = large.map(|(&id, _)| id).take(spares).collect();
+        for id in large {
+            self.leave(id, now, events);
+        }
     }
 
     /// A process is gone when it can't touch anything any more and all that it sent has been read.
     fn end_if_gone(
         &mut self,
-        id: ProcessId,
+        id: TaskProcessId,
         now: Instant,
         events: &mut Vec<Event>,
     ) -> Option<Crash> {
@@ -437,17 +471,16 @@ impl Pool {
         }
         let mut process = self.processes.remove(&id)?;
         self.slots_free.push(process.slot);
-        if matches!(process.role, Role::Leaving { .. }) {
+        process.harvest(&self.ledger, events);
+        if matches!(process.role, Role::Leaving { .. }) && process.known() == 0 {
             return None;
         }
-        let culprit = process.end(&self.ledger, events);
-        if process.is_known {
-            events.push(Event::ProcessGone {
-                process: id,
-                culprit,
-            });
+        let culprits = process.end(&self.ledger, events);
+        if process.was_killed_for_limit() {
+            // That was told when it was seen.
+            return None;
         }
-        if process.tasks.ended() == 0
+        if process.wear().ended == 0
             && !self.stopping
             && let Some(told) = self.crash_loop.died_idle(now)
         {
@@ -456,7 +489,7 @@ impl Pool {
         Some(Crash {
             pid: process.up.map(|up| up.pid),
             exit: process.died.unwrap_or_default(),
-            culprit,
+            culprits,
         })
     }
 
@@ -466,20 +499,21 @@ impl Pool {
             let Role::Leaving { since } = process.role else {
                 return None;
             };
-            (now.saturating_since(since) >= LEAVE_MIN).then_some((since, id))
+            let is_long_gone = process.known() == 0 && now.saturating_since(since) >= LEAVE_MIN;
+            is_long_gone.then_some((since, id))
         });
         if let Some((_, id)) = leaving.min() {
             self.kill_overdue(id);
         }
     }
 
-    fn kill_overdue(&mut self, id: ProcessId) {
+    fn kill_overdue(&mut self, id: TaskProcessId) {
         self.log
             .warning(|| format!("{} does not end by itself, killing it", self.describe(id)));
-        self.kill(id);
+        self.kill_process(id);
     }
 
-    fn describe(&self, id: ProcessId) -> String {
+    fn describe(&self, id: TaskProcessId) -> String {
         match self
             .processes
             .get(&id)
@@ -488,18 +522,5 @@ impl Pool {
             Some(up) => format!("task process {}", up.pid),
             None => "a task process".to_owned(),
         }
-    }
-}
-
-impl Process {
-    /// Reports what has ended by the ledger, and not yet by a frame.
-    fn harvest(&mut self, ledger: &Ledger, events: &mut Vec<Event>) {
-        self.tasks.harvest(ledger, self.slot, events);
-    }
-
-    /// The last look: what had ended, and what was running.
-    fn end(&mut self, ledger: &Ledger, events: &mut Vec<Event>) -> Option<MessageKey> {
-        self.harvest(ledger, events);
-        self.tasks.running(ledger, self.slot)
     }
 }

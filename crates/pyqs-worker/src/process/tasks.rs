@@ -1,4 +1,4 @@
-//! What one task process was given, and how far it has come.
+//! What one lane of a task process was given, and how far it has come.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -8,12 +8,10 @@ use pyqs_core::{Event, MessageKey, Outcome};
 use super::ledger::{Ledger, OUTCOMES_KEPT, Sequence, TaskOutcome};
 use super::wire::TaskResult;
 
-/// The tasks of one process. Each is reported as ended once, whether its frame or the ledger tells
+/// The tasks of one lane. Each is reported as ended once, whether its frame or the ledger tells
 /// first.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct TasksSent {
-    /// Tasks that the process runs in all.
-    max: Option<u32>,
     last_sequence: Sequence,
     /// Sent, not taken back, not reported as ended; in the order of their sequences.
     in_flight: VecDeque<(Sequence, MessageKey)>,
@@ -26,19 +24,41 @@ pub(crate) struct TasksSent {
     took: Duration,
 }
 
-impl TasksSent {
-    pub(crate) fn new(max: Option<u32>) -> Self {
-        Self {
-            max,
-            last_sequence: 0,
-            in_flight: VecDeque::new(),
-            dead_letters: BTreeSet::new(),
-            finished: 0,
-            ended: 0,
-            took: Duration::ZERO,
-        }
+/// What a process has done, of what it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wear {
+    /// Tasks that ended with all that follows a task.
+    pub(crate) finished: u32,
+    /// Tasks that ended.
+    pub(crate) ended: u32,
+    /// How long these took, together.
+    pub(crate) took: Duration,
+}
+
+impl Wear {
+    /// That of all lanes.
+    pub(crate) fn of<'a>(lanes: impl Iterator<Item = &'a TasksSent>) -> Self {
+        lanes.fold(Self::default(), |wear, lane| Self {
+            finished: wear.finished + lane.finished,
+            ended: wear.ended + lane.ended,
+            took: wear.took + lane.took,
+        })
     }
 
+    /// Whether all was run that may be, hooks included.
+    pub(crate) fn is_used_up(self, max: u32) -> bool {
+        self.finished >= max
+    }
+
+    /// Whether all will have been run that may be within this time, if the process is kept busy. Never in the first
+    /// half of its tasks: an idle worker that once ran a tiny task is not to keep a spare process for ever.
+    pub(crate) fn is_near_its_end(self, max: u32, within: Duration) -> bool {
+        let left = max.saturating_sub(self.ended);
+        left <= 1 || (self.ended >= left && self.took / self.ended * left <= within)
+    }
+}
+
+impl TasksSent {
     /// A task is on its way; this is its number.
     pub(crate) fn sent(&mut self, message: MessageKey) -> Sequence {
         self.last_sequence += 1;
@@ -46,23 +66,21 @@ impl TasksSent {
         self.last_sequence
     }
 
-    /// How many tasks were reported as ended.
-    pub(crate) fn ended(&self) -> u32 {
-        self.ended
+    /// The number of a task that was sent and has not been reported as ended.
+    pub(crate) fn sequence(&self, message: MessageKey) -> Option<Sequence> {
+        let found = self.in_flight.iter().find(|(_, sent)| *sent == message);
+        found.map(|&(sequence, _)| sequence)
     }
 
-    /// Whether the process has run all that it may, hooks included.
-    pub(crate) fn is_used_up(&self) -> bool {
-        self.max.is_some_and(|max| self.finished >= max)
+    /// The task of this number, likewise.
+    pub(crate) fn message(&self, sequence: Sequence) -> Option<MessageKey> {
+        let found = self.in_flight.iter().find(|(sent, _)| *sent == sequence);
+        found.map(|&(_, message)| message)
     }
 
-    /// Whether it will have run all that it may within this time, if it is kept busy. Never in the first half of its
-    /// tasks: an idle worker that once ran a tiny task is not to keep a spare process for ever.
-    pub(crate) fn is_near_its_end(&self, within: Duration) -> bool {
-        let Some(left) = self.max.map(|max| max.saturating_sub(self.ended)) else {
-            return false;
-        };
-        left <= 1 || (self.ended >= left && self.took / self.ended * left <= within)
+    /// Whether all that was sent was taken back or reported as ended.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
     }
 
     /// The process has said where a task's message is to go; which message that is.
@@ -73,13 +91,11 @@ impl TasksSent {
         Some(message)
     }
 
-    /// Takes in what the process says.
-    pub(crate) fn take_results(&mut self, results: &[TaskResult], events: &mut Vec<Event>) {
-        for result in results {
-            self.finished += 1;
-            let took = Duration::from_nanos(result.took_nanos);
-            self.report(result.sequence, result.outcome, took, events);
-        }
+    /// Takes in what the process says has ended.
+    pub(crate) fn take_result(&mut self, result: TaskResult, events: &mut Vec<Event>) {
+        self.finished += 1;
+        let took = Duration::from_nanos(result.took_nanos);
+        self.report(result.sequence, result.outcome, took, events);
     }
 
     /// Takes in what the ledger says has ended.
@@ -171,12 +187,12 @@ mod tests {
 
     use pyqs_core::{Event, MessageKey, Outcome};
 
-    use super::TasksSent;
+    use super::{TasksSent, Wear};
     use crate::process::ledger::{Ledger, OUTCOMES_KEPT, TaskOutcome};
     use crate::process::wire::TaskResult;
 
     fn sent(count: u64) -> (TasksSent, Ledger) {
-        let mut tasks = TasksSent::new(Some(4));
+        let mut tasks = TasksSent::default();
         for key in 1..=count {
             tasks.sent(MessageKey(key));
         }
@@ -189,6 +205,7 @@ mod tests {
         assert!(ledger.begin(0, sequence));
         ledger.finish(0, sequence, outcome, took);
         TaskResult {
+            lane: 0,
             sequence,
             outcome,
             took_nanos: 10_000_000,
@@ -210,9 +227,9 @@ mod tests {
         let (mut tasks, ledger) = sent(3);
         let results = [run(&ledger, 1), run(&ledger, 2)];
         let mut events = Vec::new();
-        tasks.take_results(&results[..1], &mut events);
+        tasks.take_result(results[0], &mut events);
         tasks.harvest(&ledger, 0, &mut events);
-        tasks.take_results(&results[1..], &mut events);
+        tasks.take_result(results[1], &mut events);
         let done = Outcome::Succeeded;
         assert_eq!(ended(&events), [(1, done), (2, done)]);
         assert_eq!(tasks.running(&ledger, 0), None);
@@ -238,7 +255,7 @@ mod tests {
         let mut events = Vec::new();
         tasks.harvest(&ledger, 0, &mut events);
         assert_eq!(events, []);
-        tasks.take_results(&[first], &mut events);
+        tasks.take_result(first, &mut events);
         assert_eq!(ended(&events), [(1, Outcome::Succeeded)]);
     }
 
@@ -258,26 +275,33 @@ mod tests {
 
     #[test]
     fn the_end_is_near_by_count_or_by_time() {
-        let (mut tasks, ledger) = sent(4);
+        let wear = |ended: u32| Wear {
+            finished: ended,
+            ended,
+            took: Duration::from_millis(10) * ended,
+        };
         let second = Duration::from_secs(1);
-        assert!(!tasks.is_near_its_end(second), "nothing is known yet");
-        tasks.take_results(&[run(&ledger, 1)], &mut Vec::new());
-        assert!(!tasks.is_near_its_end(second), "three of four left");
-        tasks.take_results(&[run(&ledger, 2)], &mut Vec::new());
-        assert!(tasks.is_near_its_end(second), "two left of 10 ms each");
-        assert!(!tasks.is_near_its_end(Duration::from_millis(19)));
-        tasks.take_results(&[run(&ledger, 3)], &mut Vec::new());
-        assert!(tasks.is_near_its_end(Duration::ZERO), "one left");
-        assert!(!tasks.is_used_up());
-        tasks.take_results(&[run(&ledger, 4)], &mut Vec::new());
-        assert!(tasks.is_used_up());
+        assert!(!wear(0).is_near_its_end(4, second), "nothing is known yet");
+        assert!(!wear(1).is_near_its_end(4, second), "three of four left");
+        assert!(wear(2).is_near_its_end(4, second), "two left of 10 ms each");
+        assert!(!wear(2).is_near_its_end(4, Duration::from_millis(19)));
+        assert!(wear(3).is_near_its_end(4, Duration::ZERO), "one left");
+        assert!(!wear(3).is_used_up(4));
+        assert!(wear(4).is_used_up(4));
     }
 
     #[test]
-    fn a_process_that_is_never_replaced_has_no_end() {
-        let mut tasks = TasksSent::new(None);
-        tasks.sent(MessageKey(1));
-        assert!(!tasks.is_near_its_end(Duration::MAX));
-        assert!(!tasks.is_used_up());
+    fn a_process_wears_by_what_all_its_lanes_do() {
+        let (mut one, ledger) = sent(2);
+        let (other, _) = sent(2);
+        one.take_result(run(&ledger, 1), &mut Vec::new());
+        assert!(run(&ledger, 2).outcome == TaskOutcome::Succeeded);
+        one.harvest(&ledger, 0, &mut Vec::new());
+        let wear = Wear {
+            finished: 1,
+            ended: 2,
+            took: Duration::from_millis(20),
+        };
+        assert_eq!(Wear::of([one, other].iter()), wear);
     }
 }

@@ -4,6 +4,7 @@
 //! one build and one machine, so the format carries no version.
 
 use std::io;
+use std::time::Duration;
 
 use serde::de::Deserialize;
 use serde::{Deserialize as DeserializeDerive, Serialize};
@@ -20,7 +21,7 @@ pub const JOBS_BYTES_MAX: usize = 11 * 1024 * 1024;
 /// Frames from the manager to a task process.
 #[derive(Debug, PartialEq, Serialize, DeserializeDerive)]
 pub(crate) enum ToProcess<'a> {
-    /// Run these, in this order.
+    /// Run these, those of each lane in this order.
     #[serde(borrow)]
     Jobs(Vec<JobFrame<'a>>),
     /// Leave once all that was sent has ended.
@@ -30,6 +31,8 @@ pub(crate) enum ToProcess<'a> {
 /// One task on its way; [`super::child::Job`] is what arrives.
 #[derive(Clone, Debug, PartialEq, Serialize, DeserializeDerive)]
 pub(crate) struct JobFrame<'a> {
+    /// Which of the process's lanes is to run it.
+    pub(crate) lane: u32,
     pub(crate) sequence: Sequence,
     pub(crate) message_id: &'a str,
     pub(crate) receipt: &'a str,
@@ -45,6 +48,17 @@ pub(crate) struct JobFrame<'a> {
     pub(crate) lease_until_nanos: u64,
     /// By which its success is remembered.
     pub(crate) mark: Mark,
+    /// How long it may run, where the message says so.
+    pub(crate) limits: TimeLimits,
+}
+
+/// Time limits; none is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, DeserializeDerive)]
+pub struct TimeLimits {
+    /// After this long the task is ended by force.
+    pub hard: Option<Duration>,
+    /// After this long an exception is raised in it.
+    pub soft: Option<Duration>,
 }
 
 impl JobFrame<'_> {
@@ -55,8 +69,8 @@ impl JobFrame<'_> {
             + self.queue_url.len()
             + self.task.len()
             + self.body.len();
-        // Five lengths and seven numbers, each at most 10 bytes as a varint.
-        strings + 130
+        // Five lengths and sixteen numbers, each at most 10 bytes as a varint.
+        strings + 200
     }
 }
 
@@ -67,9 +81,9 @@ pub(crate) enum FromProcess {
     Ready,
     /// It can't start, and ends; the line says why.
     CantStart(String),
-    /// The message of a running task is to go to a dead-letter queue: said before the ledger has
+    /// The message of a lane's running task is to go to a dead-letter queue: said before the ledger has
     /// its outcome.
-    DeadLetter(Sequence, DeadLetter),
+    DeadLetter(u32, Sequence, DeadLetter),
     /// These have ended, post hooks included.
     Results(Vec<TaskResult>),
 }
@@ -86,6 +100,7 @@ pub struct DeadLetter {
 /// How one task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, DeserializeDerive)]
 pub(crate) struct TaskResult {
+    pub(crate) lane: u32,
     pub(crate) sequence: Sequence,
     pub(crate) outcome: TaskOutcome,
     pub(crate) took_nanos: u64,
@@ -180,14 +195,15 @@ fn invalid(reason: &'static str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::{
-        FRAME_BYTES_MAX, FrameBuffer, FromProcess, JOBS_BYTES_MAX, JobFrame, TaskResult, ToProcess,
-        encode, encode_jobs,
+        FRAME_BYTES_MAX, FrameBuffer, FromProcess, JOBS_BYTES_MAX, JobFrame, TaskResult,
+        TimeLimits, ToProcess, encode, encode_jobs,
     };
     use crate::process::ledger::TaskOutcome;
     use crate::process::successes::Mark;
 
     fn job(sequence: u32, body: &str) -> JobFrame<'_> {
         JobFrame {
+            lane: 0,
             sequence,
             message_id: "id",
             receipt: "receipt",
@@ -200,6 +216,7 @@ mod tests {
             attempt: 1,
             lease_until_nanos: u64::MAX,
             mark: Mark::of("id"),
+            limits: TimeLimits::default(),
         }
     }
 
@@ -231,6 +248,7 @@ mod tests {
     #[test]
     fn results_go_back() {
         let result = TaskResult {
+            lane: 3,
             sequence: 7,
             outcome: TaskOutcome::Unrunnable,
             took_nanos: 12,

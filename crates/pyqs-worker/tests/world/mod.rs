@@ -81,7 +81,8 @@ impl World {
         sqs: Arc<FakeSqs>,
         task: impl Fn(&Job) -> Do + Send + Sync + 'static,
     ) -> Self {
-        let ledger = Ledger::new(Ledger::slots_for(settings.concurrency)).unwrap();
+        let ledger =
+            Ledger::new(Ledger::slots_for(settings.concurrency, settings.threads)).unwrap();
         let (ours, theirs) = UnixStream::pair().unwrap();
         let control = Arc::new(ours);
         let seen = Arc::new(Seen::default());
@@ -209,7 +210,7 @@ impl FakeSupervisor {
 
     fn fork(&self, process: u32, slot: u32) -> JoinHandle<()> {
         let (managers, its) = UnixStream::pair().unwrap();
-        let channel = TaskChannel::open(its.into(), self.ledger.clone(), slot).unwrap();
+        let channel = TaskChannel::open(its.into(), self.ledger.clone(), slot, 1, None).unwrap();
         self.seen.tasks.lock().unwrap().insert(process, 0);
         let seen = Arc::clone(&self.seen);
         let task = Arc::clone(&self.task);
@@ -234,12 +235,7 @@ impl FakeSupervisor {
 }
 
 /// The loop of a task process; the signal that it dies by.
-fn work(
-    process: u32,
-    mut channel: TaskChannel,
-    seen: &Seen,
-    task: &dyn Fn(&Job) -> Do,
-) -> Option<i32> {
+fn work(process: u32, channel: TaskChannel, seen: &Seen, task: &dyn Fn(&Job) -> Do) -> Option<i32> {
     while let Some(job) = channel.next().unwrap() {
         let running = seen.running.fetch_add(1, Ordering::SeqCst) + 1;
         seen.running_max.fetch_max(running, Ordering::SeqCst);
@@ -256,12 +252,12 @@ fn work(
             Do::Unrunnable => TaskOutcome::Unrunnable,
             Do::Die => return Some(9),
             Do::SucceedAndDie => {
-                channel.record(TaskOutcome::Succeeded);
+                channel.record(0, TaskOutcome::Succeeded);
                 return Some(11);
             }
         };
-        channel.record(outcome);
-        channel.finish().unwrap();
+        channel.record(0, outcome);
+        channel.finish(0).unwrap();
     }
     None
 }

@@ -1,0 +1,273 @@
+//! One task process as the manager sees it, and its lanes, each of which runs one task at a time.
+
+use std::time::Duration;
+
+use pyqs_core::{Event, Instant, MessageKey, Outcome, ProcessId as LaneId};
+
+use super::ledger::Ledger;
+use super::link::Link;
+use super::tasks::{TasksSent, Wear};
+use super::wire::{JobFrame, TaskResult, encode_jobs};
+
+/// A task process, from the request for it until nothing of it is left.
+#[derive(Debug)]
+pub(super) struct TaskProcess {
+    /// The slot of its first lane; those of the others follow.
+    pub(super) slot: u32,
+    pub(super) asked_at: Instant,
+    /// Since the supervisor has said `forked`.
+    pub(super) up: Option<Up>,
+    pub(super) role: Role,
+    pub(super) lanes: Vec<Lane>,
+    /// It uses more memory than it may, and leaves as soon as another can take its place.
+    pub(super) is_too_large: bool,
+    /// A task has run for longer than it may; the others have until then to end.
+    pub(super) drains_until: Option<Instant>,
+    pub(super) died: Option<Exit>,
+}
+
+#[derive(Debug)]
+pub(super) struct Up {
+    pub(super) pid: i32,
+    pub(super) link: Link,
+    /// Its end of the socket is closed, since then.
+    pub(super) closed_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Asked for, or importing.
+    Starting,
+    /// Ready, and held back until it is needed.
+    Spare,
+    /// Takes tasks.
+    Active,
+    /// Was told to leave; its lanes say whether tasks still run.
+    Leaving { since: Instant },
+    /// Is being killed by us, for the reason that was logged.
+    Killed,
+}
+
+/// How a process ended, as far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Exit {
+    pub(crate) signal: Option<i32>,
+    pub(crate) code: Option<i32>,
+}
+
+/// One of the tasks that a process runs at once. To the core each is a process of its own.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) id: LaneId,
+    pub(super) slot: u32,
+    pub(super) tasks: TasksSent,
+    standing: Standing,
+    /// The task that has run for longer than its limit, and that limit.
+    pub(super) overran: Option<(MessageKey, Duration)>,
+}
+
+/// What the core knows of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Nothing yet.
+    Unknown,
+    /// It takes tasks.
+    Known,
+    /// It ends what it runs.
+    Retiring,
+    Gone,
+}
+
+impl TaskProcess {
+    /// A process that was asked for, with lanes of these ids in the slots from `slot` on.
+    pub(super) fn new(slot: u32, lanes: impl Iterator<Item = LaneId>, now: Instant) -> Self {
+        let lanes = (slot..).zip(lanes).map(|(slot, id)| Lane {
+            id,
+            slot,
+            tasks: TasksSent::default(),
+            standing: Standing::Unknown,
+            overran: None,
+        });
+        Self {
+            slot,
+            asked_at: now,
+            up: None,
+            role: Role::Starting,
+            lanes: lanes.collect(),
+            is_too_large: false,
+            drains_until: None,
+            died: None,
+        }
+    }
+
+    /// Lanes of which the core knows.
+    pub(super) fn known(&self) -> usize {
+        self.lanes.iter().filter(|lane| lane.is_known()).count()
+    }
+
+    pub(super) fn wear(&self) -> Wear {
+        Wear::of(self.lanes.iter().map(|lane| &lane.tasks))
+    }
+
+    /// Makes up to so many lanes known to the core; says how many.
+    pub(super) fn introduce(
+        &mut self,
+        lanes_max: usize,
+        tasks_max: Option<u32>,
+        events: &mut Vec<Event>,
+    ) -> usize {
+        let unknown = self
+            .lanes
+            .iter_mut()
+            .filter(|lane| lane.standing == Standing::Unknown);
+        let mut count = 0;
+        for lane in unknown.take(lanes_max) {
+            lane.standing = Standing::Known;
+            events.push(Event::ProcessReady {
+                process: lane.id,
+                tasks_max,
+            });
+            count += 1;
+        }
+        count
+    }
+
+    /// Gives tasks to a lane: the bytes that tell the process. Each job's lane and sequence are filled in here.
+    pub(super) fn give<'a>(
+        &mut self,
+        lane: usize,
+        jobs: impl Iterator<Item = (MessageKey, JobFrame<'a>)>,
+    ) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let tasks = &mut self.lanes[lane].tasks;
+        let number = u32::try_from(lane).expect("as many lanes as a u32 says");
+        encode_jobs(
+            jobs.map(|(message, job)| JobFrame {
+                lane: number,
+                sequence: tasks.sent(message),
+                ..job
+            }),
+            &mut bytes,
+        );
+        bytes
+    }
+
+    /// Takes in what the process says has ended.
+    pub(super) fn take_results(&mut self, results: &[TaskResult], events: &mut Vec<Event>) {
+        for &result in results {
+            // Only a process that writes at random names a lane that is not there.
+            if let Some(lane) = self.lanes.get_mut(result.lane as usize) {
+                lane.tasks.take_result(result, events);
+            }
+        }
+        self.let_go(events);
+    }
+
+    /// Takes in what has ended by the ledger, and not yet by a frame.
+    pub(super) fn harvest(&mut self, ledger: &Ledger, events: &mut Vec<Event>) {
+        for lane in &mut self.lanes {
+            lane.tasks.harvest(ledger, lane.slot, events);
+        }
+        self.let_go(events);
+    }
+
+    /// Takes back what a lane has not begun.
+    pub(super) fn take_back(
+        &mut self,
+        lane: usize,
+        ledger: &Ledger,
+        events: &mut Vec<Event>,
+    ) -> Vec<MessageKey> {
+        self.harvest(ledger, events);
+        let lane = &mut self.lanes[lane];
+        lane.tasks.take_back(ledger, lane.slot)
+    }
+
+    /// No lane takes tasks any more: what has not begun goes back to the core, and an idle lane is gone at once,
+    /// so that another process's can take its place in the same step.
+    pub(super) fn retire(&mut self, ledger: &Ledger, events: &mut Vec<Event>) {
+        self.harvest(ledger, events);
+        for lane in &mut self.lanes {
+            let messages = lane.tasks.take_back(ledger, lane.slot);
+            if lane.standing != Standing::Known {
+                continue;
+            }
+            let process = lane.id;
+            if !messages.is_empty() {
+                events.push(Event::TakenBack { process, messages });
+            }
+            events.push(Event::ProcessRetiring { process });
+            lane.standing = Standing::Retiring;
+        }
+        self.let_go(events);
+    }
+
+    /// The last look: what had ended, and what was running, which is charged. Where it was killed for a task at its
+    /// limit, that one alone is.
+    pub(super) fn end(&mut self, ledger: &Ledger, events: &mut Vec<Event>) -> Vec<MessageKey> {
+        self.harvest(ledger, events);
+        let was_killed_for_limit = self.was_killed_for_limit();
+        let mut culprits = Vec::new();
+        for lane in self.lanes.iter().filter(|lane| lane.is_known()) {
+            let running = lane.tasks.running(ledger, lane.slot);
+            if let Some((message, took)) = lane.overran
+                && was_killed_for_limit
+                && running == Some(message)
+            {
+                events.push(Event::TaskEnded {
+                    message,
+                    outcome: Outcome::Failed,
+                    took,
+                });
+            }
+            let culprit = running.filter(|_| !was_killed_for_limit);
+            culprits.extend(culprit);
+            events.push(Event::ProcessGone {
+                process: lane.id,
+                culprit,
+            });
+        }
+        culprits
+    }
+
+    /// Whether we have killed it since a task had overrun its limit.
+    pub(super) fn was_killed_for_limit(&self) -> bool {
+        self.role == Role::Killed && self.lanes.iter().any(|lane| lane.overran.is_some())
+    }
+
+    /// Whether some task runs that has overrun its limit.
+    pub(super) fn is_overrun(&self, ledger: &Ledger) -> bool {
+        self.lanes.iter().any(|lane| lane.is_overrun(ledger))
+    }
+
+    /// Whether some task runs that may go on.
+    pub(super) fn has_others(&self, ledger: &Ledger) -> bool {
+        self.lanes
+            .iter()
+            .any(|lane| lane.tasks.running(ledger, lane.slot).is_some() && !lane.is_overrun(ledger))
+    }
+
+    /// Retiring lanes that have ended what they ran are gone.
+    fn let_go(&mut self, events: &mut Vec<Event>) {
+        for lane in &mut self.lanes {
+            if lane.standing == Standing::Retiring && lane.tasks.is_idle() {
+                lane.standing = Standing::Gone;
+                events.push(Event::ProcessGone {
+                    process: lane.id,
+                    culprit: None,
+                });
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn is_known(&self) -> bool {
+        matches!(self.standing, Standing::Known | Standing::Retiring)
+    }
+
+    fn is_overrun(&self, ledger: &Ledger) -> bool {
+        let overran = self.overran.map(|(message, _)| message);
+        overran.is_some() && self.tasks.running(ledger, self.slot) == overran
+    }
+}

@@ -1,0 +1,150 @@
+"""Time limits: how long a task may run, and how it is told that it has run for too long.
+
+The hard limit is the manager's, which kills this process. The soft limit is an exception raised in the task: in the
+main thread by SIGALRM, in another thread as Python lets one thread raise in another, on an event loop by a
+cancellation (``_event_loop.py``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import math
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any, Callable, NamedTuple, Optional
+
+from ._pyqs import Lane
+from .errors import SettingsInvalid, SoftTimeLimitExceeded
+
+
+class Limits(NamedTuple):
+    """Seconds from a task's begin; ``None`` is no limit."""
+
+    hard: Optional[float] = None
+    soft: Optional[float] = None
+
+    def within(self, other: Limits) -> Limits:
+        """The smaller of each."""
+        return Limits(_smaller(self.hard, other.hard), _smaller(self.soft, other.soft))
+
+
+NO_LIMITS = Limits()
+
+
+def checked(time_limit: Optional[float], soft_time_limit: Optional[float]) -> Limits:
+    """A task's limits as they were declared, refused where they make no sense."""
+    for name, limit in (("time_limit", time_limit), ("soft_time_limit", soft_time_limit)):
+        if limit is not None and not _is_positive(limit):
+            raise SettingsInvalid(f"{name} is {limit!r}; give seconds above 0, or None for no limit")
+    if time_limit is not None and soft_time_limit is not None and soft_time_limit >= time_limit:
+        raise SettingsInvalid(
+            f"soft_time_limit is {soft_time_limit!r}, which is not below the time_limit of {time_limit!r} seconds that "
+            "ends the task before; lower the soft one or raise the other"
+        )
+    return Limits(time_limit, soft_time_limit)
+
+
+def declare(function: Callable[..., Any], limits: Limits) -> None:
+    """Make these the limits of a function that has its ``delay``. Decorators written above ``@task`` take that along,
+    and with it the limits, as ``functools.wraps`` does."""
+    function.delay.time_limits = limits  # type: ignore[attr-defined]
+
+
+def declared(function: Callable[..., Any]) -> Limits:
+    """The limits with which a function was marked."""
+    limits = getattr(getattr(function, "delay", None), "time_limits", NO_LIMITS)
+    return limits if isinstance(limits, Limits) else NO_LIMITS
+
+
+class SignalLimit:
+    """Raises in the main thread when the seconds are over, while within and while the lane's task is not recorded."""
+
+    def __init__(self, lane: Lane, seconds: float) -> None:
+        self._lane = lane
+        self._seconds = seconds
+        self._handler: Any = None
+
+    def __enter__(self) -> None:
+        self._handler = signal.signal(signal.SIGALRM, self._ring)
+        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        finally:
+            signal.signal(signal.SIGALRM, self._handler or signal.SIG_DFL)
+
+    def _ring(self, _signum: int, _frame: Optional[FrameType]) -> None:
+        if self._lane.is_running:
+            raise SoftTimeLimitExceeded
+
+
+class Alarms:
+    """Raises in threads when their seconds are over. Starts its own thread at the first call."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._numbers = itertools.count()
+        self._waiting: list[tuple[float, int, Callable[[], object]]] = []
+        self._cancelled: set[int] = set()
+        self._thread: Optional[threading.Thread] = None
+
+    @contextlib.contextmanager
+    def limit(self, lane: Lane, seconds: float) -> Any:
+        """Raise in the calling thread when the seconds are over, while within and while the lane's task is not
+        recorded."""
+        thread = threading.get_ident()
+        number = self._set(seconds, lambda: lane.interrupt(thread, SoftTimeLimitExceeded))
+        try:
+            yield
+        finally:
+            self._cancel(number)
+
+    def _set(self, seconds: float, ring: Callable[[], object]) -> int:
+        number = next(self._numbers)
+        with self._condition:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="pyqs-alarms", daemon=True)
+                self._thread.start()
+            heapq.heappush(self._waiting, (time.monotonic() + seconds, number, ring))
+            self._condition.notify()
+        return number
+
+    def _cancel(self, number: int) -> None:
+        with self._condition:
+            self._cancelled.add(number)
+            while self._waiting and self._waiting[0][1] in self._cancelled:
+                self._cancelled.discard(heapq.heappop(self._waiting)[1])
+            if not self._waiting:
+                self._cancelled.clear()
+
+    def _run(self) -> None:
+        with self._condition:
+            while True:
+                if not self._waiting:
+                    self._condition.wait()
+                    continue
+                at, number, ring = self._waiting[0]
+                left = at - time.monotonic()
+                if left > 0:
+                    self._condition.wait(left)
+                    continue
+                heapq.heappop(self._waiting)
+                if number not in self._cancelled:
+                    ring()
+                self._cancelled.discard(number)
+
+
+def _smaller(one: Optional[float], other: Optional[float]) -> Optional[float]:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+def _is_positive(limit: object) -> bool:
+    is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
+    return is_number and math.isfinite(limit) and limit > 0  # type: ignore[arg-type,operator]
