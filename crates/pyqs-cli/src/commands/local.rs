@@ -92,22 +92,29 @@ struct FaultArgs {
     /// `DeleteMessageBatch:drop-after:0.05`
     #[arg(
         long = "fault",
+        id = "faults",
         value_name = "ACTION:KIND[:RATE]",
         env = "PYQS_LOCAL_FAULT",
         value_delimiter = ','
     )]
-    fault_rules: Vec<FaultRule>,
+    rules: Vec<FaultRule>,
     /// A file with one more such fault a line, read at every request: change it and the faults change
-    #[arg(long, value_name = "FILE", env = "PYQS_LOCAL_FAULT_FILE")]
-    fault_file: Option<PathBuf>,
+    #[arg(
+        long = "fault-file",
+        id = "fault_file",
+        value_name = "FILE",
+        env = "PYQS_LOCAL_FAULT_FILE"
+    )]
+    file: Option<PathBuf>,
     /// Which requests the faults hit: the same seed hits the same ones
     #[arg(
-        long,
+        long = "fault-seed",
+        id = "fault_seed",
         value_name = "N",
         env = "PYQS_LOCAL_FAULT_SEED",
         default_value_t = 0
     )]
-    fault_seed: u64,
+    seed: u64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -242,9 +249,9 @@ impl Args {
             account: self.account,
             region: self.region,
             faults: FaultPlan {
-                rules: self.faults.fault_rules,
-                file: self.faults.fault_file,
-                seed: self.faults.fault_seed,
+                rules: self.faults.rules,
+                file: self.faults.file,
+                seed: self.faults.seed,
             },
         })
     }
