@@ -111,12 +111,6 @@ impl Observer {
                     left.as_secs()
                 )
             }),
-            Report::PollOverdue { queue } => self.log.error(|| {
-                format!(
-                    "receiving from {} is overdue: a receive has neither come back nor failed; nothing is read from it",
-                    queues.name(queue)
-                )
-            }),
             Report::LeaseLapsedBeforeStart { message, .. } => {
                 if self.lapsed.lets_pass(now) {
                     self.log.warning(|| {
@@ -170,6 +164,23 @@ impl Observer {
             | Report::ForwardUnsure { .. }
             | Report::GroupWaits { .. }
             | Report::Expired { .. } => self.not_now(report, now, arrivals, queues),
+            Report::PollOverdue { .. }
+            | Report::PollTrouble { .. }
+            | Report::PollRecovered { .. }
+            | Report::DeletesRefused { .. }
+            | Report::DeletesTaken { .. } => self.queue_state(report, queues),
+        }
+    }
+
+    /// How a queue answers, where that has changed.
+    fn queue_state(&self, report: Report, queues: &Queues) {
+        match report {
+            Report::PollOverdue { queue } => self.log.error(|| {
+                format!(
+                    "receiving from {} is overdue: a receive has neither come back nor failed; nothing is read from it",
+                    queues.name(queue)
+                )
+            }),
             Report::PollTrouble { queue, .. } => self.log.warning(|| {
                 format!(
                     "receiving from {} fails, trying again until it works: {}",
@@ -194,6 +205,8 @@ impl Observer {
             Report::DeletesTaken { queue } => self
                 .log
                 .warning(|| format!("deleting from {} works again", queues.name(queue))),
+            // `report` gives no others.
+            _ => {}
         }
     }
 

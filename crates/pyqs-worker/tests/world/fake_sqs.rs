@@ -66,10 +66,11 @@ impl FakeSqs {
     pub(crate) fn create(&self, name: &str) {
         let mut state = self.state.lock().unwrap();
         let queue = state.queues.entry(name.to_owned()).or_default();
-        queue.attributes.is_fifo = name.ends_with(".fifo");
+        queue.attributes.is_fifo = pyqs_sqs::names::is_fifo(name);
     }
 
     /// Sets the `maxReceiveCount` of a queue's redrive policy.
+    #[allow(dead_code, reason = "only the tests of discovery ask for it")]
     pub(crate) fn grant_receives(&self, name: &str, receives_max: Option<u32>) {
         let mut state = self.state.lock().unwrap();
         if let Some(queue) = state.queues.get_mut(name) {

@@ -222,7 +222,8 @@ impl FakeSupervisor {
             Some(managers.as_fd()),
         );
         std::thread::spawn(move || {
-            let signal = work(process, channel, &seen, &*task);
+            let signal = work(process, &channel, &seen, &*task);
+            drop(channel);
             let code = signal.is_none().then_some(0);
             let died = FromSupervisor::Died {
                 process,
@@ -235,7 +236,12 @@ impl FakeSupervisor {
 }
 
 /// The loop of a task process; the signal that it dies by.
-fn work(process: u32, channel: TaskChannel, seen: &Seen, task: &dyn Fn(&Job) -> Do) -> Option<i32> {
+fn work(
+    process: u32,
+    channel: &TaskChannel,
+    seen: &Seen,
+    task: &dyn Fn(&Job) -> Do,
+) -> Option<i32> {
     while let Some(job) = channel.next().unwrap() {
         let running = seen.running.fetch_add(1, Ordering::SeqCst) + 1;
         seen.running_max.fetch_max(running, Ordering::SeqCst);

@@ -59,7 +59,7 @@ impl Manager {
             lease_until_nanos,
             mark: Mark::of(&sequence.to_string()),
             limits: TimeLimits {
-                hard: Some(Duration::from_secs(60)),
+                hard: Some(Duration::from_mins(1)),
                 soft: None,
             },
         });
@@ -255,9 +255,9 @@ fn no_task_is_left_between_two_threads() {
     });
     let waiter = std::thread::spawn(move || {
         while let Some(lanes) = channel.wait().unwrap() {
-            lanes
-                .into_iter()
-                .for_each(|lane| attend.send(lane).unwrap());
+            for lane in lanes {
+                attend.send(lane).unwrap();
+            }
         }
     });
     assert_eq!(manager.frame(), FromProcess::Ready);
