@@ -134,7 +134,7 @@ fn a_tenth_of_poison_leaves_nine_tenths_of_the_speed() {
         let mut world = world(2, vec![queue(30)], jobs.collect());
         let is_over = |world: &World| world.checkers.unfinished().is_empty();
         // Not looked at in each step, since it looks at each job.
-        while !is_over(&world) && world.now < Instant::ORIGIN + Duration::from_secs(60) {
+        while !is_over(&world) && world.now < Instant::ORIGIN + Duration::from_mins(1) {
             let until = world.now + MS;
             world.run(until, |_| false);
         }
