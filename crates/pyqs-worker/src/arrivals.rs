@@ -247,17 +247,23 @@ pub(crate) struct Clocks {
 }
 
 impl Clocks {
-    pub(crate) fn read() -> Self {
+    /// For the core's step at `now`: what is due must not seem to lie ahead of it.
+    pub(crate) fn at(now: Instant) -> Self {
         Self {
-            now: clock::now(),
+            now,
             unix_millis: clock::unix_millis(),
         }
     }
 
-    /// A moment of the calendar, as the core counts; what is past is now.
+    /// A moment of the calendar, as the core counts.
     pub(crate) fn instant(self, unix_millis: i64) -> Instant {
-        let left = unix_millis.saturating_sub(self.unix_millis).max(0);
-        self.now + Duration::from_millis(left.unsigned_abs())
+        let left = unix_millis.saturating_sub(self.unix_millis);
+        let distance = Duration::from_millis(left.unsigned_abs());
+        if left < 0 {
+            self.now - distance
+        } else {
+            self.now + distance
+        }
     }
 
     /// A moment of the core's, in the calendar.
@@ -271,13 +277,14 @@ impl Clocks {
 #[cfg(test)]
 mod tests {
     use super::{Arrivals, Clocks, Letter, TASK_KINDS_MAX, positive};
-    use pyqs_core::{Arrival, QueueId, TaskKind, Work};
+    use crate::clock;
+    use pyqs_core::{Arrival, Instant, QueueId, TaskKind, Work};
     use pyqs_sqs::Received;
     use std::time::Duration;
 
     fn take_in(arrivals: &mut Arrivals, queue: u32, body: &str) -> Arrival {
         let letter = Letter::open(Received::new("id", "receipt", body));
-        arrivals.take_in(QueueId(queue), false, letter, Clocks::read())
+        arrivals.take_in(QueueId(queue), false, letter, Clocks::at(clock::now()))
     }
 
     fn body(task: &str) -> String {
@@ -331,13 +338,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_past_is_not_ahead() {
+        let now = clock::now();
+        let clocks = Clocks {
+            now,
+            unix_millis: 1_700_000_000_000,
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(clocks.instant(1_700_000_000_000), now);
+        assert_eq!(clocks.instant(1_699_999_999_000), now - second);
+        assert_eq!(clocks.instant(1_700_000_001_000), now + second);
+        assert_eq!(clocks.instant(i64::MIN), Instant::ORIGIN);
+        assert_eq!(clocks.unix_millis(now + second), 1_700_000_001_000);
+    }
+
+    #[test]
     fn groups_are_the_cores_business_on_fifo_queues_only() {
         let mut arrivals = Arrivals::default();
         for is_fifo in [false, true] {
             let mut received = Received::new("id", "receipt", body("a.b"));
             received.group = Some("tenant".to_owned());
-            let arrival =
-                arrivals.take_in(QueueId(1), is_fifo, Letter::open(received), Clocks::read());
+            let arrival = arrivals.take_in(
+                QueueId(1),
+                is_fifo,
+                Letter::open(received),
+                Clocks::at(clock::now()),
+            );
             assert_eq!(arrival.group.is_some(), is_fifo);
         }
     }

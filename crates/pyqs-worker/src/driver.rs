@@ -134,7 +134,7 @@ impl Driver {
     /// Step 1: news becomes events.
     fn take_in(&mut self, news: Inbound, now: Instant) -> Flow {
         match news {
-            Inbound::Polled { poll, reply } => self.polled(poll, reply),
+            Inbound::Polled { poll, reply } => self.polled(poll, reply, now),
             Inbound::Deleted { request, reply } => {
                 self.events.push(Event::Deleted { request, reply });
             }
@@ -201,7 +201,7 @@ impl Driver {
         GO_ON
     }
 
-    fn polled(&mut self, poll: PollId, reply: Result<Vec<Letter>, PollFailure>) {
+    fn polled(&mut self, poll: PollId, reply: Result<Vec<Letter>, PollFailure>, now: Instant) {
         self.requests.polled(poll);
         let Some(queue) = self.polls.remove(&poll) else {
             return;
@@ -216,7 +216,7 @@ impl Driver {
                     });
                 }
                 let is_fifo = self.queues.is_fifo(queue);
-                let clocks = Clocks::read();
+                let clocks = Clocks::at(now);
                 let messages: Vec<_> = letters
                     .into_iter()
                     .map(|letter| self.arrivals.take_in(queue, is_fifo, letter, clocks))
@@ -414,7 +414,7 @@ impl Driver {
         let Some(url) = self.queues.url(queue) else {
             return;
         };
-        let clocks = Clocks::read();
+        let clocks = Clocks::at(clock::now());
         let (mut forwards, mut refused) = (Vec::new(), Vec::new());
         for (message, onward) in messages {
             let Some(held) = self.arrivals.held(message) else {
