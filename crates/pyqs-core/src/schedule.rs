@@ -324,7 +324,7 @@ mod tests {
             let mut throttle = Throttle::new(RateLimit { tasks, per });
             // After a long rest, as at any time.
             let mut now = Instant::ORIGIN + Duration::from_secs(100);
-            let end = now + Duration::from_secs(60);
+            let end = now + Duration::from_mins(1);
             let (mut starts, mut first_second) = (0, 0);
             while now < end {
                 if throttle.next_at() <= now {
