@@ -11,8 +11,9 @@ from collections.abc import Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from . import _limits, _streams
+from . import _limits, _policy, _streams
 from ._limits import Limits
+from ._policy import Decision
 from ._pyqs import Job, Lane
 from ._resolve import Resolver
 from ._unrunnable import unrunnable
@@ -71,6 +72,7 @@ class Execution:
         if limits.hard is not None:
             lane.limit(limits.hard, CANCEL_GRACE_SECS if self.is_async else 0.0)
         self._path = job.task
+        self._attempt = job.attempt
         self._before: dict[str, Any] = {
             "message_id": job.message_id,
             "task_name": job.task.rpartition(".")[2],
@@ -135,16 +137,38 @@ class Execution:
 
     def _failed(self, error: BaseException) -> None:
         self._end_if_forked(error)
-        self._lane.record("failed")
+        decision = self._decide(error)
         self._after.update(status="exception", exception=traceback.format_exc())
-        logger.exception(
-            "Task %s raised error in %.4f seconds: with args: %s and kwargs: %s: %s",
+        if decision.outcome == "discarded":
+            logger.info("Task %s was discarded: %s: %s", self._path, type(error).__name__, error)
+            return
+        logger.log(
+            logging.WARNING if decision.outcome == "retry" else logging.ERROR,
+            "Task %s raised error in %.4f seconds: with args: %s and kwargs: %s: %s%s",
             self._path,
             time.perf_counter() - self._start,
             self._before.get("args"),
             self._before.get("kwargs"),
             type(error).__name__,
+            _what_follows(decision, self._attempt),
+            exc_info=True,
         )
+
+    def _decide(self, error: BaseException) -> Decision:
+        """Find out what becomes of the message, and record it."""
+        try:
+            decision = _policy.declared(self._function).decide(error, self._attempt)
+            reason = f"{type(error).__name__}: {error}"
+        except Exception:  # of the user's backoff function, or the error's own text
+            logger.exception("What becomes of task %s can't be found out; its message comes back", self._path)
+            decision, reason = Decision("failed"), ""
+        if decision.queue is not None:
+            self._lane.record_dead_letter(decision.queue, reason)
+        elif decision.outcome == "retry":
+            self._lane.record("retry", delay_seconds=decision.delay_seconds)
+        elif decision.outcome != "dead_letter":
+            self._lane.record(decision.outcome)
+        return decision
 
     def _record_success(self) -> None:
         self._end_if_forked()
@@ -181,6 +205,16 @@ class Execution:
             traceback.print_exception(type(error), error, error.__traceback__)
         _streams.flush()
         os._exit(1 if error else 0)
+
+
+def _what_follows(decision: Decision, attempt: int) -> str:
+    if decision.outcome == "retry":
+        return f"; run {attempt}, the next one in {decision.delay_seconds} s"
+    if decision.outcome == "exhausted":
+        return f"; run {attempt}, and no retry is left: its message stays in its queue"
+    if decision.queue is not None:
+        return f"; run {attempt}, its message goes to dead-letter queue {decision.queue}"
+    return ""
 
 
 def _has_yield(function: Callable[..., Any]) -> bool:

@@ -137,8 +137,15 @@ class Lane:
         failed."""
     def begin(self) -> Optional[Job]:
         """Begin the lane's next task, if one is there. Ends the one before, likewise."""
-    def record(self, outcome: Literal["succeeded", "failed", "unrunnable"]) -> None:
-        """How the running task ended, for good."""
+    def record(
+        self,
+        outcome: Literal["succeeded", "failed", "retry", "exhausted", "discarded", "unrunnable"],
+        *,
+        delay_seconds: int = 0,
+    ) -> None:
+        """How the running task ended, for good; a retry comes so many seconds later."""
+    def record_dead_letter(self, queue: str, reason: str) -> None:
+        """The running task failed for good: its message is to go to this queue."""
     def limit(self, seconds: float, grace: float = 0.0) -> None:
         """Have the manager kill this process when the running task has run for so long, and the grace beyond."""
     @property
@@ -170,6 +177,9 @@ class Job:
     def time_limit(self) -> Optional[float]: ...
     @property
     def soft_time_limit(self) -> Optional[float]: ...
+    @property
+    def attempt(self) -> int:
+        """Which run of the message this is, 1 for the first, as far as is known: never too low."""
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
         """Decode them. Raises ``UndecodableMessage``."""
 

@@ -6,8 +6,9 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union, cast, overload
 
-from . import _limits, _producer, _registry
+from . import _limits, _policy, _producer, _registry
 from ._limits import NO_LIMITS, Limits
+from ._policy import NO_POLICY, Backoff, Errors, Policy
 from ._producer import MessageId
 from .errors import SettingsInvalid
 from .utils import function_to_import_path
@@ -62,6 +63,12 @@ def task(
     *,
     time_limit: Optional[float] = None,
     soft_time_limit: Optional[float] = None,
+    retries: Optional[int] = None,
+    backoff: Optional[Backoff] = None,
+    retry_on: Optional[Errors] = None,
+    discard_on: Optional[Errors] = None,
+    dead_letter_on: Optional[Errors] = None,
+    dead_letter: Optional[str] = None,
 ) -> Decorator: ...
 
 
@@ -72,6 +79,12 @@ def task(
     *,
     time_limit: Optional[float] = None,
     soft_time_limit: Optional[float] = None,
+    retries: Optional[int] = None,
+    backoff: Optional[Backoff] = None,
+    retry_on: Optional[Errors] = None,
+    discard_on: Optional[Errors] = None,
+    dead_letter_on: Optional[Errors] = None,
+    dead_letter: Optional[str] = None,
 ) -> Any:
     """Mark a function as a task. The very same function comes back, with one attribute more: ``delay``.
 
@@ -89,12 +102,23 @@ def task(
     :param time_limit: seconds after which the task is ended, whatever it does, by killing its process; an
         ``async def`` task is cancelled first. It counts as failed.
     :param soft_time_limit: seconds after which :class:`pyqs.errors.SoftTimeLimitExceeded` is raised in it.
+    :param retries: a failed task is run again up to so many times: 3 is up to four runs. By default its message is left
+        to the queue's visibility timeout, as PyQS does.
+    :param backoff: seconds before each retry: a number is the base of an exponential (at most 900, spread over its
+        upper half; 1 by default), a list is taken in order and its last repeats, a function gets the retry's number.
+    :param retry_on: only these exceptions are retried; others are at once as after the last retry.
+    :param discard_on: for these exceptions the message is deleted, as for ``raise Discard()``.
+    :param dead_letter_on: for these exceptions the message goes to ``dead_letter`` at once.
+    :param dead_letter: the queue to which a message goes after the last retry; without it, the message stays with the
+        queue's visibility timeout, until the queue's own redrive policy takes it.
 
     ``@task`` without parentheses is ``@task()``.
     """
     if callable(queue):
         return _Decorator(None, None, None)(queue)
-    return _Decorator(queue, delay_seconds, custom_function_path, _limits.checked(time_limit, soft_time_limit))
+    policy = Policy(retries, backoff, retry_on, discard_on, dead_letter_on, dead_letter).checked()
+    limits = _limits.checked(time_limit, soft_time_limit)
+    return _Decorator(queue, delay_seconds, custom_function_path, limits, policy)
 
 
 class _Decorator:
@@ -104,17 +128,20 @@ class _Decorator:
         delay_seconds: Optional[int],
         custom_function_path: Optional[str],
         limits: Limits = NO_LIMITS,
+        policy: Policy = NO_POLICY,
     ) -> None:
         self.queue_name = queue
         self.delay_seconds = delay_seconds
         self.function_path = custom_function_path
         self._limits = limits
+        self._policy = policy
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         cast(Any, function).delay = task_delayer(
             self.function_path or function, self.queue_name, self.delay_seconds, override=bool(self.function_path)
         )
         _limits.declare(function, self._limits)
+        _policy.declare(function, self._policy)
         if self.function_path:
             _registry.register(self.function_path, function)
         _registry.register(function_to_import_path(function), function)

@@ -24,6 +24,7 @@ class Job:
     timeout = 30
     time_limit = None
     soft_time_limit = None
+    attempt = 1
 
     def __init__(self, task_name: str, *args: Any, **kwargs: Any) -> None:
         self.task = task_name

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyqs_worker::TaskOutcome;
+use pyqs_worker::{DeadLetter, TaskOutcome};
 
 use crate::job::Job;
 use crate::manager::Ledger;
@@ -100,10 +100,16 @@ impl Lane {
     }
 
     /// Says how the running task ended.
-    fn record(&self, outcome: &str) -> PyResult<()> {
+    #[pyo3(signature = (outcome, *, delay_seconds=0))]
+    fn record(&self, outcome: &str, delay_seconds: u32) -> PyResult<()> {
         let outcome = match outcome {
             "succeeded" => TaskOutcome::Succeeded,
             "failed" => TaskOutcome::Failed,
+            "retry" => TaskOutcome::Retry {
+                delay_secs: delay_seconds,
+            },
+            "exhausted" => TaskOutcome::Exhausted,
+            "discarded" => TaskOutcome::Discarded,
             "unrunnable" => TaskOutcome::Unrunnable,
             _ => {
                 return Err(PyValueError::new_err(format!(
@@ -141,6 +147,12 @@ impl Lane {
     /// what is done can't be parted, since both happen under the interpreter's lock.
     fn interrupt(&self, thread: c_long, class: &Bound<'_, PyAny>) -> bool {
         self.channel.is_running(self.number) && interrupt::raise_in(thread, class)
+    }
+
+    /// Says that the running task failed for good, and where its message is to go.
+    fn record_dead_letter(&self, queue: String, reason: String) {
+        self.channel
+            .record_dead_letter(self.number, DeadLetter { queue, reason });
     }
 }
 

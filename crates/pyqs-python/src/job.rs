@@ -57,6 +57,11 @@ impl Job {
         self.0.limits.soft.map(|limit| limit.as_secs_f64())
     }
 
+    #[getter]
+    fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
     /// Decodes the arguments, positional and by keyword. A message that asks for more than its task is
     /// undecodable too.
     fn arguments<'py>(
