@@ -35,7 +35,6 @@ NO_KEYS = dict.fromkeys(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
         (["email", "--access-key-id", "only-half"], ["--secret-access-key"]),
         (["email", "--region"], ["--region"]),
         (["local", "--port", "99999"], ["--port", "99999"]),
-        (["local", "--port", "0", "--host", "0.0.0.0"], ["--host", "127.0.0.1"]),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(ours_project: Project, arguments: list[str], said: list[str]) -> None:
@@ -44,6 +43,15 @@ def test_wrong_usage_is_one_line_and_exit_code_2(ours_project: Project, argument
     line = one_line(result.stderr)
     assert all(word in line for word in said), line
     assert result.returncode == 2
+    assert result.stdout == ""
+
+
+def test_an_endpoint_for_everybody_must_be_meant(ours_project: Project) -> None:
+    result = ours_project.pyqs("local", "--port", "0", "--host", "0.0.0.0")
+
+    line = one_line(result.stderr)
+    assert all(word in line for word in ["0.0.0.0", "--access-key-id", "--insecure"]), line
+    assert result.returncode == 1
     assert result.stdout == ""
 
 

@@ -80,8 +80,6 @@ def test_one_worker_serves_a_hundred_queues(ours_project: Project, ours: Endpoin
     ours_project.check_each_ran_once("work", expected)
     for queue in queues:
         queue.wait_until_empty()
-    first = [value.split("-")[0] for value in ours_project.values("work")[:250]]
-    assert len(set(first)) > 60, "no queue waits until others are empty"
     assert worker.stop() == 0
 
 
