@@ -6,6 +6,10 @@ use pyqs_core::{Instant, RateLimit, Settings, Share, Trouble};
 
 use crate::rng::Rng;
 
+/// Ten starts in the first quarter of an hour, while what hides poison doubles up to its longest,
+/// and ten in the two and a half hours after that, which are more than a rate alone takes.
+const POISON_STARTS: u32 = 20;
+
 /// Everything that a run is made from.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -55,8 +59,22 @@ impl Job {
     /// How long its runs and what lies between them can take, once nothing goes wrong.
     pub(crate) fn span(&self, visibility: Duration) -> Duration {
         let hidden = visibility.max(self.backoff.unwrap_or_default());
-        let runs = 1 + self.fails + self.crashes;
+        let runs = self.runs();
         self.length * 2 * runs + hidden * (runs - 1)
+    }
+
+    /// How often it is given to a process, once nothing goes wrong. Poison without a redrive policy
+    /// is so for ever, but hidden for longer each time.
+    pub(crate) fn starts(&self, queue: &QueuePlan) -> u32 {
+        match self.poison {
+            Poison::No => self.runs(),
+            Poison::Unreadable => 0,
+            Poison::Unrunnable => queue.receives_max.unwrap_or(POISON_STARTS),
+        }
+    }
+
+    fn runs(&self) -> u32 {
+        1 + self.fails + self.crashes
     }
 }
 
