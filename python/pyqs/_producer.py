@@ -45,7 +45,7 @@ def configure(
 
 
 def send(queue: str, body: str, delay_seconds: int) -> MessageId:
-    """Send a message; when this returns, SQS has it."""
+    """Send a message, for a worker in so many seconds; when this returns, SQS has it."""
     return MessageId(_producer.send(queue, body, delay_seconds))
 
 

@@ -196,7 +196,7 @@ class Producer:
         endpoint_url: Optional[str] = None,
     ) -> Producer: ...
     def send(self, queue: str, body: str, delay_seconds: int) -> str:
-        """Send a message; returns its id when SQS has it."""
+        """Send a message, for a worker in so many seconds (at most 366 days); returns its id when SQS has it."""
     def queue_url(self, queue: str) -> str:
         """The queue's URL; a missing queue is created."""
     def shutdown(self) -> None:

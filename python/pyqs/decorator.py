@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union, ca
 
 from . import _limits, _policy, _producer, _registry
 from ._limits import NO_LIMITS, Limits
-from ._policy import NO_POLICY, Backoff, Errors, Policy
+from ._policy import DELAY_MAX_SECS, NO_POLICY, Backoff, Errors, Policy
 from ._producer import MessageId
 from .errors import SettingsInvalid
 from .utils import function_to_import_path
@@ -47,8 +47,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pyqs")
 
-DELAY_SECONDS_MAX = 900
-"""The longest delay that SQS knows."""
+DELAY_SECONDS_MAX = DELAY_MAX_SECS
+"""The longest delay, 366 days: what is above is more likely milliseconds, or a moment, than seconds."""
+
+SQS_DELAY_SECONDS_MAX = 900
+"""The longest delay that SQS itself keeps; beyond it, workers send the message on until it is due."""
 
 
 @overload
@@ -97,7 +100,9 @@ def task(
     '219f8380-5770-4cc2-8c3e-5c715e145f5e'
 
     :param queue: the queue's name; by default the function's path, ``module.function``.
-    :param delay_seconds: how long the message waits before a worker can get it; up to 900.
+    :param delay_seconds: how long the message waits before it runs, in whole seconds; 0 by default, at most 31622400,
+        which is 366 days. On a FIFO queue SQS takes none. Above 900, SQS's longest, the message carries the time at
+        which it is due, which workers of the original PyQS don't know: they run it after 900 s.
     :param custom_function_path: the name in the message, instead of ``module.function``.
     :param time_limit: seconds after which the task is ended, whatever it does, by killing its process; an
         ``async def`` task is cancelled first. It counts as failed.
@@ -160,11 +165,12 @@ def task_delayer(
     """
     path = function_to_import_path(func_to_delay, override=override)
     queue = queue_name or path
+    _checked_delay(path, delay_seconds)
 
     def delay(*args: Any, **kwargs: Any) -> MessageId:
         """Send this call to the queue and return the message's id.
 
-        ``_delay_seconds=`` overrides the task's own delay.
+        ``_delay_seconds=`` overrides the task's own delay, within the same limits.
         """
         seconds = _checked_delay(path, kwargs.pop("_delay_seconds", delay_seconds))
         body = _body(path, args, kwargs)
@@ -180,7 +186,11 @@ class Queue(NamedTuple):
     url: str
 
     def send_message(self, MessageBody: str, DelaySeconds: int = 0) -> dict[str, str]:
-        """Send a body as it is; the answer has its ``MessageId``."""
+        """Send a body as it is, delayed by at most SQS's 900 s; the answer has its ``MessageId``."""
+        if not 0 <= DelaySeconds <= SQS_DELAY_SECONDS_MAX:
+            raise SettingsInvalid(
+                f"DelaySeconds is {DelaySeconds!r}; SQS takes 0 to {SQS_DELAY_SECONDS_MAX} (.delay takes more)"
+            )
         name = self.url.rsplit("/", 1)[1]
         return {"MessageId": str(_producer.send(name, MessageBody, DelaySeconds))}
 
@@ -195,7 +205,7 @@ def _checked_delay(path: str, seconds: Optional[int]) -> int:
         return 0
     if not isinstance(seconds, int) or not 0 <= seconds <= DELAY_SECONDS_MAX:
         raise SettingsInvalid(
-            f"the delay of {path} is {seconds!r}; give whole seconds from 0 to {DELAY_SECONDS_MAX}, SQS's longest"
+            f"the delay of {path} is {seconds!r}; give whole seconds from 0 to {DELAY_SECONDS_MAX}, which is 366 days"
         )
     return seconds
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.projects import Project
 from support.queues import Queue
+from support.recorder import Recorder
 from support.waiting import eventually
 
 MODULE = """
@@ -113,6 +114,25 @@ def test_delays(mail: Project, queue: Queue, call: str, delay_secs: int) -> None
     messages = first or eventually(queue.receive, "the delayed message")
     assert time.monotonic() - sent_at >= delay_secs - 1.5
     assert "_delay_seconds" not in messages[0]["Body"]
+
+
+@pytest.mark.parametrize("call", ["long.delay(1)", "send_email.delay(1, _delay_seconds=86400)"])
+def test_a_delay_above_sqss_is_sent_as_the_time_at_which_it_is_due(
+    ours_project: Project, recorder: Recorder, call: str
+) -> None:
+    long = '\n@task(queue="email", delay_seconds=86400)\ndef long(value):\n    pass\n'
+    ours_project.write("mail.py", MODULE.format(queue="email") + long)
+    before = time.time()
+    ours_project.python(f"from mail import *\n{call}", AWS_ENDPOINT_URL=recorder.url)
+    after = time.time()
+    sent = recorder.first("SendMessage").json()
+
+    assert sent["DelaySeconds"] == 900
+    assert list(json.loads(sent["MessageBody"])) == ["task", "args", "kwargs"]
+    assert list(sent["MessageAttributes"]) == ["pyqs.due"]
+    due = sent["MessageAttributes"]["pyqs.due"]
+    assert due["DataType"] == "Number"
+    assert int(before * 1000) <= int(due["StringValue"]) - 86_400_000 <= after * 1000
 
 
 def test_a_missing_queue_is_created(project: Project, sqs: Any, queue_name: str) -> None:

@@ -76,20 +76,61 @@ def test_the_largest_message_of_sqs_goes_and_a_larger_one_does_not(project: Proj
 @pytest.mark.parametrize(
     ("options", "arguments"),
     [
-        (", delay_seconds=901", "1"),
-        ("", "1, _delay_seconds=901"),
+        (", delay_seconds=366 * 86400 + 1", "1"),
+        (", delay_seconds=-1", "1, _delay_seconds=1"),
+        ("", "1, _delay_seconds=366 * 86400 + 1"),
+        ("", "1, _delay_seconds=1800000000"),
         ("", "1, _delay_seconds=-1"),
         ("", "1, _delay_seconds=1.5"),
         ("", "1, _delay_seconds='soon'"),
     ],
 )
-def test_a_delay_that_sqs_does_not_know_is_refused(
+def test_a_delay_that_makes_no_sense_is_refused(
     ours_project: Project, ours_queue: Queue, options: str, arguments: str
 ) -> None:
     line = attempt(ours_project, ours_queue.name, arguments, options)
 
     assert line.startswith("SettingsInvalid PyqsError ValueError")
-    assert "900" in line
+    assert "tasks.work" in line
+    assert "31622400, which is 366 days" in line
+    assert ours_queue.counts() == (0, 0)
+
+
+def test_a_task_with_such_a_delay_can_not_be_declared(ours_project: Project) -> None:
+    printed = ours_project.python(
+        """
+import pyqs, tasks
+try:
+    pyqs.task(queue="email", delay_seconds=366 * 86400 + 1)(tasks.work)
+except ValueError as error:
+    print(error)
+"""
+    )
+
+    assert "the delay of tasks.work is 31622401" in printed
+
+
+@pytest.mark.parametrize("seconds", ["1", "901"])
+def test_fifo_queues_take_no_delay(ours_project: Project, seconds: str) -> None:
+    line = attempt(ours_project, "orders.fifo", f"1, _delay_seconds={seconds}")
+
+    assert line.startswith("RequestRejected PyqsError")
+    assert "takes no delay" in line
+
+
+@pytest.mark.parametrize("seconds", [-1, 901])
+def test_a_queues_own_send_message_takes_what_sqs_takes(ours_project: Project, ours_queue: Queue, seconds: int) -> None:
+    printed = ours_project.python(
+        f"""
+from pyqs.decorator import get_or_create_queue
+try:
+    get_or_create_queue("{ours_queue.name}").send_message(MessageBody="x", DelaySeconds={seconds})
+except ValueError as error:
+    print(error)
+"""
+    )
+
+    assert f"DelaySeconds is {seconds}; SQS takes 0 to 900" in printed
     assert ours_queue.counts() == (0, 0)
 
 

@@ -68,6 +68,12 @@ class Queue:
         attributes = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=names)["Attributes"]
         return int(attributes[names[0]]), int(attributes[names[1]])
 
+    def delayed(self) -> int:
+        """How many messages wait for the end of their delay."""
+        name = "ApproximateNumberOfMessagesDelayed"
+        answer = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
     @property
     def arn(self) -> str:
         """Its name for other queues' policies."""

@@ -10,6 +10,8 @@ from typing import Any, Optional
 
 from support.projects import Project
 from support.queues import Queue
+from support.recorder import Recorder
+from support.waiting import eventually
 
 
 def due(seconds: float) -> dict[str, Any]:
@@ -41,6 +43,24 @@ def test_a_message_waits_until_it_is_due(project: Project, queue: Queue) -> None
     assert project.values("work") == ["now", "later"]
     assert later["at"] - sent >= 2.9
     worker.wait_for("is not due; it comes back in 3 s")
+
+
+def test_a_delay_above_sqss_is_kept_by_sending_the_message_on(
+    project: Project, queue: Queue, recorder: Recorder
+) -> None:
+    delay = f"import pyqs, tasks; pyqs.task(queue='{queue.name}')(tasks.work).delay('late', _delay_seconds=3600)"
+    project.python(delay)
+    project.python(delay, AWS_ENDPOINT_URL=recorder.url)
+    # As SQS delivers it after the first 900 s.
+    sent = recorder.first("SendMessage").json()
+    first_id = queue.send(sent["MessageBody"], MessageAttributes=sent["MessageAttributes"])
+    queue.send_task("tasks.work", "now")
+    worker = project.worker(queue.name, loglevel="DEBUG")
+    project.wait_for_notes("work")
+
+    worker.wait_for(f"message {first_id} from .* is not due; it comes back in 900 s")
+    eventually(lambda: queue.delayed() == 2 and queue.counts() == (0, 0), "both wait, and the rest is deleted")
+    assert project.values("work") == ["now"]
 
 
 def test_celerys_eta_is_kept(project: Project, queue: Queue) -> None:

@@ -39,9 +39,9 @@ pub(crate) fn client(error: &ClientError) -> PyErr {
         ClientError::TooLarge { .. } => classes::MessageTooLarge::new_err(text),
         ClientError::BadName(_) => classes::QueueNameInvalid::new_err(text),
         ClientError::QueueMissing { .. } => classes::QueueMissing::new_err(text),
-        ClientError::FifoDelay { .. } | ClientError::FifoGroup { .. } => {
-            classes::RequestRejected::new_err(text)
-        }
+        ClientError::FifoDelay { .. }
+        | ClientError::FifoGroup { .. }
+        | ClientError::AttributesTaken { .. } => classes::RequestRejected::new_err(text),
         ClientError::DelayTooLong { .. }
         | ClientError::BadMaxAttempts { .. }
         | ClientError::Connect(_)

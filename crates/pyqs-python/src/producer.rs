@@ -30,7 +30,7 @@ impl Producer {
         }))
     }
 
-    /// Sends a message; its id comes back when SQS has it.
+    /// Sends a message, for a worker in so many seconds; its id comes back when SQS has it.
     fn send(
         &self,
         py: Python<'_>,

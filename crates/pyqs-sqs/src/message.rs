@@ -10,8 +10,8 @@ use std::time::Duration;
 pub struct Outgoing {
     /// The text; of the characters that XML 1.0 allows.
     pub body: String,
-    /// How long the message stays hidden at first, at most 900 s; `None` leaves it to the queue.
-    /// FIFO queues refuse one.
+    /// How long the message stays hidden at first, at most 900 s (`pyqs::Client` takes longer ones);
+    /// `None` leaves it to the queue. FIFO queues refuse one.
     pub delay: Option<Duration>,
     /// At most 10 attributes by name.
     pub attributes: BTreeMap<String, AttributeValue>,

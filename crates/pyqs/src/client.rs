@@ -13,6 +13,7 @@ mod settings;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use pyqs_sqs::{ConnectOptions, Outgoing, QueueArgument, QueueUrl, Sqs};
 use tokio::sync::oneshot;
@@ -66,6 +67,9 @@ impl Client {
     }
 
     /// Sends one message; answers with SQS's id of it once SQS has it.
+    ///
+    /// Its delay may be longer than SQS's 900 s, up to 366 days: it then carries the time at which
+    /// it is due, by this machine's clock ([`DUE`](pyqs_sqs::carried::DUE)), which our workers keep.
     pub async fn send(&self, queue: &str, message: Outgoing) -> Result<String, ClientError> {
         let queue = self.shared.queue(queue);
         let answer = self.shared.enqueue(&queue, [message]).pop();
@@ -155,6 +159,7 @@ impl Shared {
         messages: impl IntoIterator<Item = Outgoing>,
     ) -> Vec<Pending> {
         let deadline = Instant::now() + self.settings.time_max;
+        let now = SystemTime::now();
         let is_shut_down = self.is_shut_down.load(Ordering::Acquire);
         let mut pending = Vec::new();
         let mut entries = Vec::new();
@@ -163,7 +168,7 @@ impl Shared {
                 pending.push(Pending::Refused(ClientError::ShutDown));
                 continue;
             }
-            match queue.checked(message) {
+            match queue.checked(message, now) {
                 Ok(message) => {
                     let (reply, answer) = oneshot::channel();
                     entries.push(Entry {

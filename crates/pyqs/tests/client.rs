@@ -3,10 +3,11 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pyqs::{Client, ClientError, ClientSettings, Outgoing};
-use pyqs_sqs::{EntryError, SqsError};
+use pyqs_sqs::carried::{Carried, DUE};
+use pyqs_sqs::{AttributeValue, EntryError, SqsError};
 use support::{FakeSqs, Fault, failure};
 use tokio::time::Instant;
 
@@ -305,6 +306,60 @@ async fn too_large_a_message_is_refused_before_it_is_sent() {
         ),
         "{error:?}"
     );
+    assert!(sqs.requests().is_empty());
+}
+
+fn delayed(secs: u64) -> Outgoing {
+    Outgoing {
+        delay: Some(Duration::from_secs(secs)),
+        ..Outgoing::new("x")
+    }
+}
+
+fn unix_millis() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    since.as_millis().try_into().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_above_sqss_goes_out_as_sqss_longest_and_the_time_at_which_it_is_due() {
+    let sqs = FakeSqs::new();
+    let before = unix_millis();
+    let answers = client(&sqs)
+        .send_many("email", [delayed(900), delayed(3600)])
+        .await;
+    let after = unix_millis();
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+
+    let state = sqs.state.lock().unwrap();
+    let [short, long] = &state.messages[..] else {
+        panic!("{:?}", state.messages)
+    };
+    assert_eq!(*short, delayed(900));
+    assert_eq!(long.delay, short.delay);
+    assert_eq!(long.attributes.keys().collect::<Vec<_>>(), [DUE]);
+    let due = Carried::read(&long.attributes).due_unix_millis.unwrap();
+    assert!((before..=after).contains(&(due - 3_600_000)), "{due}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_that_can_not_be_kept_is_refused_before_it_is_sent() {
+    let sqs = FakeSqs::new();
+    let mut full = delayed(901);
+    let attribute = |n: u8| (n.to_string(), AttributeValue::text("x"));
+    full.attributes = (0..10).map(attribute).collect();
+    let grouped = Outgoing {
+        group: Some("g".to_owned()),
+        ..delayed(901)
+    };
+    for (queue, message, said) in [
+        ("email", full, "all ten message attributes"),
+        ("email.fifo", grouped, "is FIFO and takes no delay"),
+        ("email", delayed(1_800_000_000), "366 days"),
+    ] {
+        let error = client(&sqs).send(queue, message).await.unwrap_err();
+        assert!(error.to_string().contains(said), "{error}");
+    }
     assert!(sqs.requests().is_empty());
 }
 

@@ -48,9 +48,23 @@ pub enum ClientError {
         /// The queue's name.
         queue: String,
     },
-    /// SQS keeps a message back for 15 minutes at most.
-    #[error("a delay of {delay_secs} s for queue \"{queue}\" is above SQS's limit of 900 s")]
+    /// No delay is longer than 366 days, which tells milliseconds and moments from seconds.
+    #[error(
+        "a delay of {delay_secs} s for queue \"{queue}\" is above the limit of 31622400 s, which \
+         is 366 days; give seconds from now"
+    )]
     DelayTooLong {
+        /// The queue's name.
+        queue: String,
+        /// What was asked for, in seconds.
+        delay_secs: u64,
+    },
+    /// A delay above SQS's 900 s needs a message attribute, and SQS takes ten.
+    #[error(
+        "all ten message attributes of the message for queue \"{queue}\" are taken, so it can't \
+         carry its delay of {delay_secs} s; send fewer, or delay by 900 s at most"
+    )]
+    AttributesTaken {
         /// The queue's name.
         queue: String,
         /// What was asked for, in seconds.

@@ -2,16 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pyqs_sqs::{Outgoing, Pattern, QueueAttributes, QueueUrl, Sqs, SqsError, names};
+use pyqs_sqs::carried::{ATTRIBUTES_MAX, DUE};
+use pyqs_sqs::{
+    AttributeValue, Outgoing, Pattern, QueueAttributes, QueueUrl, Sqs, SqsError, names,
+};
 use tokio::sync::Mutex;
 
 use super::outbox::Outbox;
 use super::{ClientError, Shared};
 
-/// The longest delay of a message (SQS API: `SendMessage`).
-const DELAY_MAX: Duration = Duration::from_mins(15);
+/// The longest delay that SQS itself keeps (SQS API: `SendMessage`).
+const SQS_DELAY_MAX: Duration = Duration::from_mins(15);
+
+/// The longest delay that is taken. Workers could keep any; this one tells milliseconds and moments
+/// from seconds, and bounds the cost: a message is sent on 96 times a day.
+const DELAY_MAX: Duration = Duration::from_hours(366 * 24);
 
 /// A queue: its URL once that is known, and what waits to be sent to it.
 pub(super) struct Queue {
@@ -39,17 +46,13 @@ impl Queue {
         &self.name
     }
 
-    /// The message as SQS takes it, or why it would not.
-    pub(super) fn checked(&self, mut message: Outgoing) -> Result<Outgoing, ClientError> {
+    /// The message as SQS takes it, or why it would not. Delays count from `now`.
+    pub(super) fn checked(
+        &self,
+        mut message: Outgoing,
+        now: SystemTime,
+    ) -> Result<Outgoing, ClientError> {
         let queue = || self.name.clone();
-        let (size, limit) = (message.size(), self.size_max.load(Ordering::Relaxed));
-        if size > limit {
-            return Err(ClientError::TooLarge {
-                queue: queue(),
-                size,
-                limit,
-            });
-        }
         if self.is_fifo {
             // Even a delay of zero is one too many for SQS.
             if message.delay.take().is_some_and(|delay| !delay.is_zero()) {
@@ -59,13 +62,46 @@ impl Queue {
                 return Err(ClientError::FifoGroup { queue: queue() });
             }
         }
-        match message.delay {
-            Some(delay) if delay > DELAY_MAX => Err(ClientError::DelayTooLong {
+        if let Some(delay) = message.delay.filter(|&delay| delay > SQS_DELAY_MAX) {
+            message.delay = Some(SQS_DELAY_MAX);
+            self.carry_due(&mut message, delay, now)?;
+        }
+        let (size, limit) = (message.size(), self.size_max.load(Ordering::Relaxed));
+        if size > limit {
+            return Err(ClientError::TooLarge {
+                queue: queue(),
+                size,
+                limit,
+            });
+        }
+        Ok(message)
+    }
+
+    /// Workers keep what is left after SQS's delay, by this attribute.
+    fn carry_due(
+        &self,
+        message: &mut Outgoing,
+        delay: Duration,
+        now: SystemTime,
+    ) -> Result<(), ClientError> {
+        let queue = || self.name.clone();
+        if delay > DELAY_MAX {
+            return Err(ClientError::DelayTooLong {
                 queue: queue(),
                 delay_secs: delay.as_secs(),
-            }),
-            _ => Ok(message),
+            });
         }
+        let attributes = &mut message.attributes;
+        if attributes.len() >= ATTRIBUTES_MAX && !attributes.contains_key(DUE) {
+            return Err(ClientError::AttributesTaken {
+                queue: queue(),
+                delay_secs: delay.as_secs(),
+            });
+        }
+        let due = (now + delay).duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = i64::try_from(due.as_millis()).unwrap_or(i64::MAX);
+        attributes.insert(DUE.to_owned(), AttributeValue::number(millis));
+        Ok(())
     }
 
     /// Learns a smaller limit from SQS's refusal, and says it the caller's way.
@@ -146,22 +182,43 @@ fn stated_limit(reason: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, UNIX_EPOCH};
 
-    use pyqs_sqs::{Failure, Outgoing, QueueAttributes, SqsError};
+    use pyqs_sqs::carried::DUE;
+    use pyqs_sqs::{AttributeValue, Failure, Outgoing, QueueAttributes, SqsError};
 
-    use super::{ClientError, Queue};
+    use super::{ATTRIBUTES_MAX, ClientError, DELAY_MAX, Queue, SQS_DELAY_MAX};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// At half a second past 1000 s.
+    fn checked(queue: &Queue, message: Outgoing) -> Result<Outgoing, ClientError> {
+        queue.checked(message, UNIX_EPOCH + Duration::from_millis(1_000_500))
+    }
 
     fn body(size: usize) -> Outgoing {
         Outgoing::new("x".repeat(size))
+    }
+
+    fn delayed(delay: Duration) -> Outgoing {
+        Outgoing {
+            delay: Some(delay),
+            ..Outgoing::new("x")
+        }
+    }
+
+    fn with_attributes(count: usize, mut message: Outgoing) -> Outgoing {
+        let attribute = |n: usize| (n.to_string(), AttributeValue::text("x"));
+        message.attributes.extend((0..count).map(attribute));
+        message
     }
 
     #[test]
     fn the_size_limit_is_inclusive() {
         let queue = Queue::new("email");
         let limit = QueueAttributes::MESSAGE_SIZE_MAX_DEFAULT;
-        assert!(queue.checked(body(limit)).is_ok());
-        let error = queue.checked(body(limit + 1)).unwrap_err();
+        assert!(checked(&queue, body(limit)).is_ok());
+        let error = checked(&queue, body(limit + 1)).unwrap_err();
         assert!(matches!(error, ClientError::TooLarge { .. }), "{error:?}");
         assert!(error.to_string().contains("1048577") && error.to_string().contains("\"email\""));
     }
@@ -184,8 +241,8 @@ mod tests {
                 ..
             }
         ));
-        assert!(queue.checked(body(2049)).is_err());
-        assert!(queue.checked(body(2048)).is_ok());
+        assert!(checked(&queue, body(2049)).is_err());
+        assert!(checked(&queue, body(2048)).is_ok());
     }
 
     #[test]
@@ -199,29 +256,80 @@ mod tests {
             delay: Some(Duration::from_secs(secs)),
             ..grouped.clone()
         };
-        assert!(queue.checked(grouped.clone()).is_ok());
-        assert_eq!(queue.checked(delayed(0)).unwrap().delay, None);
+        assert!(checked(&queue, grouped.clone()).is_ok());
+        assert_eq!(checked(&queue, delayed(0)).unwrap().delay, None);
         assert!(matches!(
-            queue.checked(delayed(1)),
+            checked(&queue, delayed(1)),
             Err(ClientError::FifoDelay { .. })
         ));
         assert!(matches!(
-            queue.checked(body(1)),
+            checked(&queue, delayed(901)),
+            Err(ClientError::FifoDelay { .. })
+        ));
+        assert!(matches!(
+            checked(&queue, body(1)),
             Err(ClientError::FifoGroup { .. })
         ));
     }
 
     #[test]
-    fn delays_end_at_fifteen_minutes() {
+    fn sqs_keeps_fifteen_minutes_alone() {
         let queue = Queue::new("a");
-        let delayed = |secs| Outgoing {
-            delay: Some(Duration::from_secs(secs)),
-            ..Outgoing::new("x")
+        let message = delayed(SQS_DELAY_MAX);
+        assert_eq!(checked(&queue, message.clone()).unwrap(), message);
+    }
+
+    #[test]
+    fn longer_delays_travel_as_the_time_at_which_the_message_is_due() {
+        let queue = Queue::new("a");
+        for (delay, due) in [
+            (SQS_DELAY_MAX + SECOND, "1901500"),
+            (Duration::from_hours(24), "87400500"),
+            (DELAY_MAX, "31623400500"),
+        ] {
+            let sent = checked(&queue, delayed(delay)).unwrap();
+            assert_eq!(sent.delay, Some(SQS_DELAY_MAX));
+            let expected = AttributeValue::Text {
+                data_type: "Number".to_owned(),
+                value: due.to_owned(),
+            };
+            assert_eq!(sent.attributes[DUE], expected);
+        }
+        let error = checked(&queue, delayed(DELAY_MAX + SECOND)).unwrap_err();
+        assert!(matches!(error, ClientError::DelayTooLong { .. }));
+        assert!(error.to_string().contains("31622401 s"), "{error}");
+    }
+
+    #[test]
+    fn the_time_needs_one_of_the_ten_attributes() {
+        let queue = Queue::new("a");
+        let long = |count| with_attributes(count, delayed(SQS_DELAY_MAX + SECOND));
+        let sent = checked(&queue, long(ATTRIBUTES_MAX - 1)).unwrap();
+        assert_eq!(sent.attributes.len(), ATTRIBUTES_MAX);
+        let error = checked(&queue, long(ATTRIBUTES_MAX)).unwrap_err();
+        assert!(matches!(error, ClientError::AttributesTaken { .. }));
+
+        let short = with_attributes(ATTRIBUTES_MAX, delayed(SQS_DELAY_MAX));
+        assert!(checked(&queue, short).is_ok());
+        // A message that says already when it is due has the place.
+        let again = with_attributes(ATTRIBUTES_MAX - 1, sent);
+        assert!(checked(&queue, again).is_ok());
+    }
+
+    #[test]
+    fn the_time_counts_towards_the_size() {
+        let queue = Queue::new("a");
+        let delay = Some(Duration::from_hours(1));
+        let attribute = DUE.len() + "Number".len() + "4600500".len();
+        let fitting = QueueAttributes::MESSAGE_SIZE_MAX_DEFAULT - attribute;
+        let message = |size| Outgoing {
+            delay,
+            ..body(size)
         };
-        assert!(queue.checked(delayed(900)).is_ok());
+        assert!(checked(&queue, message(fitting)).is_ok());
         assert!(matches!(
-            queue.checked(delayed(901)),
-            Err(ClientError::DelayTooLong { .. })
+            checked(&queue, message(fitting + 1)),
+            Err(ClientError::TooLarge { .. })
         ));
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Fault {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) queues: BTreeMap<String, Vec<String>>,
+    /// The messages themselves, in the order in which they came.
+    pub(crate) messages: Vec<Outgoing>,
     pub(crate) requests: Vec<String>,
     pub(crate) batches: Vec<usize>,
     pub(crate) faults: VecDeque<Fault>,
@@ -99,7 +101,7 @@ impl FakeSqs {
         }
         tokio::time::sleep(self.latency).await;
         self.permits.acquire().await.unwrap().forget();
-        let mut state = self.state.lock().unwrap();
+        let state = &mut *self.state.lock().unwrap();
         state.underway -= 1;
         let failing = match state.faults.pop_front() {
             Some(Fault::Fail(error)) => return Err(error),
@@ -119,7 +121,8 @@ impl FakeSqs {
                 return Err(error.clone());
             }
             let id = format!("id-{}", message.body);
-            sent.push(message.body);
+            sent.push(message.body.clone());
+            state.messages.push(message);
             Ok(id)
         });
         Ok(answers.collect())
