@@ -1,8 +1,9 @@
 //! Wire formats of task messages: bytes in, values out, nothing is run.
 //!
-//! Reads PyQS's own JSON and what Celery writes to SQS, and writes calls that Celery reads. A message body goes in, a [`Head`] or a whole
-//! [`Message`] comes out, or an [`Undecodable`] that says which layer failed and why. The crate knows no
-//! queues, no processes, no Python and no clock; it imports, calls and opens nothing that a message names.
+//! Reads PyQS's own JSON and what Celery writes to SQS, and writes calls that Celery reads. A message body goes
+//! in, a [`Head`] or a whole [`Message`] comes out, or an [`Undecodable`] that says which layer failed and why. The
+//! crate knows no queues, no processes, no Python and no clock; it imports, calls and opens nothing that a message
+//! names.
 //!
 //! ```
 //! let body = r#"{"task": "shop.tasks.pay", "args": [7], "kwargs": {"currency": "EUR"}}"#;
@@ -18,7 +19,8 @@
 //! `celery` read one each, into [`head`] and [`message`]. [`value`] and [`calendar`] are what arguments are
 //! made of. A payload of Celery's goes through `compress`, [`signed`] and one of the serializers: `json`,
 //! `pickle`, `yaml`, `msgpack`. What is sent in Celery's format is written by [`mod@write`]; [`signature`] says what
-//! that is after a task with links or a chain. `budget` and [`limits`] bound all of them; [`undecodable`] is the one error.
+//! that is after a task with links or a chain. `budget` and [`limits`] bound all of them; [`undecodable`] is the one
+//! error.
 
 mod body;
 mod budget;
