@@ -30,7 +30,7 @@ def find_queues(settings: WorkerSettings) -> list[str]:
     """The URLs of the queues that these settings name now."""
 
 def decode_message(body: str) -> dict[str, Any]:
-    """The task in a message body: ``task``, ``args``, ``kwargs``."""
+    """The task in a message body: ``task``, ``args``, ``kwargs``, and the fields that only Celery's have."""
 
 def region_name() -> str:
     """The region that the environment and the profile files name, else ``us-east-1``."""
@@ -148,6 +148,8 @@ class Lane:
         """The running task failed for good: its message is to go to this queue."""
     def limit(self, seconds: float, grace: float = 0.0) -> None:
         """Have the manager kill this process when the running task has run for so long, and the grace beyond."""
+    def extend(self, seconds: float) -> None:
+        """Let the running task run so much longer than its limit says, where it has one."""
     @property
     def is_running(self) -> bool:
         """Whether a task runs whose outcome is not recorded."""
@@ -180,6 +182,17 @@ class Job:
     @property
     def attempt(self) -> int:
         """Which run of the message this is, 1 for the first, as far as is known: never too low."""
+    @property
+    def receive_count(self) -> int:
+        """How often SQS has delivered the message, this time included."""
+    @property
+    def retries_before(self) -> int:
+        """How often it was retried before this message was sent, as Celery's say; 0 for others."""
+    @property
+    def attributes(self) -> dict[str, Union[str, bytes]]:
+        """The message's attributes: texts and numbers as text, the others as bytes."""
+    def celery_request(self) -> Optional[dict[str, Any]]:
+        """What a task of Celery's finds in its request; ``None`` where the message is not Celery's."""
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
         """Decode them. Raises ``UndecodableMessage``."""
 

@@ -22,7 +22,20 @@ class SettingsInvalid(PyqsError, ValueError):
 
 
 class UndecodableMessage(PyqsError, ValueError):
-    """A message body that is neither PyQS's form nor one of Celery's that is read here."""
+    """A message body that is neither PyQS's form nor one of Celery's that is read here.
+
+    >>> raise UndecodableMessage("not base64", "payload")
+    Traceback (most recent call last):
+    pyqs.errors.UndecodableMessage: payload: not base64
+    """
+
+    def __init__(self, reason: str, layer: str = "") -> None:
+        super().__init__(f"{layer}: {reason}" if layer else reason)
+        self.reason = reason
+        """What is wrong, in words, on one line."""
+        self.layer = layer
+        """The part of the message that could not be read, from the outside in: ``message body``, ``envelope``,
+        ``headers``, ``compression``, ``payload``, ``signature``, ``task``, ``arguments``."""
 
 
 class MessageTooLarge(PyqsError, ValueError):

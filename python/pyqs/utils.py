@@ -17,8 +17,11 @@ def decode_message(message: Mapping[str, Any]) -> dict[str, Any]:
     >>> decode_message({"Body": '{"task": "tasks.add", "args": [1, 2], "kwargs": {}}'})
     {'task': 'tasks.add', 'args': [1, 2], 'kwargs': {}}
 
-    PyQS's own messages are read, and Celery's; what is neither raises :class:`pyqs.errors.UndecodableMessage`.
-    Nothing in the message is imported or executed.
+    One of Celery's has also ``protocol`` (1 or 2), ``id``, ``retries`` (0 for none), ``eta`` and ``expires`` (ISO 8601
+    text as the message has it, or ``None``) and ``timelimit`` (``[hard, soft]`` in seconds, or ``None``).
+
+    What is neither PyQS's nor Celery's raises :class:`pyqs.errors.UndecodableMessage`. Nothing in the message is
+    imported or executed.
     """
     return _pyqs.decode_message(message["Body"])
 
@@ -28,7 +31,7 @@ def decode_celery_message(json_task: str) -> dict[str, Any]:
     try:
         return cast(dict[str, Any], json.loads(base64.b64decode(json_task)))
     except ValueError as error:
-        raise UndecodableMessage(f"payload: neither base64 nor JSON: {error}") from error
+        raise UndecodableMessage(f"neither base64 nor JSON: {error}", "payload") from error
 
 
 def function_to_import_path(function: Union[str, Callable[..., Any]], override: bool = False) -> str:

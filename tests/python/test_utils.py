@@ -58,7 +58,21 @@ EXPECTED = {"task": "mail.send", "args": [1, "ä"], "kwargs": {"to": None}}
     ids=["pyqs", "celery 1", "celery 1 base64", "celery 2", "celery 2 base64"],
 )
 def test_each_format_is_read(body: str) -> None:
-    assert decode_message({"Body": body}) == EXPECTED
+    decoded = decode_message({"Body": body})
+    assert {name: decoded[name] for name in EXPECTED} == EXPECTED
+
+
+def test_our_own_form_has_three_fields() -> None:
+    assert decode_message({"Body": json.dumps({**EXPECTED, "id": "5f4c"})}) == EXPECTED
+
+
+@pytest.mark.parametrize("protocol", [1, 2])
+def test_the_fields_that_only_celerys_have(protocol: int) -> None:
+    fields = {"retries": 2, "eta": "2026-11-24T21:12:51+00:00", "expires": None, "timelimit": [30, 2.5]}
+    body = celery({**PROTOCOL_1, **fields}, {}) if protocol == 1 else celery(PROTOCOL_2, {**HEADERS_2, **fields})
+    decoded = decode_message({"Body": body})
+    assert decoded == {**EXPECTED, **fields, "protocol": protocol, "id": "5f4c"}
+    assert type(decoded["timelimit"][0]) is int
 
 
 @pytest.mark.parametrize(
@@ -116,6 +130,7 @@ def test_what_is_no_task_says_so(body: str) -> None:
         decode_message({"Body": body})
     assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, PyqsError)
+    assert str(caught.value) == f"{caught.value.layer}: {caught.value.reason}"
     assert "\n" not in str(caught.value)
 
 

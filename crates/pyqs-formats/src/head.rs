@@ -85,6 +85,8 @@ pub struct CeleryHead {
     pub group: Option<String>,
     /// `shadow`: the name to show in place of the task's.
     pub shadow: Option<String>,
+    /// `origin`: the process that sent it.
+    pub origin: Option<String>,
     /// `ignore_result` is true.
     pub ignores_result: bool,
     /// `utc`: whether times without an offset are in UTC. Protocol 2 has no such field: true.

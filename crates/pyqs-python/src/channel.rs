@@ -133,6 +133,14 @@ impl Lane {
         Ok(())
     }
 
+    /// Moves the end of the running task later.
+    fn extend(&self, seconds: f64) -> PyResult<()> {
+        let by = Duration::try_from_secs_f64(seconds)
+            .map_err(|error| PyValueError::new_err(format!("{seconds} s: {error}")))?;
+        self.channel.extend(self.number, by);
+        Ok(())
+    }
+
     #[getter]
     fn is_running(&self) -> bool {
         self.channel.is_running(self.number)

@@ -29,7 +29,7 @@ mod classes {
 pub(crate) use classes::{SettingsInvalid, UndecodableMessage};
 
 pub(crate) fn undecodable(error: &Undecodable) -> PyErr {
-    UndecodableMessage::new_err(error.to_string())
+    UndecodableMessage::new_err((error.reason.clone(), error.layer.to_string()))
 }
 
 pub(crate) fn client(error: &ClientError) -> PyErr {

@@ -1,7 +1,8 @@
 //! One task to run.
 
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
+use pyqs_sqs::AttributeValue;
 
 use crate::{errors, message};
 
@@ -60,6 +61,36 @@ impl Job {
     #[getter]
     fn attempt(&self) -> u32 {
         self.0.attempt
+    }
+
+    #[getter]
+    fn receive_count(&self) -> u32 {
+        self.0.receive_count
+    }
+
+    #[getter]
+    fn retries_before(&self) -> u32 {
+        self.0.retries_before
+    }
+
+    /// The message's attributes: texts and numbers as text, the others as bytes.
+    #[getter]
+    fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let attributes = PyDict::new(py);
+        for (name, value) in &self.0.attributes {
+            match value {
+                AttributeValue::Text { value, .. } => attributes.set_item(name, value)?,
+                AttributeValue::Binary { value, .. } => {
+                    attributes.set_item(name, PyBytes::new(py, value))?;
+                }
+            }
+        }
+        Ok(attributes)
+    }
+
+    /// Decodes what a task of Celery's finds in its request; `None` where the message is not Celery's.
+    fn celery_request<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        message::request(py, &message::read(&self.0.body)?)
     }
 
     /// Decodes the arguments, positional and by keyword. A message that asks for more than its task is

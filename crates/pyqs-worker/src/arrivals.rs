@@ -40,6 +40,7 @@ impl Letter {
 #[derive(Debug)]
 struct Brief {
     task: String,
+    retries: u32,
     limits: TimeLimits,
     eta: Option<i64>,
     expires: Option<i64>,
@@ -54,6 +55,7 @@ impl From<Head> for Brief {
                 soft: positive(head.time_limit.soft_secs),
             },
             task: head.task,
+            retries: head.retries,
             eta: millis(head.eta),
             expires: millis(head.expires),
         }
@@ -100,6 +102,8 @@ pub(crate) struct Held {
     pub(crate) poison: Option<String>,
     /// How long the task may run, where the message says so.
     pub(crate) limits: TimeLimits,
+    /// How often it was retried before this message was sent, as Celery's say.
+    pub(crate) retries_before: u32,
     pub(crate) fetched_unix_secs: f64,
     pub(crate) attributes: BTreeMap<String, AttributeValue>,
     pub(crate) group: Option<String>,
@@ -146,6 +150,7 @@ impl Arrivals {
         } = letter;
         let carried = Carried::read(&received.attributes);
         let (mut due, mut expires) = (carried.due_unix_millis, None);
+        let retries_before = head.as_ref().map_or(0, |brief| brief.retries);
         let is_due_by_body = head.as_ref().is_ok_and(|brief| brief.eta.is_some());
         let (task, limits, poison, work) = match head {
             Ok(brief) => {
@@ -188,6 +193,7 @@ impl Arrivals {
             task,
             poison,
             limits,
+            retries_before,
             fetched_unix_secs,
             attributes: received.attributes,
             group: received.group,

@@ -25,7 +25,7 @@ use crate::process::TaskProcessId;
 use crate::process::control::FromSupervisor;
 use crate::process::pool::{Crash, Pool};
 use crate::process::task_process::Exit;
-use crate::process::wire::{FromProcess, JobFrame};
+use crate::process::wire::{AttributeFrame, FromProcess, JobFrame};
 use crate::queues::Queues;
 use crate::requests::Requests;
 
@@ -385,6 +385,8 @@ impl Driver {
                         lease_until_nanos: lease_until.as_nanos(),
                         mark: held.mark,
                         limits: held.limits,
+                        retries_before: held.retries_before,
+                        attributes: AttributeFrame::all(&held.attributes),
                     };
                     Some((message, job))
                 });

@@ -43,7 +43,8 @@ pub mod settings;
 mod fake_sqs;
 
 pub use memory_size::{BadMemorySize, MemorySize};
-pub use process::child::{Job, TaskChannel};
+pub use process::child::TaskChannel;
+pub use process::job::Job;
 pub use process::ledger::{Ledger, TaskOutcome};
 pub use process::wire::{DeadLetter, TimeLimits};
 pub use settings::{LogLevel, SoftLimitTooLong, WorkerSettings};

@@ -20,6 +20,7 @@ pub(super) fn heading(
         parent_id: text(Field::ParentId),
         group: None,
         shadow: text(Field::Shadow),
+        origin: text(Field::Origin),
         ignores_result: fields.take(Field::IgnoreResult) == Some(Value::Bool(true)),
         is_utc: format != Format::Celery1 || fields.take(Field::Utc) != Some(Value::Bool(false)),
         reply_to: properties.reply_to,

@@ -18,64 +18,14 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, fstat};
 
+use super::job::Job;
 use super::ledger::{Ledger, Limit, OUTCOMES_KEPT, Sequence, TaskOutcome};
 use super::successes::Mark;
-use super::wire::{
-    DeadLetter, FrameBuffer, FromProcess, JobFrame, TaskResult, TimeLimits, ToProcess, encode,
-};
+use super::wire::{DeadLetter, FrameBuffer, FromProcess, JobFrame, TaskResult, ToProcess, encode};
 use crate::clock;
 
 /// How old a result may become while further tasks are run, before it is sent.
 pub const RESULT_AGE_MAX: Duration = Duration::from_millis(2);
-
-/// A task to run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Job {
-    /// SQS's id of the message.
-    pub message_id: String,
-    /// SQS's receipt handle of this delivery.
-    pub receipt: String,
-    /// The queue that it came from.
-    pub queue_url: String,
-    /// The message as it came; its arguments are decoded by who runs it.
-    pub body: String,
-    /// The task's name, as the message gives it.
-    pub task: String,
-    /// When it was received, in seconds since 1970.
-    pub fetch_time: f64,
-    /// The queue's visibility timeout, in seconds.
-    pub timeout: u32,
-    /// How often the message was received, this time included.
-    pub receive_count: u32,
-    /// Which run of it this is, 1 for the first, as far as is known: never too low.
-    pub attempt: u32,
-    /// When its lease ends unless extended, in nanoseconds of the machine's lease clock.
-    pub lease_until_nanos: u64,
-    /// How long it may run, where the message says so.
-    pub limits: TimeLimits,
-    sequence: Sequence,
-    mark: Mark,
-}
-
-impl From<JobFrame<'_>> for Job {
-    fn from(frame: JobFrame<'_>) -> Self {
-        Self {
-            message_id: frame.message_id.to_owned(),
-            receipt: frame.receipt.to_owned(),
-            queue_url: frame.queue_url.to_owned(),
-            body: frame.body.to_owned(),
-            task: frame.task.to_owned(),
-            fetch_time: frame.fetch_time,
-            timeout: frame.visibility_secs,
-            receive_count: frame.receive_count,
-            attempt: frame.attempt,
-            lease_until_nanos: frame.lease_until_nanos,
-            limits: frame.limits,
-            sequence: frame.sequence,
-            mark: frame.mark,
-        }
-    }
-}
 
 /// Tasks in, results out.
 ///
@@ -293,6 +243,18 @@ impl TaskChannel {
     pub fn limit(&self, lane: u32, length: Duration, grace: Duration) {
         if let Some(running) = &mut self.desk().lanes[lane as usize].running {
             self.limit_running(lane, running, length, grace);
+        }
+    }
+
+    /// Moves the end of the lane's running task, where it has one, so much later.
+    pub fn extend(&self, lane: u32, by: Duration) {
+        let mut desk = self.desk();
+        let running = desk.lanes[lane as usize].running.as_mut();
+        if let Some(limit) = running.and_then(|running| running.limit.as_mut()) {
+            let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+            limit.length = limit.length.saturating_add(by);
+            limit.kill_at_nanos = limit.kill_at_nanos.saturating_add(nanos);
+            self.ledger.limit(self.slot + lane, *limit);
         }
     }
 

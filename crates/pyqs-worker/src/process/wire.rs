@@ -3,9 +3,11 @@
 //! A frame is four bytes of length, little endian, and that many bytes of postcard. Both ends are of
 //! one build and one machine, so the format carries no version.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use pyqs_sqs::AttributeValue;
 use serde::de::Deserialize;
 use serde::{Deserialize as DeserializeDerive, Serialize};
 
@@ -28,7 +30,7 @@ pub(crate) enum ToProcess<'a> {
     Leave,
 }
 
-/// One task on its way; [`super::child::Job`] is what arrives.
+/// One task on its way; [`super::job::Job`] is what arrives.
 #[derive(Clone, Debug, PartialEq, Serialize, DeserializeDerive)]
 pub(crate) struct JobFrame<'a> {
     /// Which of the process's lanes is to run it.
@@ -50,6 +52,59 @@ pub(crate) struct JobFrame<'a> {
     pub(crate) mark: Mark,
     /// How long it may run, where the message says so.
     pub(crate) limits: TimeLimits,
+    /// How often it was retried before this message was sent, as Celery's say.
+    pub(crate) retries_before: u32,
+    /// The message's own attributes.
+    #[serde(borrow)]
+    pub(crate) attributes: Vec<AttributeFrame<'a>>,
+}
+
+/// One of a message's attributes.
+#[derive(Clone, Debug, PartialEq, Serialize, DeserializeDerive)]
+pub(crate) struct AttributeFrame<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) data_type: &'a str,
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> AttributeFrame<'a> {
+    /// All of them.
+    pub(crate) fn all(attributes: &'a BTreeMap<String, AttributeValue>) -> Vec<Self> {
+        let frames = attributes.iter().map(|(name, value)| match value {
+            AttributeValue::Text { data_type, value } => Self {
+                name,
+                data_type,
+                value: value.as_bytes(),
+            },
+            AttributeValue::Binary { data_type, value } => Self {
+                name,
+                data_type,
+                value,
+            },
+        });
+        frames.collect()
+    }
+
+    /// By its name.
+    pub(crate) fn into_attribute(self) -> (String, AttributeValue) {
+        let data_type = self.data_type.to_owned();
+        let value = match str::from_utf8(self.value) {
+            Ok(text) if !data_type.starts_with("Binary") => AttributeValue::Text {
+                data_type,
+                value: text.to_owned(),
+            },
+            _ => AttributeValue::Binary {
+                data_type,
+                value: self.value.to_vec(),
+            },
+        };
+        (self.name.to_owned(), value)
+    }
+
+    fn size(&self) -> usize {
+        // Three lengths beside.
+        self.name.len() + self.data_type.len() + self.value.len() + 30
+    }
 }
 
 /// Time limits; none is no limit.
@@ -69,8 +124,9 @@ impl JobFrame<'_> {
             + self.queue_url.len()
             + self.task.len()
             + self.body.len();
-        // Five lengths and sixteen numbers, each at most 10 bytes as a varint.
-        strings + 200
+        let attributes: usize = self.attributes.iter().map(AttributeFrame::size).sum();
+        // Six lengths and seventeen numbers, each at most 10 bytes as a varint.
+        strings + attributes + 230
     }
 }
 
@@ -195,8 +251,8 @@ fn invalid(reason: &'static str) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::{
-        FRAME_BYTES_MAX, FrameBuffer, FromProcess, JOBS_BYTES_MAX, JobFrame, TaskResult,
-        TimeLimits, ToProcess, encode, encode_jobs,
+        AttributeFrame, FRAME_BYTES_MAX, FrameBuffer, FromProcess, JOBS_BYTES_MAX, JobFrame,
+        TaskResult, TimeLimits, ToProcess, encode, encode_jobs,
     };
     use crate::process::ledger::TaskOutcome;
     use crate::process::successes::Mark;
@@ -217,6 +273,12 @@ mod tests {
             lease_until_nanos: u64::MAX,
             mark: Mark::of("id"),
             limits: TimeLimits::default(),
+            retries_before: 0,
+            attributes: vec![AttributeFrame {
+                name: "trace",
+                data_type: "Binary",
+                value: &[0xff],
+            }],
         }
     }
 

@@ -62,6 +62,8 @@ impl Manager {
                 hard: Some(Duration::from_mins(1)),
                 soft: None,
             },
+            retries_before: 0,
+            attributes: Vec::new(),
         });
         let mut bytes = Vec::new();
         encode_jobs(jobs, &mut bytes);
@@ -194,6 +196,12 @@ fn the_shortest_limit_holds_from_when_the_task_began() {
     assert_eq!(limit(&manager).length, secs(5));
     let kill_in = limit(&manager).kill_at_nanos - before;
     assert!((6_000_000_000..8_000_000_000).contains(&kill_in));
+    channel.extend(0, secs(10));
+    assert_eq!(limit(&manager).length, secs(15));
+    assert_eq!(
+        limit(&manager).kill_at_nanos - before - kill_in,
+        10_000_000_000
+    );
     manager.ledger.lose_lease(0, 1);
     assert!(channel.is_lease_lost(0));
     channel.record(0, TaskOutcome::Failed);

@@ -1,0 +1,69 @@
+//! `Job`: a task to run, as it arrives in a task process.
+
+use std::collections::BTreeMap;
+
+use pyqs_sqs::AttributeValue;
+
+use super::ledger::Sequence;
+use super::successes::Mark;
+use super::wire::{AttributeFrame, JobFrame, TimeLimits};
+
+/// A task to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// SQS's id of the message.
+    pub message_id: String,
+    /// SQS's receipt handle of this delivery.
+    pub receipt: String,
+    /// The queue that it came from.
+    pub queue_url: String,
+    /// The message as it came; its arguments are decoded by who runs it.
+    pub body: String,
+    /// The task's name, as the message gives it.
+    pub task: String,
+    /// When it was received, in seconds since 1970.
+    pub fetch_time: f64,
+    /// The queue's visibility timeout, in seconds.
+    pub timeout: u32,
+    /// How often the message was received, this time included.
+    pub receive_count: u32,
+    /// Which run of it this is, 1 for the first, as far as is known: never too low.
+    pub attempt: u32,
+    /// When its lease ends unless extended, in nanoseconds of the machine's lease clock.
+    pub lease_until_nanos: u64,
+    /// How long it may run, where the message says so.
+    pub limits: TimeLimits,
+    /// How often it was retried before this message was sent, as Celery's say; 0 for others.
+    pub retries_before: u32,
+    /// The message's attributes by name.
+    pub attributes: BTreeMap<String, AttributeValue>,
+    pub(super) sequence: Sequence,
+    /// By which its success is remembered.
+    pub(super) mark: Mark,
+}
+
+impl From<JobFrame<'_>> for Job {
+    fn from(frame: JobFrame<'_>) -> Self {
+        Self {
+            message_id: frame.message_id.to_owned(),
+            receipt: frame.receipt.to_owned(),
+            queue_url: frame.queue_url.to_owned(),
+            body: frame.body.to_owned(),
+            task: frame.task.to_owned(),
+            fetch_time: frame.fetch_time,
+            timeout: frame.visibility_secs,
+            receive_count: frame.receive_count,
+            attempt: frame.attempt,
+            lease_until_nanos: frame.lease_until_nanos,
+            limits: frame.limits,
+            retries_before: frame.retries_before,
+            attributes: frame
+                .attributes
+                .into_iter()
+                .map(AttributeFrame::into_attribute)
+                .collect(),
+            sequence: frame.sequence,
+            mark: frame.mark,
+        }
+    }
+}
