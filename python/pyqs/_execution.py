@@ -73,6 +73,7 @@ class Execution:
             lane.limit(limits.hard, CANCEL_GRACE_SECS if self.is_async else 0.0)
         self._path = job.task
         self._attempt = job.attempt
+        self._foresee_death()
         self._before: dict[str, Any] = {
             "message_id": job.message_id,
             "task_name": job.task.rpartition(".")[2],
@@ -88,6 +89,16 @@ class Execution:
         self._after = dict(self._before)
         self._pid = os.getpid()
         self._start = time.perf_counter()
+
+    def _foresee_death(self) -> None:
+        """Leave word of what becomes of the message if this process dies: it can't say it then."""
+        try:
+            decision = _policy.declared(self._function).decide_death(self._attempt)
+        except Exception:  # of the user's backoff function: logged where the task raises, and asks it again
+            return
+        assert decision.outcome != "discarded", "only what is raised discards"
+        if decision.outcome != "failed":
+            self._lane.foresee(decision.outcome, delay_seconds=decision.delay_seconds, queue=decision.queue)
 
     def run(self, host: Host) -> None:
         """Run the task and the hooks on this thread."""

@@ -99,11 +99,23 @@ class Policy(NamedTuple):
         is_wanted = isinstance(error, Retry)
         if self.retries is None and not is_wanted:
             return Decision("failed")
-        is_retried = is_wanted or self.retry_on is None or _is(error, self.retry_on)
-        if not is_retried or (self.retries is not None and attempt > self.retries):
-            return Decision("dead_letter", queue=self.dead_letter) if self.dead_letter else Decision("exhausted")
-        after = error.after if isinstance(error, Retry) else None
+        if not is_wanted and self.retry_on is not None and not _is(error, self.retry_on):
+            return self._give_up()
+        return self._next_run(attempt, error.after if isinstance(error, Retry) else None)
+
+    def decide_death(self, attempt: int) -> Decision:
+        """What becomes of the message if its run number ``attempt`` ends with its process: killed, crashed, or at its
+        time limit. It raises nothing that ``retry_on`` and the others could name, so it is retried while retries are
+        left."""
+        return Decision("failed") if self.retries is None else self._next_run(attempt)
+
+    def _next_run(self, attempt: int, after: Optional[float] = None) -> Decision:
+        if self.retries is not None and attempt > self.retries:
+            return self._give_up()
         return Decision("retry", delay_seconds=math.ceil(self.pause(attempt) if after is None else after))
+
+    def _give_up(self) -> Decision:
+        return Decision("dead_letter", queue=self.dead_letter) if self.dead_letter else Decision("exhausted")
 
     def pause(self, attempt: int) -> float:
         """Seconds before the retry that follows the run number ``attempt``, 1 for the first."""

@@ -146,6 +146,14 @@ class Lane:
         """How the running task ended, for good; a retry comes so many seconds later."""
     def record_dead_letter(self, queue: str, reason: str) -> None:
         """The running task failed for good: its message is to go to this queue."""
+    def foresee(
+        self,
+        outcome: Literal["failed", "retry", "exhausted", "dead_letter"],
+        *,
+        delay_seconds: int = 0,
+        queue: Optional[str] = None,
+    ) -> None:
+        """What becomes of the running task's message if this process dies meanwhile, or is killed at its limit."""
     def limit(self, seconds: float, grace: float = 0.0) -> None:
         """Have the manager kill this process when the running task has run for so long, and the grace beyond."""
     def extend(self, seconds: float) -> None:

@@ -53,6 +53,15 @@ def test_the_kind_of_exception_decides() -> None:
     assert decide(TypeError(), **dead) == STAYS
 
 
+def test_a_death_is_retried_whatever_the_rules_say_of_exceptions() -> None:
+    rules: dict[str, Any] = {"retries": 2, "backoff": [3, 9], "retry_on": OSError, "discard_on": ValueError}
+    assert Policy().decide_death(1) == STAYS
+    assert Policy(dead_letter_on=OSError, dead_letter="dead").decide_death(1) == STAYS
+    assert [Policy(**rules).decide_death(run) for run in (1, 2)] == [Decision("retry", 3), Decision("retry", 9)]
+    assert Policy(**rules).decide_death(3) == Decision("exhausted")
+    assert Policy(**rules, dead_letter="dead").decide_death(3) == Decision("dead_letter", queue="dead")
+
+
 def test_the_task_may_say_it_itself() -> None:
     assert decide(Discard("gone")) == Decision("discarded")
     assert decide(Retry(after=60), attempt=100) == Decision("retry", 60)

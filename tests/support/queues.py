@@ -44,7 +44,12 @@ class Queue:
         """Receive up to ten messages."""
         options = {} if visibility_secs is None else {"VisibilityTimeout": visibility_secs}
         answer = self.client.receive_message(
-            QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=wait_secs, AttributeNames=["All"], **options
+            QueueUrl=self.url,
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=wait_secs,
+            AttributeNames=["All"],
+            MessageAttributeNames=["All"],
+            **options,
         )
         messages: list[dict[str, Any]] = answer.get("Messages", [])
         return messages

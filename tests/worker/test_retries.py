@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from support.projects import Project
-from support.queues import Queue
+from support.queues import Queue, new_name
+from support.waiting import eventually
 
 TASKS = """
 import os
@@ -36,6 +38,30 @@ def again(value):
     if not os.path.exists("once"):
         open("once", "w").close()
         raise Retry(after=2)
+"""
+
+
+DEADLY = """
+import ctypes, os, signal, time
+from journal import note
+from pyqs import task
+
+HOW = {
+    "is killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "exits": lambda: os._exit(3),
+    "segfaults": lambda: ctypes.string_at(0),
+    "never ends": lambda: time.sleep(1000),
+}
+
+@task(queue="unused", retries=2, backoff=[0, 2], retry_on=KeyError, dead_letter="QUEUE-dead", time_limit=0.5)
+def die(how):
+    note("died", value=how)
+    HOW[how]()
+
+@task(queue="unused", retries=0)
+def die_once(how):
+    note("died", value=how)
+    HOW[how]()
 """
 
 
@@ -103,6 +129,86 @@ def test_without_its_dead_letter_queue_a_message_stays_and_the_log_says_so(
 
     worker.wait_for(rf"can't be sent to dead-letter queue {queue_name}-dead: .*; it stays where it is")
     assert queue.counts() == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("is killed", "its task process died by SIGKILL"),
+        ("exits", "its task process exited with code 3"),
+        ("segfaults", "its task process died by SIGSEGV"),
+        ("never ends", "it ran for longer than its time limit of 0.5 s"),
+    ],
+)
+def test_a_task_that_ends_with_its_process_goes_by_its_rules(
+    ours_project: Project, ours_queue: Queue, how: str, reason: str
+) -> None:
+    project, queue = ours_project, Queue(ours_queue.client, new_name(), VisibilityTimeout="600")
+    dead = Queue(queue.client, f"{queue.name}-dead")
+    project.write("deadly.py", DEADLY.replace("QUEUE", queue.name))
+    sent = queue.send_task("deadly.die", how)
+    worker = project.worker(queue.name)
+    queue.wait_until_empty()
+
+    _, second, third = (note["at"] for note in project.notes("died"))
+    assert third - second >= 2, "the second retry waits"
+    (message,) = dead.take()
+    attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert attributes == {"pyqs.reason": reason, "pyqs.source": queue.name, "pyqs.id": sent}
+    lines = [line for line in worker.lines if line.startswith("[ERROR]") and "deadly.die" in line]
+    assert [line.rpartition("; ")[2].strip() for line in lines] == [
+        "it runs again in 0 s",
+        "it runs again in 2 s",
+        f"its message goes to dead-letter queue {queue.name}-dead",
+    ]
+
+
+def test_a_task_that_ends_with_its_process_after_its_last_retry_stays(project: Project, sqs: Any) -> None:
+    queue = Queue(sqs, new_name(), VisibilityTimeout="60")
+    project.write("deadly.py", DEADLY)
+    queue.send_task("deadly.die_once", "is killed")
+    worker = project.worker(queue.name)
+
+    worker.wait_for("deadly.die_once .*; no retry is left: its message stays in its queue")
+    eventually(lambda: queue.counts() == (0, 1), "it stays hidden")
+    assert len(project.notes("died")) == 1
+
+
+def test_in_a_process_of_several_tasks_each_goes_by_its_own_rules(ours_project: Project, ours_queue: Queue) -> None:
+    project, queue = ours_project, Queue(ours_queue.client, new_name(), VisibilityTimeout="600")
+    project.write("deadly.py", DEADLY.replace("QUEUE", queue.name))
+    project.write(
+        "beside.py",
+        """
+import os, signal
+from journal import note, wait_for_gate
+from pyqs import task
+
+@task(queue="unused", retries=1, backoff=[1])
+def beside(value):
+    note("began", value=value)
+    wait_for_gate("go")
+    note("ended", value=value)
+
+@task(queue="unused", retries=0)
+def culprit():
+    wait_for_gate("die")
+    os.kill(os.getpid(), signal.SIGKILL)
+""",
+    )
+    queue.send_task("beside.beside", 1)
+    queue.send_task("beside.culprit")
+    worker = project.worker(queue.name, "--threads", "2")
+    project.wait_for_notes("began")
+
+    project.open_gate("die")
+    worker.wait_for("died by SIGKILL while running")
+    project.open_gate("go")
+
+    project.wait_for_notes("ended")
+    eventually(lambda: queue.counts() == (0, 1), "the culprit alone is left")
+    assert "beside.beside" in worker.output
+    assert "it runs again in 1 s" in worker.output
 
 
 def test_discarded_messages_are_deleted(project: Project, queue: Queue) -> None:

@@ -105,9 +105,10 @@ pub enum Event {
     ProcessGone {
         /// The process.
         process: ProcessId,
-        /// What it was running, which is charged. All others that it was given start anew elsewhere: they
-        /// had not begun, or were interrupted through no fault of theirs.
-        culprit: Option<MessageKey>,
+        /// What it was running, which is charged, and what becomes of that by its task's own rules:
+        /// `Failed` where there are none. All others that it was given start anew elsewhere: they had not
+        /// begun, or were interrupted through no fault of theirs.
+        culprit: Option<(MessageKey, Outcome)>,
     },
     /// Stop. A second one with `now` set is obeyed too.
     Stop {

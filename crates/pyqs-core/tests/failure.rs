@@ -2,7 +2,7 @@
 
 mod scene;
 
-use pyqs_core::{Action, Arrival, Event, Outcome, ProcessId, Report, Work};
+use pyqs_core::{Action, Arrival, Counters, Event, Outcome, ProcessId, Report, Work};
 use scene::{Q, Scene, ms, secs};
 
 /// What visibility a message gets that fails so long after it was received.
@@ -113,7 +113,7 @@ fn a_crash_charges_the_culprit_and_runs_the_others_elsewhere() {
     scene.succeed(keys[0]);
     scene.tell(Event::ProcessGone {
         process: ProcessId(0),
-        culprit: Some(keys[1]),
+        culprit: Some((keys[1], Outcome::Failed)),
     });
     assert_eq!(
         scene.reports(),
@@ -128,6 +128,30 @@ fn a_crash_charges_the_culprit_and_runs_the_others_elsewhere() {
     assert_eq!(
         (counters.failed, counters.crashed, counters.succeeded),
         (1, 1, 2)
+    );
+}
+
+#[test]
+fn a_crash_goes_by_the_rules_of_its_task() {
+    let check = |outcome: Outcome, count: fn(&Counters) -> u64| {
+        let mut scene = Scene::with(30, 1);
+        let keys = scene.receive(Q, 1);
+        scene.tell(Event::ProcessGone {
+            process: ProcessId(0),
+            culprit: Some((keys[0], outcome)),
+        });
+        scene.wait(ms(10));
+        let counters = scene.consumer.snapshot().counters;
+        let counted = (counters.crashed, counters.failed, count(&counters));
+        assert_eq!(counted, (1, 1, 1), "{outcome:?}");
+        let changes = scene.changes();
+        changes.last().map(|&(_, _, hidden_for)| hidden_for)
+    };
+    let retry = Outcome::Retry { delay: secs(7) };
+    assert_eq!(check(retry, |counters| counters.retried), Some(7));
+    assert_eq!(
+        check(Outcome::Exhausted, |counters| counters.exhausted),
+        None
     );
 }
 
@@ -218,7 +242,7 @@ fn events_about_unknown_things_are_harmless() {
         },
         Event::ProcessGone {
             process: ProcessId(77),
-            culprit: Some(key),
+            culprit: Some((key, Outcome::Failed)),
         },
         Event::ProcessRetiring {
             process: ProcessId(77),

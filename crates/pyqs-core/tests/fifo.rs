@@ -64,7 +64,7 @@ fn when_one_does_not_succeed_its_followers_are_given_back_at_once() {
         scene.end(key, Outcome::NotStarted, ms(1));
     });
     check(&|scene, key| {
-        let (process, culprit) = (ProcessId(0), Some(key));
+        let (process, culprit) = (ProcessId(0), Some((key, Outcome::Failed)));
         scene.tell(Event::ProcessGone { process, culprit });
     });
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyqs_worker::{DeadLetter, TaskOutcome};
+use pyqs_worker::{AfterDeath, DeadLetter, TaskOutcome};
 
 use crate::job::Job;
 use crate::manager::Ledger;
@@ -118,6 +118,26 @@ impl Lane {
             }
         };
         self.channel.record(self.number, outcome);
+        Ok(())
+    }
+
+    /// Says what becomes of the running task's message if this process dies meanwhile.
+    #[pyo3(signature = (outcome, *, delay_seconds=0, queue=None))]
+    fn foresee(&self, outcome: &str, delay_seconds: u32, queue: Option<String>) -> PyResult<()> {
+        let after_death = match (outcome, queue) {
+            ("failed", None) => AfterDeath::Failed,
+            ("retry", None) => AfterDeath::Retry {
+                delay_secs: delay_seconds,
+            },
+            ("exhausted", None) => AfterDeath::Exhausted,
+            ("dead_letter", Some(queue)) => AfterDeath::DeadLetter { queue },
+            (_, queue) => {
+                return Err(PyValueError::new_err(format!(
+                    "no task ends as {outcome:?} with its process, with queue {queue:?}"
+                )));
+            }
+        };
+        self.channel.foresee(self.number, &after_death);
         Ok(())
     }
 

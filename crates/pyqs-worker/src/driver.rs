@@ -23,9 +23,10 @@ use crate::inbound::{Inbound, PollFailure};
 use crate::observe::{Log, Observer};
 use crate::process::TaskProcessId;
 use crate::process::control::FromSupervisor;
+use crate::process::outcome::AfterDeath;
 use crate::process::pool::{Crash, Pool};
 use crate::process::task_process::Exit;
-use crate::process::wire::{AttributeFrame, FromProcess, JobFrame};
+use crate::process::wire::{AttributeFrame, DeadLetter, FromProcess, JobFrame};
 use crate::queues::Queues;
 use crate::requests::Requests;
 
@@ -193,7 +194,7 @@ impl Driver {
                         .error(|| format!("lost touch with a task process: {fault}"));
                 }
                 let crash = self.pool.closed(process, now, &mut self.events);
-                self.tell_of(crash.as_ref());
+                self.bury(crash);
             }
             Inbound::Control(line, socket) => self.control(&line, socket, now),
             Inbound::ControlClosed(fault) => self.supervisor_is_gone(fault),
@@ -259,7 +260,7 @@ impl Driver {
                 let process = TaskProcessId(process);
                 let exit = Exit { signal, code };
                 let crash = self.pool.died(process, exit, now, &mut self.events);
-                self.tell_of(crash.as_ref());
+                self.bury(crash);
             }
             FromSupervisor::Stop { now, .. } => self.stop(now),
         }
@@ -285,9 +286,18 @@ impl Driver {
         }
     }
 
-    fn tell_of(&self, crash: Option<&Crash>) {
-        if let Some(crash) = crash {
-            self.observer.crash(crash, &self.arrivals, &self.queues);
+    /// A process is gone, and what it was running can't say any more what becomes of its message.
+    fn bury(&mut self, crash: Option<Crash>) {
+        let Some(crash) = crash else { return };
+        if !crash.is_told {
+            self.observer.crash(&crash, &self.arrivals, &self.queues);
+        }
+        for victim in crash.victims {
+            let reason = victim.reason(crash.exit);
+            if let AfterDeath::DeadLetter { queue } = victim.after_death {
+                self.arrivals
+                    .dead_letter(victim.message, DeadLetter { queue, reason });
+            }
         }
     }
 

@@ -45,6 +45,7 @@ mod fake_sqs;
 pub use memory_size::{BadMemorySize, MemorySize};
 pub use process::child::TaskChannel;
 pub use process::job::Job;
-pub use process::ledger::{Ledger, TaskOutcome};
+pub use process::ledger::Ledger;
+pub use process::outcome::{AfterDeath, TaskOutcome};
 pub use process::wire::{DeadLetter, TimeLimits};
 pub use settings::{LogLevel, SoftLimitTooLong, WorkerSettings};

@@ -6,6 +6,7 @@ use pyqs_core::{Counters, Instant, Onward, Report, Trouble};
 
 use crate::arrivals::Arrivals;
 use crate::process::control::Supervisor;
+use crate::process::outcome::AfterDeath;
 use crate::process::overtime::Overtime;
 use crate::process::pool::Crash;
 use crate::queues::Queues;
@@ -322,21 +323,20 @@ impl Observer {
                 Some(pid) => format!("task process {pid}"),
                 None => "a task process".to_owned(),
             };
-            let how = match (crash.exit.signal, crash.exit.code) {
-                (Some(signal), _) => format!("died by {}", signal_name(signal)),
-                (None, Some(code)) => format!("exited with code {code}"),
-                (None, None) => "is gone".to_owned(),
-            };
-            let named: Vec<String> = crash
-                .culprits
+            let how = crash.exit;
+            let victims: Vec<String> = crash
+                .victims
                 .iter()
-                .map(|&message| Named::find(message, arrivals, queues).0)
+                .map(|victim| {
+                    let task = Named::find(victim.message, arrivals, queues);
+                    let follows = what_follows(&victim.after_death);
+                    format!("{task}; {follows}")
+                })
                 .collect();
-            if named.is_empty() {
+            if victims.is_empty() {
                 format!("{process} {how} while running nothing")
             } else {
-                let tasks = named.join(", ");
-                format!("{process} {how} while running {tasks}; it will be delivered again")
+                format!("{process} {how} while running {}", victims.join(", "))
             }
         });
     }
@@ -357,7 +357,10 @@ impl Observer {
                     patience.as_secs_f64()
                 ),
             };
-            format!("{task} has run for longer than its time limit of {limit} s: {process} {when}")
+            let follows = what_follows(&overtime.after_death);
+            format!(
+                "{task} has run for longer than its time limit of {limit} s: {process} {when}; {follows}"
+            )
         });
     }
 
@@ -411,6 +414,17 @@ impl Observer {
             None => self
                 .log
                 .info(|| format!("{message} comes back in {hidden_secs} s")),
+        }
+    }
+}
+
+fn what_follows(after_death: &AfterDeath) -> String {
+    match after_death {
+        AfterDeath::Failed => "it will be delivered again".to_owned(),
+        AfterDeath::Retry { delay_secs } => format!("it runs again in {delay_secs} s"),
+        AfterDeath::Exhausted => "no retry is left: its message stays in its queue".to_owned(),
+        AfterDeath::DeadLetter { queue } => {
+            format!("its message goes to dead-letter queue {}", in_a_line(queue))
         }
     }
 }
@@ -493,27 +507,9 @@ impl RateLimit {
     }
 }
 
-/// The names that are the same on all systems; others by number.
-fn signal_name(signal: i32) -> String {
-    let name = match signal {
-        1 => "SIGHUP",
-        2 => "SIGINT",
-        3 => "SIGQUIT",
-        4 => "SIGILL",
-        6 => "SIGABRT",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        13 => "SIGPIPE",
-        15 => "SIGTERM",
-        other => return format!("signal {other}"),
-    };
-    name.to_owned()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{NAMED_MAX, NAMED_PERIOD, RateLimit, in_a_line, signal_name};
+    use super::{NAMED_MAX, NAMED_PERIOD, RateLimit, in_a_line};
     use pyqs_core::Instant;
 
     #[test]
@@ -543,11 +539,5 @@ mod tests {
             in_a_line(&"x".repeat(201)),
             format!("{}...", "x".repeat(200))
         );
-    }
-
-    #[test]
-    fn signals_have_names() {
-        assert_eq!(signal_name(9), "SIGKILL");
-        assert_eq!(signal_name(64), "signal 64");
     }
 }

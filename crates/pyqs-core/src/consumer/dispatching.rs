@@ -177,6 +177,10 @@ impl Consumer {
         if !matches!(outcome, Outcome::Unrunnable | Outcome::NotStarted) {
             self.learn(queue, work, took);
         }
+        self.conclude(key, outcome);
+    }
+
+    fn conclude(&mut self, key: MessageKey, outcome: Outcome) {
         match outcome {
             Outcome::Succeeded => self.succeed(key),
             Outcome::Failed => self.fail(key),
@@ -213,24 +217,30 @@ impl Consumer {
         self.pool.took_back(process);
     }
 
-    pub(super) fn process_gone(&mut self, process: ProcessId, culprit: Option<MessageKey>) {
+    pub(super) fn process_gone(
+        &mut self,
+        process: ProcessId,
+        culprit: Option<(MessageKey, Outcome)>,
+    ) {
         self.deadlines.set(Deadline::Stuck(process), None);
         self.deadlines.set(Deadline::Rested(process), None);
         let given = self.pool.remove(process);
         // The culprit first: what waits of its group goes back, and is not put in line again.
-        let culprit = culprit.filter(|key| given.contains(key));
-        if let Some(key) = culprit.filter(|_| self.has_killed_busy) {
-            self.interrupt(key);
-        } else if let Some(key) = culprit {
-            self.counters.crashed += 1;
-            self.report(Report::TaskCrashed {
-                message: key,
-                process,
-            });
-            self.fail(key);
+        let culprit = culprit.filter(|(key, _)| given.contains(key));
+        match culprit {
+            Some((key, _)) if self.has_killed_busy => self.interrupt(key),
+            Some((key, outcome)) => {
+                self.counters.crashed += 1;
+                self.report(Report::TaskCrashed {
+                    message: key,
+                    process,
+                });
+                self.conclude(key, outcome);
+            }
+            None => {}
         }
         for key in given {
-            if Some(key) != culprit {
+            if culprit.is_none_or(|(culprit, _)| culprit != key) {
                 self.put_back(key);
             }
         }

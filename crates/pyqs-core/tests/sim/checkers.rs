@@ -230,14 +230,8 @@ impl Checkers {
         self.duplicates += u32::from(record.successes > 1);
     }
 
-    /// A process ended a task, or died of it.
-    pub(crate) fn ended(
-        &mut self,
-        now: Instant,
-        sqs: &Sqs,
-        message: MessageKey,
-        outcome: Option<Outcome>,
-    ) {
+    /// A process ended a task, or died of it, and this is what becomes of it.
+    pub(crate) fn ended(&mut self, now: Instant, sqs: &Sqs, message: MessageKey, outcome: Outcome) {
         let job = sqs.deliveries[&message].body.job;
         let record = &mut self.jobs[job];
         record.ended = Some(now);
@@ -247,9 +241,9 @@ impl Checkers {
             self.groups.get_mut(&group).expect("it began").running = None;
         }
         match outcome {
-            Some(Outcome::Succeeded) => self.succeeded(job),
-            Some(Outcome::Discarded) => record.over = Some(Over::Discarded),
-            Some(Outcome::Retry { delay }) => record.retry_at = Some(now + delay),
+            Outcome::Succeeded => self.succeeded(job),
+            Outcome::Discarded => record.over = Some(Over::Discarded),
+            Outcome::Retry { delay } => record.retry_at = Some(now + delay),
             _ => {}
         }
     }
@@ -313,7 +307,7 @@ impl Checkers {
                     .collect();
                 for message in lost {
                     self.came_back(sqs, message);
-                    if Some(message) != *culprit {
+                    if culprit.is_none_or(|(culprit, _)| culprit != message) {
                         self.did_not_run(sqs, message);
                     }
                 }

@@ -31,7 +31,9 @@ pub(crate) enum Step {
     /// Look at the process again then.
     Wait(Duration),
     /// The process is gone; the pool makes another.
-    Gone { culprit: Option<MessageKey> },
+    Gone {
+        culprit: Option<(MessageKey, Outcome)>,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -69,14 +71,17 @@ impl Processes {
         &mut self,
         id: ProcessId,
         now: Instant,
+        plan: &Plan,
         checkers: &mut Checkers,
         sqs: &Sqs,
     ) -> Option<Step> {
         let process = self.alive.remove(&id)?;
-        let culprit = process.running.map(|running| running.message);
-        if let Some(message) = culprit {
-            checkers.ended(now, sqs, message, None);
-        }
+        let culprit = process.running.map(|Running { message, .. }| {
+            let job = sqs.deliveries[&message].body.job;
+            let outcome = after_death(&plan.jobs[job], checkers.runs(job));
+            checkers.ended(now, sqs, message, outcome);
+            (message, outcome)
+        });
         Some(Step::Gone { culprit })
     }
 
@@ -109,15 +114,17 @@ impl Processes {
                 return steps;
             }
             process.running = None;
-            let outcome = outcome(job, checkers.runs(number));
-            checkers.ended(now, sqs, running.message, outcome);
-            let Some(outcome) = outcome else {
+            let runs = checkers.runs(number);
+            let Some(outcome) = outcome(job, runs) else {
+                let outcome = after_death(job, runs);
+                checkers.ended(now, sqs, running.message, outcome);
                 self.alive.remove(&id);
                 steps.push(Step::Gone {
-                    culprit: Some(running.message),
+                    culprit: Some((running.message, outcome)),
                 });
                 return steps;
             };
+            checkers.ended(now, sqs, running.message, outcome);
             steps.push(Step::Tell(Event::TaskEnded {
                 message: running.message,
                 outcome,
@@ -180,10 +187,7 @@ fn outcome(job: &Job, run: u32) -> Option<Outcome> {
     if job.poison == Poison::Unrunnable {
         Some(Outcome::Unrunnable)
     } else if run <= job.fails {
-        Some(match job.backoff {
-            Some(delay) => Outcome::Retry { delay },
-            None => Outcome::Failed,
-        })
+        Some(again(job))
     } else if run <= job.fails + job.crashes {
         None
     } else {
@@ -192,5 +196,22 @@ fn outcome(job: &Job, run: u32) -> Option<Outcome> {
             Ending::Discard => Outcome::Discarded,
             Ending::DeadLetter => Outcome::DeadLetter,
         })
+    }
+}
+
+/// What becomes of a job whose process dies in its `run`th run.
+fn after_death(job: &Job, run: u32) -> Outcome {
+    let is_last = run > job.fails + job.crashes;
+    if is_last && job.ending == Ending::DeadLetter {
+        Outcome::DeadLetter
+    } else {
+        again(job)
+    }
+}
+
+fn again(job: &Job) -> Outcome {
+    match job.backoff {
+        Some(delay) => Outcome::Retry { delay },
+        None => Outcome::Failed,
     }
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use pyqs_core::limits::TICK;
 use pyqs_core::{
-    Action, Consumer, Event, Instant, MessageKey, Outcome, PollId, ProcessId, QueueAttributes,
-    QueueId,
+    Action, Consumer, Event, Instant, MessageKey, PollId, ProcessId, QueueAttributes, QueueId,
 };
 
 use crate::checkers::Checkers;
@@ -387,25 +386,24 @@ impl World {
     }
 
     fn kill(&mut self, id: ProcessId) {
-        if let Some(step) = self
-            .processes
-            .kill(id, self.now, &mut self.checkers, &self.sqs)
-        {
+        if let Some(step) = self.kill_process(id) {
             self.take_step(id, step);
         }
+    }
+
+    fn kill_process(&mut self, id: ProcessId) -> Option<Step> {
+        let (now, plan, sqs) = (self.now, &self.plan, &self.sqs);
+        self.processes.kill(id, now, plan, &mut self.checkers, sqs)
     }
 
     /// Two lanes of one process, which is killed since the task of one is at its time limit.
     fn end_at_limit(&mut self, culprit: ProcessId, neighbour: ProcessId) {
         for id in [culprit, neighbour] {
-            let killed = self
-                .processes
-                .kill(id, self.now, &mut self.checkers, &self.sqs);
-            let Some(Step::Gone { culprit: running }) = killed else {
+            let Some(Step::Gone { culprit: running }) = self.kill_process(id) else {
                 continue;
             };
-            if let Some(message) = running.filter(|_| id == culprit) {
-                let (outcome, took) = (Outcome::Failed, Duration::from_secs(1));
+            if let Some((message, outcome)) = running.filter(|_| id == culprit) {
+                let took = Duration::from_secs(1);
                 self.take_step(
                     id,
                     Step::Tell(Event::TaskEnded {

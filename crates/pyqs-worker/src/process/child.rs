@@ -19,7 +19,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, fstat};
 
 use super::job::Job;
-use super::ledger::{Ledger, Limit, OUTCOMES_KEPT, Sequence, TaskOutcome};
+use super::ledger::{Ledger, Limit, OUTCOMES_KEPT, Sequence};
+use super::outcome::{AfterDeath, TaskOutcome};
 use super::successes::Mark;
 use super::wire::{DeadLetter, FrameBuffer, FromProcess, JobFrame, TaskResult, ToProcess, encode};
 use crate::clock;
@@ -255,6 +256,14 @@ impl TaskChannel {
             limit.length = limit.length.saturating_add(by);
             limit.kill_at_nanos = limit.kill_at_nanos.saturating_add(nanos);
             self.ledger.limit(self.slot + lane, *limit);
+        }
+    }
+
+    /// Says what becomes of the lane's running task if this process dies meanwhile, or is killed at the task's
+    /// limit. By itself its message is left to its visibility timeout.
+    pub fn foresee(&self, lane: u32, after_death: &AfterDeath) {
+        if self.is_running(lane) {
+            self.ledger.foresee(self.slot + lane, after_death);
         }
     }
 

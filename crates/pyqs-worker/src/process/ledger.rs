@@ -6,7 +6,8 @@
 //! the process begins them, so that each is either begun or taken back, never both.
 //!
 //! Tasks of one slot are numbered by [`Sequence`], from 1, in the order in which they were sent; they begin
-//! and end in that order. Beside, a slot says when its present task is to be killed, if it is.
+//! and end in that order. Beside, a slot says when its present task is to be killed, if it is, and what becomes of
+//! its message if it ends with its process.
 //!
 //! The supervisor makes a ledger before it forks its first manager, and a [successor](Ledger::successor) for each
 //! manager after it: task processes of an earlier one may still write to theirs. What all ledgers of a supervisor have
@@ -17,8 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::outcome::{AfterDeath, TaskOutcome, pack_outcome, unpack_outcome};
 use super::shared::SharedWords;
 use super::successes::Successes;
 
@@ -27,30 +27,6 @@ pub type Sequence = u32;
 
 /// How many outcomes a slot remembers: those of the last this many sequences.
 pub const OUTCOMES_KEPT: usize = 64;
-
-/// How a task ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TaskOutcome {
-    /// The function returned.
-    Succeeded,
-    /// The function raised.
-    Failed,
-    /// The function raised, and is to run again after so many seconds.
-    Retry {
-        /// Counted from now.
-        delay_secs: u32,
-    },
-    /// The function raised after its last retry, and there is nowhere to send its message to.
-    Exhausted,
-    /// The function raised, and its message is to go where [`super::wire::DeadLetter`] says.
-    DeadLetter,
-    /// Nothing is to come of the message.
-    Discarded,
-    /// There is nothing to run: an unknown or refused task, or arguments that can't be decoded.
-    Unrunnable,
-    /// The lease had lapsed before the task began; it was left alone.
-    NotStarted,
-}
 
 /// The shared memory. Cheap to clone; inherited through fork.
 #[derive(Clone, Debug)]
@@ -131,14 +107,16 @@ impl Ledger {
         slot.finished.store(0, Ordering::Relaxed);
         slot.kill_at.store(0, Ordering::Relaxed);
         slot.lease_lost.store(0, Ordering::Relaxed);
+        slot.after_death.store(0, Ordering::Relaxed);
         slot.cursor.store(0, Ordering::Release);
     }
 
     /// The process begins a task. `false`: the manager has taken it back; it must not run.
     pub(crate) fn begin(&self, slot: u32, sequence: Sequence) -> bool {
         let slot = self.slot(slot);
-        // Before the cursor moves: who sees the new task must not see the limit of the one before.
+        // Before the cursor moves: who sees the new task must not see what was said of the one before.
         slot.kill_at.store(0, Ordering::Release);
+        slot.after_death.store(0, Ordering::Release);
         slot.cursor
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
                 let cursor = Cursor::unpack(word);
@@ -159,6 +137,51 @@ impl Ledger {
         let nanos = u64::try_from(limit.length.as_nanos()).unwrap_or(u64::MAX);
         slot.limit.store(nanos, Ordering::Relaxed);
         slot.kill_at.store(limit.kill_at_nanos, Ordering::Release);
+    }
+
+    /// The process says what becomes of the task that it has begun if it dies meanwhile.
+    pub(crate) fn foresee(&self, slot: u32, after_death: &AfterDeath) {
+        let slot = self.slot(slot);
+        let outcome = match after_death {
+            // No queue has such a name, so its message could go nowhere.
+            AfterDeath::DeadLetter { queue } if queue.len() > QUEUE_NAME_BYTES_MAX => {
+                TaskOutcome::Exhausted
+            }
+            AfterDeath::DeadLetter { queue } => {
+                for (place, word) in slot.queue.iter().enumerate() {
+                    let rest = queue.as_bytes().iter().skip(place * WORD_BYTES);
+                    let mut bytes = [0; WORD_BYTES];
+                    bytes
+                        .iter_mut()
+                        .zip(rest)
+                        .for_each(|(to, from)| *to = *from);
+                    word.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
+                }
+                TaskOutcome::DeadLetter
+            }
+            other => other.outcome(),
+        };
+        let (code, delay_secs) = pack_outcome(outcome);
+        let word = u64::from(delay_secs) << 8 | code;
+        slot.after_death.store(word, Ordering::Release);
+    }
+
+    /// What becomes of the last task that the process had begun, if that has not ended.
+    pub(crate) fn after_death(&self, slot: u32) -> AfterDeath {
+        let slot = self.slot(slot);
+        let word = slot.after_death.load(Ordering::Acquire);
+        match unpack_outcome(word & 0xff, low_half(word >> 8)) {
+            Some(TaskOutcome::Retry { delay_secs }) => AfterDeath::Retry { delay_secs },
+            Some(TaskOutcome::Exhausted) => AfterDeath::Exhausted,
+            Some(TaskOutcome::DeadLetter) => {
+                let words = slot.queue.iter().map(|word| word.load(Ordering::Relaxed));
+                let bytes = words.flat_map(u64::to_le_bytes);
+                let bytes: Vec<u8> = bytes.take_while(|&byte| byte != 0).collect();
+                let queue = String::from_utf8_lossy(&bytes).into_owned();
+                AfterDeath::DeadLetter { queue }
+            }
+            _ => AfterDeath::Failed,
+        }
     }
 
     /// The task that runs, if it has a limit.
@@ -243,10 +266,14 @@ impl Ledger {
     }
 }
 
-/// A cursor, the last that finished, two of the time limit, the lost lease, the outcomes; filled up so that two
-/// processes never write to the same cache line.
+/// A cursor, the last that finished, two of the time limit, the lost lease, what follows a death, with a queue's name,
+/// and the outcomes; filled up so that two processes never write to the same cache line.
 const SLOT_WORDS: usize = (WORDS_BEFORE_OUTCOMES + 2 * OUTCOMES_KEPT).next_multiple_of(16);
-const WORDS_BEFORE_OUTCOMES: usize = 5;
+const WORDS_BEFORE_OUTCOMES: usize = 6 + QUEUE_NAME_BYTES_MAX / WORD_BYTES;
+
+/// The longest name of a queue (AWS: `CreateQueue`).
+const QUEUE_NAME_BYTES_MAX: usize = 80;
+const WORD_BYTES: usize = size_of::<u64>();
 
 /// One lane's part.
 struct Slot<'a> {
@@ -259,6 +286,10 @@ struct Slot<'a> {
     limit: &'a AtomicU64,
     /// The last task whose lease could not be kept while it ran.
     lease_lost: &'a AtomicU64,
+    /// What becomes of the present task if its process dies: an outcome's code, and from the ninth bit on its delay.
+    after_death: &'a AtomicU64,
+    /// The dead-letter queue's name where `after_death` wants one, filled up with zeros.
+    queue: &'a [AtomicU64],
     /// Each as [`pack_ended`] makes it, in two words.
     outcomes: &'a [AtomicU64],
 }
@@ -266,16 +297,28 @@ struct Slot<'a> {
 impl Ledger {
     fn slot(&self, slot: u32) -> Slot<'_> {
         let start = slot as usize * SLOT_WORDS;
-        match &self.slots.words()[start..start + WORDS_BEFORE_OUTCOMES + 2 * OUTCOMES_KEPT] {
-            [cursor, finished, kill_at, limit, lease_lost, outcomes @ ..] => Slot {
+        let words = &self.slots.words()[start..start + WORDS_BEFORE_OUTCOMES + 2 * OUTCOMES_KEPT];
+        let (before, outcomes) = words.split_at(WORDS_BEFORE_OUTCOMES);
+        match before {
+            [
                 cursor,
                 finished,
                 kill_at,
                 limit,
                 lease_lost,
+                after_death,
+                queue @ ..,
+            ] => Slot {
+                cursor,
+                finished,
+                kill_at,
+                limit,
+                lease_lost,
+                after_death,
+                queue,
                 outcomes,
             },
-            _ => unreachable!("the range holds more words than are named"),
+            _ => unreachable!("there are more words than are named"),
         }
     }
 }
@@ -314,39 +357,18 @@ fn pack_ended(outcome: TaskOutcome, took: Duration) -> (u64, u64) {
     let nanos = u64::try_from(took.as_nanos())
         .unwrap_or(u64::MAX)
         .min(u64::MAX >> 8);
-    let (code, delay_secs) = match outcome {
-        TaskOutcome::Succeeded => (1, 0),
-        TaskOutcome::Failed => (2, 0),
-        TaskOutcome::Unrunnable => (3, 0),
-        TaskOutcome::NotStarted => (4, 0),
-        TaskOutcome::Retry { delay_secs } => (5, delay_secs),
-        TaskOutcome::Exhausted => (6, 0),
-        TaskOutcome::DeadLetter => (7, 0),
-        TaskOutcome::Discarded => (8, 0),
-    };
+    let (code, delay_secs) = pack_outcome(outcome);
     (nanos << 8 | code, delay_secs.into())
 }
 
 fn unpack_ended(ended: u64, delay: u64) -> Option<(TaskOutcome, Duration)> {
-    let outcome = match ended & 0xff {
-        1 => TaskOutcome::Succeeded,
-        2 => TaskOutcome::Failed,
-        3 => TaskOutcome::Unrunnable,
-        4 => TaskOutcome::NotStarted,
-        5 => TaskOutcome::Retry {
-            delay_secs: low_half(delay),
-        },
-        6 => TaskOutcome::Exhausted,
-        7 => TaskOutcome::DeadLetter,
-        8 => TaskOutcome::Discarded,
-        _ => return None,
-    };
+    let outcome = unpack_outcome(ended & 0xff, low_half(delay))?;
     Some((outcome, Duration::from_nanos(ended >> 8)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Ledger, Limit, Progress, TaskOutcome};
+    use super::{AfterDeath, Ledger, Limit, Progress, TaskOutcome};
     use crate::process::successes::Mark;
     use std::time::Duration;
 
@@ -438,6 +460,36 @@ mod tests {
         ledger.limit(0, limit(4));
         ledger.reset(0);
         assert_eq!(ledger.limited(0), None);
+    }
+
+    #[test]
+    fn what_follows_a_death_is_said_of_the_task_that_runs() {
+        let ledger = Ledger::new(2).unwrap();
+        let dead_letter = |queue: &str| AfterDeath::DeadLetter {
+            queue: queue.to_owned(),
+        };
+        let longest = "q".repeat(80);
+        for said in [
+            AfterDeath::Retry {
+                delay_secs: u32::MAX,
+            },
+            AfterDeath::Exhausted,
+            dead_letter(&longest),
+            dead_letter("email-dead"),
+            AfterDeath::Failed,
+        ] {
+            ledger.foresee(1, &said);
+            assert_eq!(ledger.after_death(1), said);
+        }
+        assert_eq!(ledger.after_death(0), AfterDeath::Failed, "slots are apart");
+
+        ledger.foresee(1, &dead_letter(&format!("{longest}q")));
+        assert_eq!(ledger.after_death(1), AfterDeath::Exhausted, "no queue");
+        assert!(ledger.begin(1, 1));
+        assert_eq!(ledger.after_death(1), AfterDeath::Failed, "the next task");
+        ledger.foresee(1, &AfterDeath::Exhausted);
+        ledger.reset(1);
+        assert_eq!(ledger.after_death(1), AfterDeath::Failed, "another process");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Task processes: who they are, how they are spoken to, what they leave behind.
 //!
-//! [`ledger`] is the memory shared with them (of `shared` words), with the `successes` that outlive a
-//! manager, [`wire`] the frames on their sockets, [`child`] their own end of it, where [`job`] is what arrives, [`control`] the way to the
+//! [`outcome`] is how tasks end, [`ledger`] the memory shared with them (of `shared` words), with the `successes`
+//! that outlive a manager, [`wire`] the frames on their sockets, [`child`] their own end of it, where [`job`] is what
+//! arrives, [`control`] the way to the
 //! supervisor, which forks them. In the manager, `pool` keeps as many of them as are wanted (`crash_loop`
 //! slows it down, `memory` sees who has grown too large, `overtime` ends what runs for too long);
 //! `task_process` is one of them, with its lanes, `link` the end of its socket, and `tasks` what one lane
@@ -17,6 +18,7 @@ pub mod job;
 pub mod ledger;
 pub(crate) mod link;
 mod memory;
+pub mod outcome;
 pub(crate) mod overtime;
 pub(crate) mod pool;
 mod shared;

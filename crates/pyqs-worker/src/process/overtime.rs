@@ -8,6 +8,7 @@ use std::time::Duration;
 use pyqs_core::{Event, Instant, MessageKey};
 
 use super::ledger::Ledger;
+use super::outcome::AfterDeath;
 use super::pool::Pool;
 use super::task_process::{Role, TaskProcess};
 
@@ -17,6 +18,7 @@ pub(crate) struct Overtime {
     pub(crate) pid: Option<i32>,
     pub(crate) message: MessageKey,
     pub(crate) limit: Duration,
+    pub(crate) after_death: AfterDeath,
     /// Its process is killed at the latest after this long: others run in it. `None`: at once.
     pub(crate) killed_within: Option<Duration>,
 }
@@ -49,10 +51,11 @@ impl Pool {
                 .get_or_insert(now + self.settings.drain_timeout);
             let waits = process.has_others(&self.ledger) && now < drains_until;
             let pid = process.up.as_ref().map(|up| up.pid);
-            found.extend(late.into_iter().map(|(message, limit)| Overtime {
+            found.extend(late.into_iter().map(|late| Overtime {
                 pid,
-                message,
-                limit,
+                message: late.message,
+                limit: late.limit,
+                after_death: late.after_death,
                 killed_within: waits.then_some(self.settings.drain_timeout),
             }));
             if !waits {
@@ -82,9 +85,16 @@ impl Pool {
     }
 }
 
+/// A task that was not known to be at its limit before.
+struct Late {
+    message: MessageKey,
+    limit: Duration,
+    after_death: AfterDeath,
+}
+
 impl TaskProcess {
     /// Notes which of its tasks are at their limit, and names those that were not noted before.
-    fn mark_overtime(&mut self, ledger: &Ledger, now: Instant) -> Vec<(MessageKey, Duration)> {
+    fn mark_overtime(&mut self, ledger: &Ledger, now: Instant) -> Vec<Late> {
         let mut late = Vec::new();
         for lane in &mut self.lanes {
             let Some((sequence, limit)) = ledger.limited(lane.slot) else {
@@ -96,7 +106,11 @@ impl TaskProcess {
             let overran = Some((message, limit.length));
             if limit.kill_at_nanos <= now.as_nanos() && lane.overran != overran {
                 lane.overran = overran;
-                late.push((message, limit.length));
+                late.push(Late {
+                    message,
+                    limit: limit.length,
+                    after_death: ledger.after_death(lane.slot),
+                });
             }
         }
         late

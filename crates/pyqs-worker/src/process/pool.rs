@@ -15,7 +15,7 @@ use super::link::Link;
 use super::memory::resident_bytes;
 use super::overtime::Overtime;
 use super::successes::Successes;
-use super::task_process::{Exit, Role, TaskProcess, Up};
+use super::task_process::{Exit, Role, TaskProcess, Up, Victim};
 use super::wire::{FromProcess, JobFrame, ToProcess, encode};
 use crate::inbound::Inbound;
 use crate::observe::Log;
@@ -76,8 +76,10 @@ pub(crate) struct Crash {
     /// Its pid, where it got that far.
     pub(crate) pid: Option<i32>,
     pub(crate) exit: Exit,
-    /// What it was running.
-    pub(crate) culprits: Vec<MessageKey>,
+    /// What it was running and is charged for.
+    pub(crate) victims: Vec<Victim>,
+    /// It was killed for a task at its limit, which was told when it was seen.
+    pub(crate) is_told: bool,
 }
 
 impl Pool {
@@ -475,12 +477,10 @@ impl Pool {
         if matches!(process.role, Role::Leaving { .. }) && process.known() == 0 {
             return None;
         }
-        let culprits = process.end(&self.ledger, events);
-        if process.was_killed_for_limit() {
-            // That was told when it was seen.
-            return None;
-        }
+        let victims = process.end(&self.ledger, events);
+        let is_told = process.was_killed_for_limit();
         if process.wear().ended == 0
+            && !is_told
             && !self.stopping
             && let Some(told) = self.crash_loop.died_idle(now)
         {
@@ -489,7 +489,8 @@ impl Pool {
         Some(Crash {
             pid: process.up.map(|up| up.pid),
             exit: process.died.unwrap_or_default(),
-            culprits,
+            victims,
+            is_told,
         })
     }
 

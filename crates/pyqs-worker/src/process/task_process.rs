@@ -1,11 +1,13 @@
 //! One task process as the manager sees it, and its lanes, each of which runs one task at a time.
 
+use std::fmt;
 use std::time::Duration;
 
-use pyqs_core::{Event, Instant, MessageKey, Outcome, ProcessId as LaneId};
+use pyqs_core::{Event, Instant, MessageKey, ProcessId as LaneId};
 
 use super::ledger::Ledger;
 use super::link::Link;
+use super::outcome::AfterDeath;
 use super::tasks::{TasksSent, Wear};
 use super::wire::{JobFrame, TaskResult, encode_jobs};
 
@@ -53,6 +55,39 @@ pub(super) enum Role {
 pub(crate) struct Exit {
     pub(crate) signal: Option<i32>,
     pub(crate) code: Option<i32>,
+}
+
+impl fmt::Display for Exit {
+    /// What the process did: "died by SIGKILL".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.signal, self.code) {
+            (Some(signal), _) => write!(f, "died by {}", signal_name(signal)),
+            (None, Some(code)) => write!(f, "exited with code {code}"),
+            (None, None) => f.write_str("is gone"),
+        }
+    }
+}
+
+/// A task that ended with its process.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Victim {
+    pub(crate) message: MessageKey,
+    pub(crate) after_death: AfterDeath,
+    /// Its limit, where the process was killed for that.
+    pub(crate) overran: Option<Duration>,
+}
+
+impl Victim {
+    /// Why its message goes to a dead-letter queue, if it does.
+    pub(crate) fn reason(&self, exit: Exit) -> String {
+        match self.overran {
+            Some(limit) => format!(
+                "it ran for longer than its time limit of {} s",
+                limit.as_secs_f64()
+            ),
+            None => format!("its task process {exit}"),
+        }
+    }
 }
 
 /// One of the tasks that a process runs at once. To the core each is a process of its own.
@@ -204,30 +239,31 @@ impl TaskProcess {
 
     /// The last look: what had ended, and what was running, which is charged. Where it was killed for a task at its
     /// limit, that one alone is.
-    pub(super) fn end(&mut self, ledger: &Ledger, events: &mut Vec<Event>) -> Vec<MessageKey> {
+    pub(super) fn end(&mut self, ledger: &Ledger, events: &mut Vec<Event>) -> Vec<Victim> {
         self.harvest(ledger, events);
         let was_killed_for_limit = self.was_killed_for_limit();
-        let mut culprits = Vec::new();
+        let mut victims = Vec::new();
         for lane in self.lanes.iter().filter(|lane| lane.is_known()) {
-            let running = lane.tasks.running(ledger, lane.slot);
-            if let Some((message, took)) = lane.overran
-                && was_killed_for_limit
-                && running == Some(message)
+            let victim = lane.victim(ledger, was_killed_for_limit);
+            let ended = victim
+                .as_ref()
+                .map(|victim| (victim.message, victim.after_death.outcome().into()));
+            if let Some((message, outcome)) = ended
+                && let Some(took) = victim.as_ref().and_then(|victim| victim.overran)
             {
                 events.push(Event::TaskEnded {
                     message,
-                    outcome: Outcome::Failed,
+                    outcome,
                     took,
                 });
             }
-            let culprit = running.filter(|_| !was_killed_for_limit);
-            culprits.extend(culprit);
             events.push(Event::ProcessGone {
                 process: lane.id,
-                culprit,
+                culprit: ended.filter(|_| !was_killed_for_limit),
             });
+            victims.extend(victim);
         }
-        culprits
+        victims
     }
 
     /// Whether we have killed it since a task had overrun its limit.
@@ -266,8 +302,58 @@ impl Lane {
         matches!(self.standing, Standing::Known | Standing::Retiring)
     }
 
+    /// What it was running, if that is charged.
+    fn victim(&self, ledger: &Ledger, was_killed_for_limit: bool) -> Option<Victim> {
+        let message = self.tasks.running(ledger, self.slot)?;
+        let overran = self.overran.filter(|(late, _)| *late == message);
+        if was_killed_for_limit && overran.is_none() {
+            return None;
+        }
+        Some(Victim {
+            message,
+            after_death: ledger.after_death(self.slot),
+            overran: overran
+                .filter(|_| was_killed_for_limit)
+                .map(|(_, limit)| limit),
+        })
+    }
+
     fn is_overrun(&self, ledger: &Ledger) -> bool {
         let overran = self.overran.map(|(message, _)| message);
         overran.is_some() && self.tasks.running(ledger, self.slot) == overran
+    }
+}
+
+/// The names that are the same on all systems; others by number.
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        15 => "SIGTERM",
+        other => return format!("signal {other}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Exit;
+
+    #[test]
+    fn ends_have_words() {
+        let check = |signal, code, words: &str| {
+            assert_eq!(Exit { signal, code }.to_string(), words);
+        };
+        check(Some(9), None, "died by SIGKILL");
+        check(Some(64), None, "died by signal 64");
+        check(None, Some(3), "exited with code 3");
+        check(None, None, "is gone");
     }
 }

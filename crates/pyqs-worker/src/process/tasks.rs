@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use pyqs_core::{Event, MessageKey, Outcome};
+use pyqs_core::{Event, MessageKey};
 
-use super::ledger::{Ledger, OUTCOMES_KEPT, Sequence, TaskOutcome};
+use super::ledger::{Ledger, OUTCOMES_KEPT, Sequence};
+use super::outcome::TaskOutcome;
 use super::wire::TaskResult;
 
 /// The tasks of one lane. Each is reported as ended once, whether its frame or the ledger tells
@@ -164,23 +165,6 @@ impl TasksSent {
     }
 }
 
-impl From<TaskOutcome> for Outcome {
-    fn from(outcome: TaskOutcome) -> Self {
-        match outcome {
-            TaskOutcome::Succeeded => Self::Succeeded,
-            TaskOutcome::Failed => Self::Failed,
-            TaskOutcome::Unrunnable => Self::Unrunnable,
-            TaskOutcome::NotStarted => Self::NotStarted,
-            TaskOutcome::Retry { delay_secs } => Self::Retry {
-                delay: Duration::from_secs(delay_secs.into()),
-            },
-            TaskOutcome::Exhausted => Self::Exhausted,
-            TaskOutcome::DeadLetter => Self::DeadLetter,
-            TaskOutcome::Discarded => Self::Discarded,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -188,7 +172,8 @@ mod tests {
     use pyqs_core::{Event, MessageKey, Outcome};
 
     use super::{TasksSent, Wear};
-    use crate::process::ledger::{Ledger, OUTCOMES_KEPT, TaskOutcome};
+    use crate::process::ledger::{Ledger, OUTCOMES_KEPT};
+    use crate::process::outcome::TaskOutcome;
     use crate::process::wire::TaskResult;
 
     fn sent(count: u64) -> (TasksSent, Ledger) {

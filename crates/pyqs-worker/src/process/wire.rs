@@ -11,7 +11,8 @@ use pyqs_sqs::AttributeValue;
 use serde::de::Deserialize;
 use serde::{Deserialize as DeserializeDerive, Serialize};
 
-use super::ledger::{Sequence, TaskOutcome};
+use super::ledger::Sequence;
+use super::outcome::TaskOutcome;
 use super::successes::Mark;
 
 /// The largest frame: ten messages of SQS's 1 MiB each, and their receipts and URLs.
@@ -254,7 +255,7 @@ mod tests {
         AttributeFrame, FRAME_BYTES_MAX, FrameBuffer, FromProcess, JOBS_BYTES_MAX, JobFrame,
         TaskResult, TimeLimits, ToProcess, encode, encode_jobs,
     };
-    use crate::process::ledger::TaskOutcome;
+    use crate::process::outcome::TaskOutcome;
     use crate::process::successes::Mark;
 
     fn job(sequence: u32, body: &str) -> JobFrame<'_> {

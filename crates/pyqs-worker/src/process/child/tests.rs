@@ -5,7 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::TaskChannel;
-use crate::process::ledger::{Ledger, TaskOutcome};
+use crate::process::ledger::Ledger;
+use crate::process::outcome::TaskOutcome;
 use crate::process::successes::Mark;
 use crate::process::wire::{
     FrameBuffer, FromProcess, JobFrame, TaskResult, TimeLimits, ToProcess, encode, encode_jobs,

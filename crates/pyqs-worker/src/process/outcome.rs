@@ -1,0 +1,106 @@
+//! How tasks end.
+
+use pyqs_core::Outcome;
+use serde::{Deserialize, Serialize};
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskOutcome {
+    /// The function returned.
+    Succeeded,
+    /// The function raised.
+    Failed,
+    /// The function raised, and is to run again after so many seconds.
+    Retry {
+        /// Counted from now.
+        delay_secs: u32,
+    },
+    /// The function raised after its last retry, and there is nowhere to send its message to.
+    Exhausted,
+    /// The function raised, and its message is to go where [`super::wire::DeadLetter`] says.
+    DeadLetter,
+    /// Nothing is to come of the message.
+    Discarded,
+    /// There is nothing to run: an unknown or refused task, or arguments that can't be decoded.
+    Unrunnable,
+    /// The lease had lapsed before the task began; it was left alone.
+    NotStarted,
+}
+
+/// What becomes of a message whose task ends with its process, which then can't say it any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AfterDeath {
+    /// It is left to its queue's visibility timeout.
+    #[default]
+    Failed,
+    /// It is to run again after so many seconds.
+    Retry {
+        /// Counted from the death.
+        delay_secs: u32,
+    },
+    /// No retry is left, and there is nowhere to send it to.
+    Exhausted,
+    /// It is to go to a dead-letter queue.
+    DeadLetter {
+        /// That queue's name.
+        queue: String,
+    },
+}
+
+impl AfterDeath {
+    /// As an outcome.
+    pub(crate) fn outcome(&self) -> TaskOutcome {
+        match *self {
+            Self::Failed => TaskOutcome::Failed,
+            Self::Retry { delay_secs } => TaskOutcome::Retry { delay_secs },
+            Self::Exhausted => TaskOutcome::Exhausted,
+            Self::DeadLetter { .. } => TaskOutcome::DeadLetter,
+        }
+    }
+}
+
+impl From<TaskOutcome> for Outcome {
+    fn from(outcome: TaskOutcome) -> Self {
+        match outcome {
+            TaskOutcome::Succeeded => Self::Succeeded,
+            TaskOutcome::Failed => Self::Failed,
+            TaskOutcome::Unrunnable => Self::Unrunnable,
+            TaskOutcome::NotStarted => Self::NotStarted,
+            TaskOutcome::Retry { delay_secs } => Self::Retry {
+                delay: std::time::Duration::from_secs(delay_secs.into()),
+            },
+            TaskOutcome::Exhausted => Self::Exhausted,
+            TaskOutcome::DeadLetter => Self::DeadLetter,
+            TaskOutcome::Discarded => Self::Discarded,
+        }
+    }
+}
+
+/// A code above zero, and the delay where the outcome has one.
+pub(super) fn pack_outcome(outcome: TaskOutcome) -> (u64, u32) {
+    match outcome {
+        TaskOutcome::Succeeded => (1, 0),
+        TaskOutcome::Failed => (2, 0),
+        TaskOutcome::Unrunnable => (3, 0),
+        TaskOutcome::NotStarted => (4, 0),
+        TaskOutcome::Retry { delay_secs } => (5, delay_secs),
+        TaskOutcome::Exhausted => (6, 0),
+        TaskOutcome::DeadLetter => (7, 0),
+        TaskOutcome::Discarded => (8, 0),
+    }
+}
+
+/// The outcome of such a code; none for what no process of ours can have written.
+pub(super) fn unpack_outcome(code: u64, delay_secs: u32) -> Option<TaskOutcome> {
+    Some(match code {
+        1 => TaskOutcome::Succeeded,
+        2 => TaskOutcome::Failed,
+        3 => TaskOutcome::Unrunnable,
+        4 => TaskOutcome::NotStarted,
+        5 => TaskOutcome::Retry { delay_secs },
+        6 => TaskOutcome::Exhausted,
+        7 => TaskOutcome::DeadLetter,
+        8 => TaskOutcome::Discarded,
+        _ => return None,
+    })
+}
