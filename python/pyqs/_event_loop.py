@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Coroutine, Generator
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
-from ._limits import Limits
+from ._limits import Clock, Limits
 from .errors import SoftTimeLimitExceeded, TimeLimitExceeded
 
 
@@ -30,16 +30,16 @@ class EventLoop:
         self._thread.start()
         return self._loop
 
-    def run(self, coroutine: Coroutine[Any, Any, Any], limits: Limits) -> None:
+    def run(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> None:
         """Run a coroutine to its end, on the calling thread unless the loop has another."""
         if self._thread:
             assert self._loop, "made with the thread"
-            asyncio.run_coroutine_threadsafe(limited(coroutine, limits), self._loop).result()
+            asyncio.run_coroutine_threadsafe(limited(coroutine, limits, clock), self._loop).result()
             return
         if self._loop is None or self._loop.is_closed():  # a task may have closed it
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(limited(coroutine, limits))
+        self._loop.run_until_complete(limited(coroutine, limits, clock))
 
     def close(self) -> None:
         """End what is left on it, at the process's end."""
@@ -68,16 +68,17 @@ def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
     loop.close()
 
 
-async def limited(coroutine: Coroutine[Any, Any, Any], limits: Limits) -> Any:
+async def limited(coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> Any:
     """Await a coroutine, and tell it when it has run for too long: first by ``SoftTimeLimitExceeded`` raised where it
-    waits, then by a cancellation, which ends in ``TimeLimitExceeded``."""
+    waits, then by a cancellation, which ends in ``TimeLimitExceeded``. The clock may move both."""
     guarded = _Guarded(coroutine)
-    loop = asyncio.get_running_loop()
     timers = []
     if limits.soft is not None:
-        timers.append(loop.call_later(limits.soft, guarded.interrupt))
+        timers.append(_Timer(limits.soft, guarded.interrupt))
     if limits.hard is not None:
-        timers.append(loop.call_later(limits.hard, guarded.cancel))
+        timers.append(_Timer(limits.hard, guarded.cancel))
+    for timer in timers:
+        clock.add(timer.extend)
     try:
         return await guarded
     except asyncio.CancelledError:
@@ -87,6 +88,31 @@ async def limited(coroutine: Coroutine[Any, Any, Any], limits: Limits) -> Any:
     finally:
         for timer in timers:
             timer.cancel()
+
+
+class _Timer:
+    """Calls something on the running loop after so many seconds, which may become more."""
+
+    def __init__(self, seconds: float, ring: Callable[[], object]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ring = ring
+        self._at = self._loop.time() + seconds
+        self._handle = self._loop.call_at(self._at, ring)
+
+    def extend(self, seconds: float) -> None:
+        """Call it so much later, if that has not been done yet. From any thread."""
+        self._loop.call_soon_threadsafe(self._extend, seconds)
+
+    def cancel(self) -> None:
+        """Don't call it."""
+        self._handle.cancel()
+
+    def _extend(self, seconds: float) -> None:
+        if self._handle.cancelled() or self._loop.time() >= self._at:
+            return
+        self._handle.cancel()
+        self._at += seconds
+        self._handle = self._loop.call_at(self._at, self._ring)
 
 
 class _SoftTimeLimitExceeded(SoftTimeLimitExceeded, asyncio.CancelledError):

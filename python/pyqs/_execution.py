@@ -8,11 +8,12 @@ import os
 import time
 import traceback
 from collections.abc import Coroutine
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
-from . import _limits, _policy, _streams
-from ._limits import Limits
+from . import _bound, _limits, _policy, _streams
+from ._bound import BoundTask, Request
+from ._limits import Clock, Limits
 from ._policy import Decision
 from ._pyqs import Job, Lane
 from ._resolve import Resolver
@@ -26,11 +27,17 @@ if TYPE_CHECKING:
     class Host(Protocol):
         """What a plain function needs of the thread that it runs on."""
 
-        def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits) -> None:
+        def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> None:
             """Run a coroutine to its end."""
 
-        def soft_limit(self, lane: Lane, seconds: float) -> AbstractContextManager[None]:
+        def soft_limit(self, lane: Lane, seconds: float) -> SoftLimit:
             """Raise in the calling thread when the seconds are over, unless the lane's task is recorded."""
+
+    class SoftLimit(AbstractContextManager["SoftLimit"], Protocol):
+        """A soft time limit, while within."""
+
+        def extend(self, seconds: float) -> None:
+            """Raise so much later."""
 
 
 logger = logging.getLogger("pyqs")
@@ -39,18 +46,31 @@ CANCEL_GRACE_SECS = 1.0
 """An ``async def`` task is cancelled at its time limit; its process is killed only if it has not ended by then."""
 
 
-def prepare(job: Job, lane: Lane, resolver: Resolver, worker_limits: Limits) -> Optional[Execution]:
+VISIBILITY_SECS_MAX = 12 * 3600
+"""SQS keeps a message hidden for no longer than this after it was received."""
+
+
+class Worker(NamedTuple):
+    """What all tasks of a task process have in common."""
+
+    resolver: Resolver
+    limits: Limits
+    visibility_max: Optional[float] = None
+    """For so many seconds a message's visibility is extended at most; ``None`` is as long as SQS lets."""
+
+
+def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
     """Find out what to call and with what. ``None``: the message can't be run, which is recorded and logged."""
     try:
         args, kwargs = job.arguments()
-        function = resolver.resolve(job.task)
+        function = worker.resolver.resolve(job.task)
     except (UndecodableMessage, UnknownTask, TaskRefused) as reason:
         lane.record("unrunnable")
         unrunnable.log(job, reason)
         return None
     asked = Limits(job.time_limit, job.soft_time_limit)
-    limits = _limits.declared(function).within(asked).within(worker_limits)
-    return Execution(job, lane, function, args, kwargs, limits)
+    limits = _limits.declared(function).within(asked).within(worker.limits)
+    return Execution(job, lane, function, args, kwargs, limits, worker)
 
 
 class Execution:
@@ -64,7 +84,9 @@ class Execution:
         args: list[Any],
         kwargs: dict[str, Any],
         limits: Limits,
+        worker: Worker,
     ) -> None:
+        self._job = job
         self._lane = lane
         self._function = function
         self._limits = limits
@@ -72,7 +94,11 @@ class Execution:
         if limits.hard is not None:
             lane.limit(limits.hard, CANCEL_GRACE_SECS if self.is_async else 0.0)
         self._path = job.task
-        self._attempt = job.attempt
+        self._attempt = job.retries_before + job.attempt
+        self._clock = Clock()
+        self._hidden_until = job.fetch_time + (
+            VISIBILITY_SECS_MAX if worker.visibility_max is None else max(job.timeout, worker.visibility_max)
+        )
         self._foresee_death()
         self._before: dict[str, Any] = {
             "message_id": job.message_id,
@@ -89,6 +115,7 @@ class Execution:
         self._after = dict(self._before)
         self._pid = os.getpid()
         self._start = time.perf_counter()
+        self._began = time.time()
 
     def _foresee_death(self) -> None:
         """Leave word of what becomes of the message if this process dies: it can't say it then."""
@@ -103,13 +130,9 @@ class Execution:
     def run(self, host: Host) -> None:
         """Run the task and the hooks on this thread."""
         try:
-            with self._soft_limit(host):
-                result = self._call()
-                if not inspect.iscoroutine(result):
-                    # Within: once it is recorded, the limit can't raise any more.
-                    self._record_success()
+            result = self._call_within_soft_limit(host)
             if inspect.iscoroutine(result):
-                host.wait_for(result, self._limits)
+                host.wait_for(result, self._limits, self._clock)
                 self._record_success()
         except BaseException as error:  # sys.exit() in a task is the task's failure, not this process's end
             self._failed(error)
@@ -122,7 +145,7 @@ class Execution:
         from ._event_loop import limited
 
         try:
-            await limited(self._call(), self._limits)
+            await limited(self._call(), self._limits, self._clock)
             self._record_success()
         except BaseException as error:
             self._failed(error)
@@ -130,14 +153,26 @@ class Execution:
             self._succeeded()
         self._end()
 
-    def _soft_limit(self, host: Host) -> AbstractContextManager[None]:
+    def _call_within_soft_limit(self, host: Host) -> Any:
         if self._limits.soft is None or self.is_async:
-            return nullcontext()
-        return host.soft_limit(self._lane, self._limits.soft)
+            return self._call_plain()
+        with host.soft_limit(self._lane, self._limits.soft) as limit:
+            self._clock.add(limit.extend)
+            return self._call_plain()
+
+    def _call_plain(self) -> Any:
+        result = self._call()
+        if not inspect.iscoroutine(result):
+            # Within the soft limit: once it is recorded, the limit can't raise any more.
+            self._record_success()
+        return result
 
     def _call(self) -> Any:
         for hook in get_events().pre_process:
             hook(self._before)
+        bound = _bound.declared(self._function)
+        if bound:
+            _bound.hand_over(bound, self._bound_task())
         result = self._function(*self._before["args"], **self._before["kwargs"])
         if (inspect.isgenerator(result) or inspect.isasyncgen(result)) and _has_yield(self._function):
             raise TypeError(
@@ -145,6 +180,32 @@ class Execution:
                 "a task is a plain function"
             )
         return result
+
+    def _bound_task(self) -> BoundTask:
+        job = self._job
+        request = Request(
+            self._before["args"],
+            self._before["kwargs"],
+            id=job.message_id,
+            retries=self._attempt - 1,
+            receive_count=job.receive_count,
+            queue=job.queue_url.rpartition("/")[2],
+            attributes=job.attributes,
+            deadline=self._deadline(),
+        )
+        return BoundTask(self._path, request, self._extend)
+
+    def _deadline(self) -> float:
+        hard = self._limits.hard
+        return self._hidden_until if hard is None else min(self._hidden_until, self._began + hard)
+
+    def _extend(self, seconds: float) -> float:
+        """Move the task's limits; gives its new deadline."""
+        self._clock.extend(seconds)
+        if self._limits.hard is not None:
+            self._lane.extend(seconds)
+            self._limits = self._limits._replace(hard=self._limits.hard + seconds)
+        return self._deadline()
 
     def _failed(self, error: BaseException) -> None:
         self._end_if_forked(error)
@@ -196,6 +257,7 @@ class Execution:
         )
 
     def _end(self) -> None:
+        _bound.take_back()
         if self._lane.is_lease_lost:
             logger.warning(
                 "Task %s (message %s) has ended after its visibility timeout could not be extended; it may run twice",

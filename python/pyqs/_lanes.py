@@ -12,11 +12,10 @@ import queue
 import threading
 import traceback
 from collections.abc import Coroutine
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._execution import Execution
-from ._limits import Alarms, Limits
+from ._limits import AlarmLimit, Alarms, Clock, Limits
 from ._pyqs import Job, Lane, TaskChannel
 
 if TYPE_CHECKING:
@@ -58,16 +57,15 @@ class Lanes:
             if self._event_loop:
                 self._event_loop.close()
 
-    def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits) -> None:
+    def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> None:
         """Run a coroutine that a plain function has returned."""
         self._started_loop()
         assert self._event_loop, "just started"
-        self._event_loop.run(coroutine, limits)
+        self._event_loop.run(coroutine, limits, clock)
 
-    def soft_limit(self, lane: Lane, seconds: float) -> AbstractContextManager[None]:
+    def soft_limit(self, lane: Lane, seconds: float) -> AlarmLimit:
         """Raise in the calling thread when the seconds are over."""
-        limit: AbstractContextManager[None] = self._alarms.limit(lane, seconds)
-        return limit
+        return self._alarms.limit(lane, seconds)
 
     def _next(self, number: int) -> Optional[Execution]:
         """Begin the lane's next task that can be run."""

@@ -7,7 +7,6 @@ cancellation (``_event_loop.py``).
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import itertools
 import math
@@ -33,6 +32,22 @@ class Limits(NamedTuple):
 
 
 NO_LIMITS = Limits()
+
+
+class Clock:
+    """What keeps a running task's limits, so that they can be moved."""
+
+    def __init__(self) -> None:
+        self._moves: list[Callable[[float], object]] = []
+
+    def add(self, move: Callable[[float], object]) -> None:
+        """Something that keeps a limit: how it is moved by so many seconds."""
+        self._moves.append(move)
+
+    def extend(self, seconds: float) -> None:
+        """Move all limits so much later."""
+        for move in self._moves:
+            move(seconds)
 
 
 def checked(time_limit: Optional[float], soft_time_limit: Optional[float]) -> Limits:
@@ -68,15 +83,22 @@ class SignalLimit:
         self._seconds = seconds
         self._handler: Any = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> SignalLimit:
         self._handler = signal.signal(signal.SIGALRM, self._ring)
         signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        return self
 
     def __exit__(self, *_: object) -> None:
         try:
             signal.setitimer(signal.ITIMER_REAL, 0)
         finally:
             signal.signal(signal.SIGALRM, self._handler or signal.SIG_DFL)
+
+    def extend(self, seconds: float) -> None:
+        """Raise so much later, if it has not been done yet."""
+        left, _ = signal.getitimer(signal.ITIMER_REAL)
+        if left > 0:
+            signal.setitimer(signal.ITIMER_REAL, left + seconds)
 
     def _ring(self, _signum: int, _frame: Optional[FrameType]) -> None:
         if self._lane.is_running:
@@ -93,28 +115,24 @@ class Alarms:
         self._cancelled: set[int] = set()
         self._thread: Optional[threading.Thread] = None
 
-    @contextlib.contextmanager
-    def limit(self, lane: Lane, seconds: float) -> Any:
-        """Raise in the calling thread when the seconds are over, while within and while the lane's task is not
+    def limit(self, lane: Lane, seconds: float) -> AlarmLimit:
+        """Raise in the thread that enters it when the seconds are over, while within and while the lane's task is not
         recorded."""
-        thread = threading.get_ident()
-        number = self._set(seconds, lambda: lane.interrupt(thread, SoftTimeLimitExceeded))
-        try:
-            yield
-        finally:
-            self._cancel(number)
+        return AlarmLimit(self, lane, seconds)
 
-    def _set(self, seconds: float, ring: Callable[[], object]) -> int:
+    def set(self, at: float, ring: Callable[[], object]) -> int:
+        """Call this at that moment of ``time.monotonic()``, unless it is cancelled by the number that comes back."""
         number = next(self._numbers)
         with self._condition:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="pyqs-alarms", daemon=True)
                 self._thread.start()
-            heapq.heappush(self._waiting, (time.monotonic() + seconds, number, ring))
+            heapq.heappush(self._waiting, (at, number, ring))
             self._condition.notify()
         return number
 
-    def _cancel(self, number: int) -> None:
+    def cancel(self, number: int) -> None:
+        """Don't call it, if that has not been done yet."""
         with self._condition:
             self._cancelled.add(number)
             while self._waiting and self._waiting[0][1] in self._cancelled:
@@ -137,6 +155,37 @@ class Alarms:
                 if number not in self._cancelled:
                     ring()
                 self._cancelled.discard(number)
+
+
+class AlarmLimit:
+    """Raises in the thread that has entered it, by an alarm."""
+
+    def __init__(self, alarms: Alarms, lane: Lane, seconds: float) -> None:
+        self._alarms = alarms
+        self._lane = lane
+        self._at = time.monotonic() + seconds
+        self._thread = 0
+        self._number: Optional[int] = None
+
+    def __enter__(self) -> AlarmLimit:
+        self._thread = threading.get_ident()
+        self._number = self._alarms.set(self._at, self._ring)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._number is not None:
+            self._alarms.cancel(self._number)
+
+    def extend(self, seconds: float) -> None:
+        """Raise so much later, if it has not been done yet."""
+        if self._number is None or time.monotonic() >= self._at:
+            return
+        self._alarms.cancel(self._number)
+        self._at += seconds
+        self._number = self._alarms.set(self._at, self._ring)
+
+    def _ring(self) -> None:
+        self._lane.interrupt(self._thread, SoftTimeLimitExceeded)
 
 
 def _smaller(one: Optional[float], other: Optional[float]) -> Optional[float]:

@@ -14,13 +14,12 @@ import logging
 import sys
 import traceback
 from collections.abc import Coroutine
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Optional
 
 from . import _producer
-from ._execution import Execution, prepare
+from ._execution import Execution, Worker, prepare
 from ._lanes import Lanes, Prepare
-from ._limits import Limits, SignalLimit
+from ._limits import Clock, Limits, SignalLimit
 from ._pyqs import Job, Lane, TaskChannel, WorkerSettings
 from ._resolve import Resolver
 
@@ -46,11 +45,14 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
             with contextlib.suppress(OSError):  # the manager is gone
                 channel.cannot_start(f"can't import {module}, which --import names: {type(error).__name__}: {error}")
             sys.exit(1)
-    resolver = Resolver(settings.allow, settings.registered_only)
-    limits = Limits(settings.time_limit, settings.soft_time_limit)
+    worker = Worker(
+        Resolver(settings.allow, settings.registered_only),
+        Limits(settings.time_limit, settings.soft_time_limit),
+        settings.extend_visibility_max if settings.extend_visibility else 0.0,
+    )
 
     def prepared(job: Job, lane: Lane) -> Optional[Execution]:
-        return prepare(job, lane, resolver, limits)
+        return prepare(job, lane, worker)
 
     try:
         if settings.threads > 1:
@@ -81,14 +83,14 @@ class _MainThread:
             if self._event_loop:
                 self._event_loop.close()
 
-    def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits) -> None:
+    def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> None:
         """Run a coroutine on the process's event loop."""
         if self._event_loop is None:
             from ._event_loop import EventLoop
 
             self._event_loop = EventLoop()
-        self._event_loop.run(coroutine, limits)
+        self._event_loop.run(coroutine, limits, clock)
 
-    def soft_limit(self, lane: Lane, seconds: float) -> AbstractContextManager[None]:
+    def soft_limit(self, lane: Lane, seconds: float) -> SignalLimit:
         """Raise when the seconds are over."""
         return SignalLimit(lane, seconds)

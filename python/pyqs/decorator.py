@@ -6,7 +6,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union, cast, overload
 
-from . import _limits, _policy, _producer, _registry
+from . import _bound, _limits, _policy, _producer, _registry
 from ._limits import NO_LIMITS, Limits
 from ._policy import DELAY_MAX_SECS, NO_POLICY, Backoff, Errors, Policy
 from ._producer import MessageId
@@ -14,9 +14,11 @@ from .errors import SettingsInvalid
 from .utils import function_to_import_path
 
 if TYPE_CHECKING:
-    from typing import Protocol, TypeVar
+    from typing import Literal, Protocol, TypeVar
 
-    from typing_extensions import ParamSpec
+    from typing_extensions import Concatenate, ParamSpec
+
+    from ._bound import BoundTask
 
     P = ParamSpec("P")
     R = TypeVar("R", covariant=True)
@@ -43,6 +45,15 @@ if TYPE_CHECKING:
         function_path: Optional[str]
 
         def __call__(self, function: Callable[P, R]) -> Task[P, R]: ...
+
+    class BoundDecorator(Protocol):
+        """What ``task(bind=True)`` returns: callers don't give the function's ``self``."""
+
+        queue_name: Optional[str]
+        delay_seconds: Optional[int]
+        function_path: Optional[str]
+
+        def __call__(self, function: Callable[Concatenate[BoundTask, P], R]) -> Task[P, R]: ...
 
 
 logger = logging.getLogger("pyqs")
@@ -72,7 +83,26 @@ def task(
     discard_on: Optional[Errors] = None,
     dead_letter_on: Optional[Errors] = None,
     dead_letter: Optional[str] = None,
+    bind: Literal[False] = False,
 ) -> Decorator: ...
+
+
+@overload
+def task(
+    queue: Optional[str] = None,
+    delay_seconds: Optional[int] = None,
+    custom_function_path: Optional[str] = None,
+    *,
+    time_limit: Optional[float] = None,
+    soft_time_limit: Optional[float] = None,
+    retries: Optional[int] = None,
+    backoff: Optional[Backoff] = None,
+    retry_on: Optional[Errors] = None,
+    discard_on: Optional[Errors] = None,
+    dead_letter_on: Optional[Errors] = None,
+    dead_letter: Optional[str] = None,
+    bind: Literal[True],
+) -> BoundDecorator: ...
 
 
 def task(
@@ -88,6 +118,7 @@ def task(
     discard_on: Optional[Errors] = None,
     dead_letter_on: Optional[Errors] = None,
     dead_letter: Optional[str] = None,
+    bind: bool = False,
 ) -> Any:
     """Mark a function as a task. The very same function comes back, with one attribute more: ``delay``.
 
@@ -116,6 +147,8 @@ def task(
     :param dead_letter_on: for these exceptions the message goes to ``dead_letter`` at once.
     :param dead_letter: the queue to which a message goes after the last retry; without it, the message stays with the
         queue's visibility timeout, until the queue's own redrive policy takes it.
+    :param bind: the function's first parameter, ``self``, is a :class:`pyqs.BoundTask`, which has the message as
+        ``self.request`` and can ``retry`` and ``extend``. Callers don't give it.
 
     ``@task`` without parentheses is ``@task()``.
     """
@@ -123,7 +156,7 @@ def task(
         return _Decorator(None, None, None)(queue)
     policy = Policy(retries, backoff, retry_on, discard_on, dead_letter_on, dead_letter).checked()
     limits = _limits.checked(time_limit, soft_time_limit)
-    return _Decorator(queue, delay_seconds, custom_function_path, limits, policy)
+    return _Decorator(queue, delay_seconds, custom_function_path, limits, policy, bind)
 
 
 class _Decorator:
@@ -134,19 +167,25 @@ class _Decorator:
         custom_function_path: Optional[str],
         limits: Limits = NO_LIMITS,
         policy: Policy = NO_POLICY,
+        is_bound: bool = False,
     ) -> None:
         self.queue_name = queue
         self.delay_seconds = delay_seconds
         self.function_path = custom_function_path
         self._limits = limits
         self._policy = policy
+        self._is_bound = is_bound
 
     def __call__(self, function: Callable[..., Any]) -> Any:
+        if self._is_bound:
+            function = _bound.bind(function, self.function_path or function_to_import_path(function))
         cast(Any, function).delay = task_delayer(
             self.function_path or function, self.queue_name, self.delay_seconds, override=bool(self.function_path)
         )
         _limits.declare(function, self._limits)
         _policy.declare(function, self._policy)
+        if self._is_bound:
+            _bound.declare(function)
         if self.function_path:
             _registry.register(self.function_path, function)
         _registry.register(function_to_import_path(function), function)

@@ -12,7 +12,7 @@ from typing import Any, Callable, Optional
 import pytest
 from pyqs import _limits, task
 from pyqs._event_loop import EventLoop
-from pyqs._limits import Alarms, Limits, SignalLimit
+from pyqs._limits import Alarms, Clock, Limits, SignalLimit
 from pyqs.errors import SettingsInvalid, SoftTimeLimitExceeded, TimeLimitExceeded
 
 LONG = 500.0
@@ -116,7 +116,7 @@ def test_a_coroutine_may_take_the_soft_limit_and_go_on() -> None:
 
     seen: list[str] = []
     loop = EventLoop()
-    loop.run(go_on(), Limits(soft=0.05))
+    loop.run(go_on(), Limits(soft=0.05), Clock())
     loop.close()
     assert seen == ["went on"]
 
@@ -134,7 +134,7 @@ def test_what_a_coroutine_waits_for_is_cleaned_up_at_the_soft_limit() -> None:
     seen: list[str] = []
     loop = EventLoop()
     with pytest.raises(SoftTimeLimitExceeded):
-        loop.run(whole(), Limits(soft=0.05))
+        loop.run(whole(), Limits(soft=0.05), Clock())
     assert seen == ["part ended"] * 2
     loop.close()
 
@@ -148,7 +148,7 @@ def test_a_coroutine_is_cancelled_at_its_limit_also_after_the_soft_one() -> None
 
     loop = EventLoop()
     with pytest.raises(TimeLimitExceeded):
-        loop.run(stay(), Limits(hard=0.1, soft=0.05))
+        loop.run(stay(), Limits(hard=0.1, soft=0.05), Clock())
     loop.close()
 
 
@@ -161,7 +161,7 @@ def test_a_cancellation_of_its_own_is_none_of_ours() -> None:
 
     loop = EventLoop()
     with pytest.raises(asyncio.CancelledError):
-        loop.run(cancel_itself(), Limits(hard=LONG, soft=LONG))
+        loop.run(cancel_itself(), Limits(hard=LONG, soft=LONG), Clock())
     loop.close()
 
 
@@ -169,7 +169,7 @@ def test_a_loop_that_a_task_closed_is_replaced() -> None:
     async def nothing() -> None: ...
 
     loop = EventLoop()
-    loop.run(nothing(), Limits())
+    loop.run(nothing(), Limits(), Clock())
     asyncio.get_event_loop_policy().get_event_loop().close()
-    loop.run(nothing(), Limits())
+    loop.run(nothing(), Limits(), Clock())
     loop.close()

@@ -49,7 +49,9 @@ def bare(value: int) -> int:
 
 
 def test_the_namespace_is_small() -> None:
-    assert {"Discard", "Retry", "task", "configure"} == {name for name in pyqs.__all__ if not name.startswith("__")}
+    assert {"BoundTask", "Discard", "Request", "Retry", "task", "configure"} == {
+        name for name in pyqs.__all__ if not name.startswith("__")
+    }
     assert pyqs.__title__ == "pyqs"
     assert pyqs.__version__.count(".") == 2
 

@@ -25,10 +25,13 @@ class Job:
     time_limit = None
     soft_time_limit = None
     attempt = 1
+    retries_before = 0
+    receive_count = 2
 
     def __init__(self, task_name: str, *args: Any, **kwargs: Any) -> None:
         self.task = task_name
         self._arguments = (list(args), kwargs)
+        self.attributes: dict[str, Any] = {}
 
     def arguments(self) -> tuple[list[Any], dict[str, Any]]:
         return self._arguments
@@ -50,9 +53,13 @@ class Channel:
         self.limits: list[tuple[float, float]] = []
         self.lanes = [self]
         self.is_running = False
+        self.extended = 0.0
 
     def limit(self, seconds: float, grace: float = 0.0) -> None:
         self.limits.append((seconds, grace))
+
+    def extend(self, seconds: float) -> None:
+        self.extended += seconds
 
     def __iter__(self) -> Iterator[Job]:
         for job in self.jobs:

@@ -102,6 +102,16 @@ impl WorkerSettings {
     }
 
     #[getter]
+    fn extend_visibility(&self) -> bool {
+        self.0.extend_visibility
+    }
+
+    #[getter]
+    fn extend_visibility_max(&self) -> Option<f64> {
+        self.0.extend_visibility_max.map(|max| max.as_secs_f64())
+    }
+
+    #[getter]
     fn shutdown_timeout(&self) -> Option<f64> {
         self.0.shutdown_timeout.map(|timeout| timeout.as_secs_f64())
     }
