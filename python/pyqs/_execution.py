@@ -11,14 +11,14 @@ from collections.abc import Coroutine
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
-from . import _bound, _limits, _policy, _streams
+from . import _bound, _celery, _limits, _policy, _streams
 from ._bound import BoundTask, Request
 from ._limits import Clock, Limits
 from ._policy import Decision
 from ._pyqs import Job, Lane
 from ._resolve import Resolver
 from ._unrunnable import unrunnable
-from .errors import TaskRefused, UndecodableMessage, UnknownTask
+from .errors import SoftTimeLimitExceeded, TaskRefused, UndecodableMessage, UnknownTask
 from .events import get_events
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
         def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> None:
             """Run a coroutine to its end."""
 
-        def soft_limit(self, lane: Lane, seconds: float) -> SoftLimit:
-            """Raise in the calling thread when the seconds are over, unless the lane's task is recorded."""
+        def soft_limit(self, lane: Lane, seconds: float, error: type[BaseException]) -> SoftLimit:
+            """Raise this in the calling thread when the seconds are over, unless the lane's task is recorded."""
 
     class SoftLimit(AbstractContextManager["SoftLimit"], Protocol):
         """A soft time limit, while within."""
@@ -69,12 +69,25 @@ def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
         unrunnable.log(job, reason)
         return None
     asked = Limits(job.time_limit, job.soft_time_limit)
-    limits = _limits.declared(function).within(asked).within(worker.limits)
-    return Execution(job, lane, function, args, kwargs, limits, worker)
+    kind: type[Execution] = Execution
+    if _celery.has_request(function):
+        from ._celery_execution import CeleryExecution
+
+        kind = CeleryExecution
+    limits = kind.declared_limits(function).within(asked).within(worker.limits)
+    return kind(job, lane, function, args, kwargs, limits, worker)
 
 
 class Execution:
     """A task about to run: ``run`` it, or ``run_async``, once. Whatever it raises, nothing is raised here."""
+
+    soft_error: type[BaseException] = SoftTimeLimitExceeded
+    """What is raised at the soft time limit in a plain function."""
+
+    @staticmethod
+    def declared_limits(function: Callable[..., Any]) -> Limits:
+        """The time limits of a function."""
+        return _limits.declared(function)
 
     def __init__(
         self,
@@ -156,7 +169,7 @@ class Execution:
     def _call_within_soft_limit(self, host: Host) -> Any:
         if self._limits.soft is None or self.is_async:
             return self._call_plain()
-        with host.soft_limit(self._lane, self._limits.soft) as limit:
+        with host.soft_limit(self._lane, self._limits.soft, self.soft_error) as limit:
             self._clock.add(limit.extend)
             return self._call_plain()
 
@@ -170,10 +183,13 @@ class Execution:
     def _call(self) -> Any:
         for hook in get_events().pre_process:
             hook(self._before)
+        return self._invoke(self._before["args"], self._before["kwargs"])
+
+    def _invoke(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
         bound = _bound.declared(self._function)
         if bound:
             _bound.hand_over(bound, self._bound_task())
-        result = self._function(*self._before["args"], **self._before["kwargs"])
+        result = self._function(*args, **kwargs)
         if (inspect.isgenerator(result) or inspect.isasyncgen(result)) and _has_yield(self._function):
             raise TypeError(
                 f"{self._function.__qualname__} has `yield`, so calling it runs nothing of it; "
@@ -213,7 +229,10 @@ class Execution:
         self._after.update(status="exception", exception=traceback.format_exc())
         if decision.outcome == "discarded":
             logger.info("Task %s was discarded: %s: %s", self._path, type(error).__name__, error)
-            return
+        else:
+            self._log_failure(error, decision)
+
+    def _log_failure(self, error: BaseException, decision: Decision) -> None:
         logger.log(
             logging.WARNING if decision.outcome == "retry" else logging.ERROR,
             "Task %s raised error in %.4f seconds: with args: %s and kwargs: %s: %s%s",
@@ -229,7 +248,7 @@ class Execution:
     def _decide(self, error: BaseException) -> Decision:
         """Find out what becomes of the message, and record it."""
         try:
-            decision = _policy.declared(self._function).decide(error, self._attempt)
+            decision = self._decision(error)
             reason = f"{type(error).__name__}: {error}"
         except Exception:  # of the user's backoff function, or the error's own text
             logger.exception("What becomes of task %s can't be found out; its message comes back", self._path)
@@ -241,6 +260,9 @@ class Execution:
         elif decision.outcome != "dead_letter":
             self._lane.record(decision.outcome)
         return decision
+
+    def _decision(self, error: BaseException) -> Decision:
+        return _policy.declared(self._function).decide(error, self._attempt)
 
     def _record_success(self) -> None:
         self._end_if_forked()

@@ -63,9 +63,9 @@ class Lanes:
         assert self._event_loop, "just started"
         self._event_loop.run(coroutine, limits, clock)
 
-    def soft_limit(self, lane: Lane, seconds: float) -> AlarmLimit:
+    def soft_limit(self, lane: Lane, seconds: float, error: type[BaseException]) -> AlarmLimit:
         """Raise in the calling thread when the seconds are over."""
-        return self._alarms.limit(lane, seconds)
+        return self._alarms.limit(lane, seconds, error)
 
     def _next(self, number: int) -> Optional[Execution]:
         """Begin the lane's next task that can be run."""

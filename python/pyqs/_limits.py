@@ -53,7 +53,7 @@ class Clock:
 def checked(time_limit: Optional[float], soft_time_limit: Optional[float]) -> Limits:
     """A task's limits as they were declared, refused where they make no sense."""
     for name, limit in (("time_limit", time_limit), ("soft_time_limit", soft_time_limit)):
-        if limit is not None and not _is_positive(limit):
+        if limit is not None and not is_positive(limit):
             raise SettingsInvalid(f"{name} is {limit!r}; give seconds above 0, or None for no limit")
     if time_limit is not None and soft_time_limit is not None and soft_time_limit >= time_limit:
         raise SettingsInvalid(
@@ -78,9 +78,10 @@ def declared(function: Callable[..., Any]) -> Limits:
 class SignalLimit:
     """Raises in the main thread when the seconds are over, while within and while the lane's task is not recorded."""
 
-    def __init__(self, lane: Lane, seconds: float) -> None:
+    def __init__(self, lane: Lane, seconds: float, error: type[BaseException] = SoftTimeLimitExceeded) -> None:
         self._lane = lane
         self._seconds = seconds
+        self._error = error
         self._handler: Any = None
 
     def __enter__(self) -> SignalLimit:
@@ -102,7 +103,7 @@ class SignalLimit:
 
     def _ring(self, _signum: int, _frame: Optional[FrameType]) -> None:
         if self._lane.is_running:
-            raise SoftTimeLimitExceeded
+            raise self._error
 
 
 class Alarms:
@@ -115,10 +116,10 @@ class Alarms:
         self._cancelled: set[int] = set()
         self._thread: Optional[threading.Thread] = None
 
-    def limit(self, lane: Lane, seconds: float) -> AlarmLimit:
+    def limit(self, lane: Lane, seconds: float, error: type[BaseException] = SoftTimeLimitExceeded) -> AlarmLimit:
         """Raise in the thread that enters it when the seconds are over, while within and while the lane's task is not
         recorded."""
-        return AlarmLimit(self, lane, seconds)
+        return AlarmLimit(self, lane, seconds, error)
 
     def set(self, at: float, ring: Callable[[], object]) -> int:
         """Call this at that moment of ``time.monotonic()``, unless it is cancelled by the number that comes back."""
@@ -160,9 +161,10 @@ class Alarms:
 class AlarmLimit:
     """Raises in the thread that has entered it, by an alarm."""
 
-    def __init__(self, alarms: Alarms, lane: Lane, seconds: float) -> None:
+    def __init__(self, alarms: Alarms, lane: Lane, seconds: float, error: type[BaseException]) -> None:
         self._alarms = alarms
         self._lane = lane
+        self._error = error
         self._at = time.monotonic() + seconds
         self._thread = 0
         self._number: Optional[int] = None
@@ -185,7 +187,7 @@ class AlarmLimit:
         self._number = self._alarms.set(self._at, self._ring)
 
     def _ring(self) -> None:
-        self._lane.interrupt(self._thread, SoftTimeLimitExceeded)
+        self._lane.interrupt(self._thread, self._error)
 
 
 def _smaller(one: Optional[float], other: Optional[float]) -> Optional[float]:
@@ -194,6 +196,7 @@ def _smaller(one: Optional[float], other: Optional[float]) -> Optional[float]:
     return min(one, other)
 
 
-def _is_positive(limit: object) -> bool:
+def is_positive(limit: object) -> bool:
+    """Whether this is a number of seconds above 0."""
     is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool)
     return is_number and math.isfinite(limit) and limit > 0  # type: ignore[arg-type,operator]

@@ -29,7 +29,7 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any, Callable, Optional
 
-from . import _registry
+from . import _celery, _registry
 from .errors import TaskRefused, UnknownTask
 
 Function = Callable[..., Any]
@@ -60,6 +60,10 @@ class Resolver:
             raise UnknownTask(f"looking for {path} raised {type(error).__name__}: {error}") from error
 
     def _search(self, path: str) -> Function:
+        celery_task = _celery.registered(path)
+        if celery_task is not None:
+            self._found[path] = celery_task
+            return celery_task
         if not self._registered_only and path not in self._not_importable:
             try:
                 function = self._found[path] = self._find(path)
@@ -78,12 +82,13 @@ class Resolver:
         if len(path) > PATH_CHARS_MAX or not module_name or not all(map(str.isidentifier, path.split("."))):
             raise UnknownTask(f"{path[:PATH_CHARS_MAX]!r} is no import path like module.function")
         module = self._import(path, module_name)
+        _celery.adopt_current_app()
         try:
             found = getattr(module, name)
         except AttributeError:
             raise UnknownTask(f"module {module_name} has no {name}{_hint(module_name)}") from None
         self._judge(path, found)
-        return found  # type: ignore[no-any-return]
+        return _celery.unwrapped(found)  # type: ignore[no-any-return]
 
     def _import(self, path: str, module_name: str) -> ModuleType:
         """Import the module, after looking at where it and each of its packages lie."""
@@ -104,7 +109,7 @@ class Resolver:
         if not callable(found):
             raise TaskRefused(f"{path} may not run: it is a {type(found).__name__}, not a function")
         # A pattern admits what is defined under it, a path in full admits what it leads to.
-        if _registry.is_task(found) or _is_celery_task(found) or path in self._allow:
+        if _registry.is_task(found) or _celery.is_task(found) or path in self._allow:
             return
         definition = _definition(found)
         module_name = _module_name(definition)
@@ -219,13 +224,6 @@ def _installed_folders() -> frozenset[str]:
         os.path.dirname(__file__),
     ]
     return frozenset(os.path.realpath(path) for path in paths)
-
-
-def _is_celery_task(found: Any) -> bool:
-    # By `__class__`, since `shared_task` gives a proxy; by name, so that Celery need not be installed.
-    return any(
-        base.__name__ == "Task" and base.__module__.startswith("celery.") for base in inspect.getmro(found.__class__)
-    )
 
 
 def _belonging(module_name: str, locations: Sequence[str]) -> str:

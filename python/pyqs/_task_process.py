@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Optional
 
-from . import _producer
+from . import _celery, _producer
 from ._execution import Execution, Worker, prepare
 from ._lanes import Lanes, Prepare
 from ._limits import Clock, Limits, SignalLimit
@@ -45,6 +45,7 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
             with contextlib.suppress(OSError):  # the manager is gone
                 channel.cannot_start(f"can't import {module}, which --import names: {type(error).__name__}: {error}")
             sys.exit(1)
+    _celery.adopt_current_app()
     worker = Worker(
         Resolver(settings.allow, settings.registered_only),
         Limits(settings.time_limit, settings.soft_time_limit),
@@ -91,6 +92,6 @@ class _MainThread:
             self._event_loop = EventLoop()
         self._event_loop.run(coroutine, limits, clock)
 
-    def soft_limit(self, lane: Lane, seconds: float) -> SignalLimit:
+    def soft_limit(self, lane: Lane, seconds: float, error: type[BaseException]) -> SignalLimit:
         """Raise when the seconds are over."""
-        return SignalLimit(lane, seconds)
+        return SignalLimit(lane, seconds, error)
