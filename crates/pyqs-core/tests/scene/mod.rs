@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use pyqs_core::limits::TICK;
 use pyqs_core::{
-    Action, Arrival, Consumer, EntryReply, Event, GroupId, Instant, MessageId, MessageKey, Outcome,
-    PollId, ProcessId, QueueAttributes, QueueId, Report, RequestId, Settings, Share, TaskKind,
-    Trouble, Work,
+    Action, Arrival, BatchReply, Consumer, EntryReply, Event, GroupId, Instant, MessageId,
+    MessageKey, Onward, Outcome, PollId, ProcessId, QueueAttributes, QueueId, Report, Settings,
+    Share, TaskKind, Trouble, Work,
 };
 
 pub(crate) const Q: QueueId = QueueId(0);
@@ -36,6 +36,8 @@ pub(crate) struct Scene {
     /// All actions so far, each with its time.
     pub(crate) log: Vec<(Instant, Action)>,
     pub(crate) replies: Replies,
+    /// How it answers messages that are sent on.
+    pub(crate) sends: Replies,
     pub(crate) polls: BTreeMap<QueueId, VecDeque<(PollId, u8, Instant)>>,
     /// Polls do not come back by themselves.
     pub(crate) keeps_polls: bool,
@@ -51,6 +53,7 @@ impl Scene {
             now: Instant::ORIGIN,
             log: Vec::new(),
             replies: Replies::Each(EntryReply::Done),
+            sends: Replies::Each(EntryReply::Done),
             polls: BTreeMap::new(),
             keeps_polls: false,
             due: VecDeque::new(),
@@ -117,29 +120,46 @@ impl Scene {
             }
             Action::Delete {
                 request, messages, ..
-            } => self.answer(*request, messages, false),
+            } => {
+                let request = *request;
+                self.answer(self.replies, messages.iter().copied(), |reply| {
+                    Event::Deleted { request, reply }
+                });
+            }
             Action::ChangeVisibility {
                 request, messages, ..
             } => {
-                let keys: Vec<MessageKey> = messages.iter().map(|&(key, _)| key).collect();
-                self.answer(*request, &keys, true);
+                let request = *request;
+                self.answer(
+                    self.replies,
+                    messages.iter().map(|&(key, _)| key),
+                    |reply| Event::VisibilityChanged { request, reply },
+                );
+            }
+            Action::Forward {
+                request, messages, ..
+            } => {
+                let request = *request;
+                self.answer(self.sends, messages.iter().map(|&(key, _)| key), |reply| {
+                    Event::Forwarded { request, reply }
+                });
             }
             _ => {}
         }
     }
 
-    fn answer(&mut self, request: RequestId, messages: &[MessageKey], is_change: bool) {
-        let reply = match self.replies {
-            Replies::Each(reply) => Ok(messages.iter().map(|&key| (key, reply)).collect()),
+    fn answer(
+        &mut self,
+        replies: Replies,
+        messages: impl Iterator<Item = MessageKey>,
+        event: impl Fn(BatchReply) -> Event,
+    ) {
+        let reply = match replies {
+            Replies::Each(reply) => Ok(messages.map(|key| (key, reply)).collect()),
             Replies::Trouble(trouble) => Err(trouble),
             Replies::Never => return,
         };
-        let event = if is_change {
-            Event::VisibilityChanged { request, reply }
-        } else {
-            Event::Deleted { request, reply }
-        };
-        self.due.push_back((self.now + ms(1), event));
+        self.due.push_back((self.now + ms(1), event(reply)));
     }
 
     /// Lets time pass: replies come, the core is called at its wake-ups and at ticks, polls come
@@ -280,6 +300,24 @@ impl Scene {
             _ => Vec::new(),
         });
         changes.collect()
+    }
+
+    /// What was to be sent on so far, a list a request.
+    pub(crate) fn forwards(&self) -> Vec<Vec<(MessageKey, Onward)>> {
+        let batches = self.log.iter().filter_map(|(_, action)| match action {
+            Action::Forward { messages, .. } => Some(messages.clone()),
+            _ => None,
+        });
+        batches.collect()
+    }
+
+    /// As which run of its message each dispatch was given, in order.
+    pub(crate) fn attempts(&self) -> Vec<u32> {
+        let attempts = self.log.iter().filter_map(|(_, action)| match action {
+            Action::Dispatch { attempt, .. } => Some(*attempt),
+            _ => None,
+        });
+        attempts.collect()
     }
 
     pub(crate) fn reports(&self) -> Vec<Report> {
