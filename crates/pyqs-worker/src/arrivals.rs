@@ -211,6 +211,14 @@ impl Arrivals {
         self.held.get(&message)
     }
 
+    /// Takes out a message, for tests of what is made of it.
+    #[cfg(test)]
+    pub(crate) fn take(&mut self, message: MessageKey) -> Held {
+        self.held
+            .remove(&message)
+            .expect("the test has just taken it in")
+    }
+
     /// Its task has failed for good.
     pub(crate) fn dead_letter(&mut self, message: MessageKey, letter: DeadLetter) {
         if let Some(held) = self.held.get_mut(&message) {

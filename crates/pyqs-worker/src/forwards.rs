@@ -305,3 +305,6 @@ fn note(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

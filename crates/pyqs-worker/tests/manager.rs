@@ -2,12 +2,13 @@
 
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyqs_sqs::SqsError;
-use pyqs_worker::{LogLevel, WorkerSettings};
+use pyqs_sqs::carried::{ATTEMPTS, DUE, ID, REASON};
+use pyqs_sqs::{AttributeValue, Outgoing, SqsError};
+use pyqs_worker::{AfterDeath, DeadLetter, LogLevel, WorkerSettings};
 
 use world::fake_sqs::FakeSqs;
 use world::{Do, Gate, World, body};
@@ -94,12 +95,95 @@ fn poison_is_backed_off_and_named() {
 }
 
 #[test]
+fn what_is_not_due_is_sent_on_with_all_that_it_carries() {
+    let sqs = FakeSqs::with(&["email"]);
+    let due = AttributeValue::number(4_000_000_000_000_i64);
+    let picture = AttributeValue::Binary {
+        data_type: "Binary".to_owned(),
+        value: vec![0, 255],
+    };
+    let sent = sqs.put_message(
+        "email",
+        Outgoing {
+            attributes: [(DUE, due.clone()), ("picture", picture.clone())]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into(),
+            ..Outgoing::new(body("m.f"))
+        },
+    );
+    let world = World::start(settings(1), Arc::new(sqs), |_| Do::Succeed);
+    world.until("it is deleted", |w| {
+        w.sqs.deleted("email") == [sent.clone()]
+    });
+    assert!(world.begun().is_empty());
+    let sqs = world.stop_and_end();
+    let [hop] = &sqs.sent("email")[..] else {
+        panic!("one hop")
+    };
+    assert_eq!(hop.delay, Some(Duration::from_mins(15)));
+    let expected = [
+        (DUE, due),
+        (ID, AttributeValue::text(sent)),
+        ("picture", picture),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value));
+    assert_eq!(hop.attributes, BTreeMap::from(expected));
+}
+
+#[test]
+fn a_retry_beyond_sqs_s_twelve_hours_is_a_hop_that_counts_the_run() {
+    let sqs = queue_of("m.f", 1);
+    let world = World::start(settings(1), sqs, |_| {
+        Do::Die(AfterDeath::Retry {
+            delay_secs: 13 * 3600,
+        })
+    });
+    world.until("it is deleted", |w| w.sqs.deleted_count("email") == 1);
+    let sqs = world.stop_and_end();
+    let sent = sqs.sent("email");
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].attributes[ATTEMPTS], AttributeValue::number(1));
+}
+
+#[test]
+fn a_death_goes_by_what_the_process_had_said() {
+    let sqs = FakeSqs::with(&["email", "dead"]);
+    let retried = put(&sqs, "m.retried", 1);
+    put(&sqs, "m.dead", 1);
+    put(&sqs, "m.raises", 1);
+    let queue = || "dead".to_owned();
+    let world = World::start(settings(1), Arc::new(sqs), move |job| match &*job.task {
+        "m.retried" => Do::Die(AfterDeath::Retry { delay_secs: 7 }),
+        "m.dead" => Do::Die(AfterDeath::DeadLetter { queue: queue() }),
+        _ => Do::DeadLetter(DeadLetter {
+            queue: queue(),
+            reason: "ValueError".to_owned(),
+        }),
+    });
+    world.until("two are in the dead-letter queue", |w| {
+        w.sqs.deleted_count("email") == 2
+    });
+    let sqs = world.stop_and_end();
+    let is_retry = |(id, hidden_for): &(String, Duration)| {
+        *id == retried[0] && *hidden_for == Duration::from_secs(7)
+    };
+    assert!(sqs.visibilities("email").iter().any(is_retry));
+    let sent = sqs.sent("dead");
+    let reasons: BTreeSet<_> = sent
+        .iter()
+        .filter_map(|message| message.attributes[REASON].as_text())
+        .collect();
+    let expected = ["ValueError", "its task process died by SIGKILL"];
+    assert_eq!(reasons, BTreeSet::from(expected));
+}
+
+#[test]
 fn a_crash_charges_what_ran_and_nothing_else() {
     let sqs = queue_of("m.good", 20);
     let bad = put(&sqs, "m.bad", 1);
     put(&sqs, "m.good", 20);
     let world = World::start(settings(1), sqs, |job| match &*job.task {
-        "m.bad" => Do::Die,
+        "m.bad" => Do::Die(AfterDeath::Failed),
         _ => Do::Succeed,
     });
     world.until("the rest is deleted", |w| {

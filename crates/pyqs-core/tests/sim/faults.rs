@@ -103,6 +103,8 @@ pub(crate) struct Faults {
     pub(crate) throttled: u32,
     pub(crate) server_error: u32,
     pub(crate) entry_failed: u32,
+    /// A message that is sent on.
+    pub(crate) send_refused: u32,
     /// One way, at most; within what the lease's reckoning allows for.
     pub(crate) latency_max: Duration,
     /// The driver stands still, from when and for how long.
@@ -144,6 +146,7 @@ impl Faults {
             self.throttled,
             self.server_error,
             self.entry_failed,
+            self.send_refused,
         ];
         permille.iter().all(|&chance| chance == 0)
             && self.pauses.is_empty()
@@ -165,7 +168,7 @@ impl Faults {
             }
         };
         let (request_lost, reply_lost, throttled) = (chance(), chance(), chance());
-        let (server_error, entry_failed) = (chance(), chance());
+        let (server_error, entry_failed, send_refused) = (chance(), chance(), chance());
         let mut times = |count_max: u64| -> Vec<Duration> {
             let count = rng.range(0, count_max);
             (0..count).map(|_| rng.micros(0, micros(heal_at))).collect()
@@ -178,6 +181,7 @@ impl Faults {
             throttled,
             server_error,
             entry_failed,
+            send_refused,
             latency_max: rng.pick(&[1, 10, 50, 400].map(Duration::from_millis)),
             pauses: pauses
                 .into_iter()
@@ -222,9 +226,12 @@ impl Plan {
             .collect();
         let has_long = rng.permille(300);
         let count = rng.pick(&[20, 100, 200, 500]);
-        let jobs = (0..count)
+        let mut jobs: Vec<Job> = (0..count)
             .map(|_| Job::random(&mut rng, &queues, heal_at, has_long))
             .collect();
+        if rng.permille(5) {
+            back_off_for_hours(&mut jobs, &mut rng);
+        }
         let stop = rng.permille(250).then(|| StopPlan {
             at: rng.micros(0, 2 * micros(heal_at)),
             now_after: rng.permille(300).then(|| rng.micros(0, 5_000_000)),
@@ -340,6 +347,17 @@ impl Job {
             expires: (poison == Poison::No && rng.permille(30))
                 .then(|| rng.micros(0, 2 * micros(heal_at))),
             poison,
+        }
+    }
+}
+
+/// Some jobs fail once and back off for longer than SQS hides a message, so that they go by hops; but on a FIFO
+/// queue, which has none, they would only begin too early.
+fn back_off_for_hours(jobs: &mut [Job], rng: &mut Rng) {
+    for job in jobs {
+        if job.group.is_none() && job.poison == Poison::No && rng.permille(20) {
+            job.fails = 1;
+            job.backoff = Some(Duration::from_secs(rng.range(42_000, 90_000)));
         }
     }
 }

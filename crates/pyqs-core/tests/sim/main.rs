@@ -122,7 +122,11 @@ fn work(plan: &Plan) -> Duration {
         job.span(hidden) + poison
     });
     let last_due = plan.jobs.iter().filter_map(|job| job.due).max();
-    lengths.sum::<Duration>() + last_due.unwrap_or_default() + pacing(plan)
+    // Whatever runs when a process is killed backs off once more.
+    let longest = plan.jobs.iter().filter_map(|job| job.backoff).max();
+    let kills = u32::try_from(plan.faults.kills.len()).expect("a few");
+    let backoffs = longest.unwrap_or_default() * kills;
+    lengths.sum::<Duration>() + last_due.unwrap_or_default() + backoffs + pacing(plan)
 }
 
 /// How long the starts alone may take where a limited rate spreads them most. Queues keep their

@@ -1,6 +1,6 @@
 //! The way to SQS and back: latency, and what gets lost or refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pyqs_core::{
@@ -118,7 +118,16 @@ impl World {
             Request::Forward(request, messages) => {
                 let onwards: BTreeMap<_, _> = messages.iter().copied().collect();
                 let keys: Vec<_> = messages.iter().map(|&(message, _)| message).collect();
+                let chance = self.plan.faults.send_refused;
+                let refused: BTreeSet<_> = keys
+                    .iter()
+                    .filter(|_| self.rng.permille(chance))
+                    .copied()
+                    .collect();
                 let reply = self.answer_batch(&keys, |sqs, now, key| {
+                    if refused.contains(&key) {
+                        return EntryReply::Refused;
+                    }
                     sqs.send_on(now, key, onwards[&key]);
                     EntryReply::Done
                 });

@@ -164,3 +164,35 @@ fn a_backlog_of_groups_takes_hardly_longer_than_one_without() {
     let (standard, fifo) = (took(false), took(true));
     assert!(fifo < standard * 5 / 4, "{fifo:?} against {standard:?}");
 }
+
+#[test]
+fn a_backoff_of_a_day_goes_by_hops_and_each_run_counts() {
+    let day = Duration::from_hours(24);
+    let jobs = [Ending::Success, Ending::DeadLetter].map(|ending| Job {
+        fails: 1,
+        crashes: 1,
+        backoff: Some(day),
+        ending,
+        ..job(0, MS, Duration::ZERO)
+    });
+    let mut world = world(1, vec![queue(30)], jobs.into());
+    world.is_calm = true;
+    let is_over = |world: &World| world.checkers.is_idle() && world.sqs.left() == 0;
+    world.run(Instant::ORIGIN + day * 3, is_over);
+    assert!(is_over(&world), "not done within three days");
+    for number in 0..2 {
+        assert_eq!(world.checkers.runs(number), 3);
+        let took = world.checkers.ended_at(number);
+        assert!(took >= Instant::ORIGIN + day * 2, "job {number}: {took}");
+    }
+    assert_eq!(world.sqs.dead_jobs().into_iter().collect::<Vec<_>>(), [1]);
+    let counters = world.consumer.snapshot().counters;
+    // Of 96 each, and one more where the last is a little short.
+    assert!(
+        (4 * 96..=4 * 98).contains(&counters.hops),
+        "{}",
+        counters.hops
+    );
+    let counted = (counters.failed, counters.retried, counters.dead_lettered);
+    assert_eq!(counted, (5, 4, 1));
+}

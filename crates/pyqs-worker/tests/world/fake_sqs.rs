@@ -1,5 +1,5 @@
 //! SQS in memory, as little of it as the worker needs: no clock, no limits; what is hidden stays hidden
-//! until its visibility is set to zero.
+//! until its visibility is set to zero, and what was sent with a delay stays out of sight.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -31,6 +31,7 @@ pub(crate) struct FakeSqs {
 struct State {
     queues: BTreeMap<String, Queue>,
     failure: Option<fn(Box<Failure>) -> SqsError>,
+    refusal: Option<fn(&Outgoing) -> Option<EntryError>>,
     calls: BTreeMap<&'static str, usize>,
     last_id: usize,
     polls_ended: usize,
@@ -43,12 +44,13 @@ struct Queue {
     hidden: BTreeMap<String, Message>,
     deleted: Vec<String>,
     visibilities: Vec<(String, Duration)>,
+    sent: Vec<Outgoing>,
 }
 
 #[derive(Clone)]
 struct Message {
     id: String,
-    body: String,
+    content: Outgoing,
     receives: u32,
 }
 
@@ -80,19 +82,25 @@ impl FakeSqs {
 
     /// Sends a body; its id.
     pub(crate) fn put(&self, queue: &str, body: &str) -> String {
-        let mut state = self.state.lock().unwrap();
-        state.last_id += 1;
-        let id = format!("m{}", state.last_id);
-        let message = Message {
-            id: id.clone(),
-            body: body.to_owned(),
-            receives: 0,
-        };
-        let queue = state.queues.get_mut(queue).unwrap();
-        queue.visible.push_back(message);
-        drop(state);
+        self.put_message(queue, Outgoing::new(body))
+    }
+
+    /// Sends a message; its id.
+    pub(crate) fn put_message(&self, queue: &str, content: Outgoing) -> String {
+        let id = self.state.lock().unwrap().send(queue, content);
         self.changed.notify_waiters();
         id
+    }
+
+    /// From now on messages are refused for which this gives a reason.
+    #[allow(dead_code, reason = "only the tests of sends ask for it")]
+    pub(crate) fn refuse_sends(&self, refusal: fn(&Outgoing) -> Option<EntryError>) {
+        self.state.lock().unwrap().refusal = Some(refusal);
+    }
+
+    /// What the worker has sent, in order.
+    pub(crate) fn sent(&self, queue: &str) -> Vec<Outgoing> {
+        self.state.lock().unwrap().queues[queue].sent.clone()
     }
 
     /// From now on every call fails so.
@@ -220,15 +228,32 @@ impl Sqs for FakeSqs {
     }
 
     async fn send(&self, _: &QueueUrl, _: Outgoing) -> Result<String, SqsError> {
-        unreachable!("the worker sends nothing")
+        unreachable!("the worker sends in batches")
     }
 
     async fn send_batch(
         &self,
-        _: &QueueUrl,
-        _: Vec<Outgoing>,
+        queue: &QueueUrl,
+        messages: Vec<Outgoing>,
     ) -> Result<Vec<Result<String, EntryError>>, SqsError> {
-        unreachable!("the worker sends nothing")
+        assert!((1..=10).contains(&messages.len()));
+        let answers = self.called("send_batch", |state| {
+            let name = queue.name();
+            if !state.queues.contains_key(name) {
+                return Err(missing());
+            }
+            let answers = messages.into_iter().map(|message| {
+                if let Some(refused) = state.refusal.and_then(|refusal| refusal(&message)) {
+                    return Err(refused);
+                }
+                let queue = state.queues.get_mut(name).expect("looked up above");
+                queue.sent.push(message.clone());
+                Ok(state.send(name, message))
+            });
+            Ok(answers.collect())
+        })?;
+        self.changed.notify_waiters();
+        answers
     }
 
     async fn receive(
@@ -308,6 +333,24 @@ impl Sqs for FakeSqs {
     }
 }
 
+impl State {
+    fn send(&mut self, queue: &str, content: Outgoing) -> String {
+        self.last_id += 1;
+        let id = format!("m{}", self.last_id);
+        let is_delayed = content.delay.is_some_and(|delay| !delay.is_zero());
+        let message = Message {
+            id: id.clone(),
+            content,
+            receives: 0,
+        };
+        let queue = self.queues.get_mut(queue).expect("the queue is there");
+        if !is_delayed {
+            queue.visible.push_back(message);
+        }
+        id
+    }
+}
+
 impl Queue {
     fn take(&mut self, max: usize) -> Vec<Received> {
         let count = self.visible.len().min(max);
@@ -315,8 +358,12 @@ impl Queue {
         let received = taken.into_iter().map(|mut message| {
             message.receives += 1;
             let receipt = format!("{}-{}", message.id, message.receives);
-            let mut received = Received::new(&*message.id, receipt.as_str(), message.body.as_str());
+            let content = message.content.clone();
+            let mut received = Received::new(&*message.id, receipt.as_str(), content.body);
             received.receive_count = message.receives;
+            received.attributes = content.attributes;
+            received.group = content.group;
+            received.trace_header = content.trace_header;
             self.hidden.insert(receipt, message);
             received
         });

@@ -14,7 +14,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pyqs_worker::process::control::{FromSupervisor, ToSupervisor};
-use pyqs_worker::{Job, Ledger, TaskChannel, TaskOutcome, WorkerSettings, manager};
+use pyqs_worker::{
+    AfterDeath, DeadLetter, Job, Ledger, TaskChannel, TaskOutcome, WorkerSettings, manager,
+};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use fake_sqs::FakeSqs;
@@ -27,8 +29,10 @@ pub(crate) enum Do {
     Unrunnable,
     /// Runs until the gate is opened, then succeeds.
     Wait(Arc<Gate>),
-    /// Takes its process along.
-    Die,
+    /// Takes its process along, having said what is to follow.
+    Die(AfterDeath),
+    /// Fails for good.
+    DeadLetter(DeadLetter),
     /// Succeeds, and takes its process along before anything was sent.
     SucceedAndDie,
 }
@@ -256,7 +260,15 @@ fn work(
             Do::Succeed | Do::Wait(_) => TaskOutcome::Succeeded,
             Do::Fail => TaskOutcome::Failed,
             Do::Unrunnable => TaskOutcome::Unrunnable,
-            Do::Die => return Some(9),
+            Do::Die(after_death) => {
+                channel.foresee(0, &after_death);
+                return Some(9);
+            }
+            Do::DeadLetter(letter) => {
+                channel.record_dead_letter(0, letter);
+                channel.finish(0).unwrap();
+                continue;
+            }
             Do::SucceedAndDie => {
                 channel.record(0, TaskOutcome::Succeeded);
                 return Some(11);
