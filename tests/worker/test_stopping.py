@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,18 @@ from support.processes import Process, children, is_alive
 from support.projects import Project
 from support.queues import Queue
 from support.waiting import eventually
+
+RULES = """
+from pyqs import Discard, task
+
+@task(queue="unused", retries=1, backoff=[600])
+def again():
+    raise ValueError
+
+@task(queue="unused")
+def drop():
+    raise Discard
+"""
 
 STOP_SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP]
 
@@ -70,14 +83,38 @@ def test_a_worker_started_after_the_stop_does_the_rest(ours_project: Project, ou
 def test_the_last_line_says_what_there_was(ours_project: Project, ours_queue: Queue) -> None:
     ours_queue.send_tasks("tasks.work", [[number] for number in range(3)])
     ours_queue.send_task("tasks.fail", 1)
+    ours_queue.send_task("rules.again")
+    ours_queue.send_task("rules.drop")
+    ours_queue.send("no JSON")
+    ours_project.write("rules.py", RULES)
     worker = ours_project.worker(ours_queue.name)
     ours_project.wait_for_notes("fail")
     ours_project.wait_for_notes("work", 3)
+    worker.wait_for("rules.again raised error")
+    worker.wait_for("rules.drop was discarded")
+    worker.wait_for("can't be read: ")
 
     assert worker.stop() == 0
 
     (line,) = worker.matches("^.INFO.: Stopped. (.*)$")
-    assert line.group(1).startswith("Messages received: 4; tasks succeeded: 3, failed: 1,"), line.group(0)
+    assert re.findall(r"([^.;:,]+): (\d+)", line.group(1)) == [
+        ("Messages received", "7"),
+        (" tasks succeeded", "3"),
+        (" failed", "2"),
+        (" of these by the end of their process", "0"),
+        (" to run again", "1"),
+        (" without a retry left", "0"),
+        (" sent to dead-letter queues", "0"),
+        (" discarded", "1"),
+        (" expired", "0"),
+        (" sent on until due", "0"),
+        (" can't be read or run", "1"),
+        (" given back", "0"),
+        (" lapsed", "0"),
+        (" and deleted without running", "0"),
+        (" while held", "0"),
+        (" received by others before", "0"),
+    ]
 
 
 def test_a_rolling_restart_of_three_workers_loses_and_doubles_nothing(

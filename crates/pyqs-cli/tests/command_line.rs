@@ -227,7 +227,7 @@ fn wrong_words_get_one_line() {
     assert_snapshot!(refusal(&["send"]), @"pyqs: <QUEUE>, <TASK> is missing; see `pyqs send --help`");
     assert_snapshot!(refusal(&["send", "email", "tasks.f", "--args", "{}"]), @r#"pyqs: bad value '{}' for --args <JSON>: JSON, but not an array, as in '[1, "two"]'; see `pyqs send --help`"#);
     assert_snapshot!(refusal(&["send", "email", "tasks.f", "--kwargs", "{"]), @"pyqs: bad value '{' for --kwargs <JSON>: not JSON: EOF while parsing an object at line 1 column 1; see `pyqs send --help`");
-    assert_snapshot!(refusal(&["send", "email", "tasks.f", "--delay", "901"]), @"pyqs: bad value '901' for --delay <SECONDS>: 901 is not in 0..=900; see `pyqs send --help`");
+    assert_snapshot!(refusal(&["send", "email", "tasks.f", "--delay", "31622401"]), @"pyqs: bad value '31622401' for --delay <SECONDS>: 31622401 is not in 0..=31622400; see `pyqs send --help`");
 }
 
 #[test]

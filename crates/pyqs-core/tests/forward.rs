@@ -229,16 +229,13 @@ fn a_retry_hides_the_message_or_hops_where_sqs_would_not_hide_it_for_so_long() {
         scene.end(keys[0], Outcome::Retry { delay }, secs(ran));
         let due = scene.now + secs(delay.as_secs());
         scene.wait(ms(10));
-        match hidden {
-            Some(hidden) => {
-                let last = scene.changes().pop();
-                assert_eq!(last.map(|(_, _, length)| length), Some(hidden));
-                assert!(scene.forwards().is_empty());
-            }
-            None => {
-                assert_eq!(scene.forwards(), [[(keys[0], hop(900, due, 1))]]);
-                assert_eq!(scene.deletes(), [[keys[0]]]);
-            }
+        if let Some(hidden) = hidden {
+            let last = scene.changes().pop();
+            assert_eq!(last.map(|(_, _, length)| length), Some(hidden));
+            assert!(scene.forwards().is_empty());
+        } else {
+            assert_eq!(scene.forwards(), [[(keys[0], hop(900, due, 1))]]);
+            assert_eq!(scene.deletes(), [[keys[0]]]);
         }
         assert!(scene.is_forgotten(keys[0]));
         assert_eq!(counters(&scene).retried, 1);

@@ -219,6 +219,12 @@ impl Observer {
                 succeeded,
                 failed,
                 crashed,
+                retried,
+                exhausted,
+                discarded,
+                expired,
+                dead_lettered,
+                hops,
                 poison,
                 given_back,
                 lapsed_before_start,
@@ -229,9 +235,11 @@ impl Observer {
             } = counters;
             format!(
                 "Stopped. Messages received: {received}; tasks succeeded: {succeeded}, failed: {failed}, of these by the \
-                 end of their process: {crashed}; can't be read or run: {poison}; given back: {given_back}, lapsed: \
-                 {lapsed_before_start}. Delivered again after success, and deleted without running: \
-                 {duplicates_deleted}, while held: {redelivered}; received by others before: {unexplained}"
+                 end of their process: {crashed}, to run again: {retried}, without a retry left: {exhausted}; sent to \
+                 dead-letter queues: {dead_lettered}; discarded: {discarded}, expired: {expired}; sent on until due: \
+                 {hops}; can't be read or run: {poison}; given back: {given_back}, lapsed: {lapsed_before_start}. \
+                 Delivered again after success, and deleted without running: {duplicates_deleted}, while held: \
+                 {redelivered}; received by others before: {unexplained}"
             )
         });
     }

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 pub use self::error::ClientError;
 use self::outbox::Entry;
+pub use self::queue::DELAY_MAX;
 use self::queue::Queue;
 pub use self::settings::ClientSettings;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use pyqs::{Client, ConnectOptions, Outgoing};
+use pyqs::{Client, ConnectOptions, DELAY_MAX, Outgoing};
 use serde_json::Value;
 
 use crate::connection::ConnectionArgs;
@@ -26,10 +26,11 @@ pub(crate) struct Args {
     /// Keyword arguments: a JSON object
     #[arg(long = "kwargs", id = "kwargs", value_name = "JSON", value_parser = json_object, default_value = "{}")]
     keyword: String,
-    /// Hide the message for so many seconds at first, 900 at most
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(0..=900),
+    /// Have it run so many seconds later, at most 31622400, which is 366 days; above SQS's 900, workers of this version
+    /// keep what is left
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=DELAY_MAX.as_secs()),
           allow_negative_numbers = true)]
-    delay: Option<u16>,
+    delay: Option<u64>,
     /// The message group: needed on FIFO queues, makes a standard queue fair
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
@@ -46,7 +47,7 @@ pub(crate) struct Args {
 /// Sends, and prints the message's id.
 pub(crate) fn run(args: Args) -> Result<()> {
     let body = args.body()?;
-    let delay = args.delay.map(|secs| Duration::from_secs(secs.into()));
+    let delay = args.delay.map(Duration::from_secs);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -75,10 +75,11 @@ fn tasks_and_messages_are_sent() {
     assert_eq!(id.trim_end().len(), 36, "{id}");
     local.data(&["send", "email", "--body-file", text(&body)]);
     local.data(&["send", "email", "tasks.f", "--delay", "900"]);
+    local.data(&["send", "email", "tasks.f", "--delay", "31622400"]);
     let counts = local.data(&["queues"]);
     assert_eq!(
         counts.split_whitespace().rev().take(3).collect::<Vec<_>>(),
-        ["1", "0", "2"],
+        ["2", "0", "2"],
         "{counts}"
     );
 }

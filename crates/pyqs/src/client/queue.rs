@@ -18,7 +18,7 @@ const SQS_DELAY_MAX: Duration = Duration::from_mins(15);
 
 /// The longest delay that is taken. Workers could keep any; this one tells milliseconds and moments
 /// from seconds, and bounds the cost: a message is sent on 96 times a day.
-const DELAY_MAX: Duration = Duration::from_hours(366 * 24);
+pub const DELAY_MAX: Duration = Duration::from_hours(366 * 24);
 
 /// A queue: its URL once that is known, and what waits to be sent to it.
 pub(super) struct Queue {
