@@ -41,6 +41,9 @@ MANAGER_DELAY_SECS_MAX = 30.0
 KILL_AFTER_NOW_SECS = 5.0
 """After a second signal the manager has this long to give messages back."""
 
+KILL_AFTER_TASKS_SECS = 30.0
+"""After the last task the manager stops within 25 s, whatever the endpoint does: a receive is open for 20 s."""
+
 
 class ManagerFailed(PyqsError):
     """The manager gave up; its message is for the user."""
@@ -126,7 +129,7 @@ class Supervisor:
             logger.info("Graceful shutdown. Sending shutdown signal to children.")
             if self._settings.shutdown_timeout is not None:
                 # The manager keeps this limit itself; a manager that can't is not waited for.
-                self._kill_all_after(self._settings.shutdown_timeout + KILL_AFTER_NOW_SECS)
+                self._kill_all_after(self._settings.shutdown_timeout + KILL_AFTER_TASKS_SECS)
         else:
             self._kill_all_after(KILL_AFTER_NOW_SECS if self._stops == 2 else 0.0)
         self._start_manager_at = None

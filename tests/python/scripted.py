@@ -17,7 +17,7 @@ from typing import Any, Callable, NoReturn, Optional
 from pyqs import _pyqs, _task_process
 from pyqs.main import run_worker
 
-__all__ = ["Control", "os", "run", "say", "settings", "signal", "sys", "wait_for_end", "wait_for_ever"]
+__all__ = ["Control", "os", "run", "say", "settings", "signal", "sys", "threading", "wait_for_end", "wait_for_ever"]
 
 
 class Control:

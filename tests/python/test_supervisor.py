@@ -119,6 +119,39 @@ run(manager, task)
     assert not is_alive(pid)
 
 
+def test_a_manager_that_keeps_no_limit_is_killed(start: Start) -> None:
+    process = start("""
+import pyqs._supervisor
+pyqs._supervisor.KILL_AFTER_TASKS_SECS = 0.1
+def manager(control):
+    say("up")
+    wait_for_ever()
+run(manager, shutdown_timeout=0.1)
+""")
+    process.wait_for("up")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 0
+    process.wait_for(r"\[ERROR\]: Killing what has not stopped in time")
+
+
+def test_a_limit_for_tasks_leaves_the_manager_its_time_to_stop(start: Start) -> None:
+    process = start("""
+import pyqs._supervisor
+pyqs._supervisor.KILL_AFTER_NOW_SECS = 0.1
+def manager(control):
+    say("up")
+    say("told", control.receive())
+    threading.Event().wait(1)  # as for an open long poll
+    say("stopped")
+    return 0
+run(manager, shutdown_timeout=0)
+""")
+    process.wait_for("up")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 0
+    assert "stopped" in process.output
+
+
 def test_deaths_are_told(start: Start) -> None:
     process = start("""
 def manager(control):

@@ -130,6 +130,23 @@ def test_an_endpoint_that_hangs_and_goes_on(faulty: FaultyEndpoint, project_on: 
     check_all_ran_once(project, queue, worker)
 
 
+def test_a_stop_does_not_wait_for_an_endpoint_that_hangs_and_strands_nothing(
+    faulty: FaultyEndpoint, project_on: MakeProject
+) -> None:
+    project = project_on(faulty)
+    queue = Queue(faulty.client(), new_name(), VisibilityTimeout="600")
+    worker = project.worker(queue.name)
+    eventually(lambda: faulty.requests("ReceiveMessage") > 0, "it polls")
+
+    faulty.pause()
+    # Its receive would wait for 20 s, and be given up 5 s later.
+    assert worker.stop(deadline_secs=15) == 0, worker.output
+    faulty.go_on()
+
+    queue.send_task("tasks.work", 1)
+    eventually(lambda: queue.counts() == (1, 0), "the closed receive has taken nothing along")
+
+
 def test_an_endpoint_that_dies_and_comes_back(lasting: FaultyEndpoint, project_on: MakeProject) -> None:
     project = project_on(lasting)
     queue = Queue(lasting.client(), new_name(), VisibilityTimeout="10")

@@ -73,7 +73,9 @@ pub struct Consumer {
     stop: Stop,
     /// At a stop: the busy processes were killed, so what dies now did nothing wrong.
     has_killed_busy: bool,
-    /// At a stop: nothing but replies is missing.
+    /// At a stop: receives that are open until then do not come back any more.
+    polls_until: Instant,
+    /// At a stop: no task runs any more.
     is_waiting_for_replies: bool,
     counters: Counters,
     actions: Vec<Action>,
@@ -106,6 +108,7 @@ impl Consumer {
             deadlines: Deadlines::default(),
             stop: Stop::No,
             has_killed_busy: false,
+            polls_until: Instant::ORIGIN,
             is_waiting_for_replies: false,
             counters: Counters::default(),
             actions: Vec::new(),
@@ -209,6 +212,7 @@ impl Consumer {
                 Deadline::Patience => return self.give_up_waiting(),
                 // What follows looks at these in any case.
                 Deadline::Poll(_)
+                | Deadline::LastPoll
                 | Deadline::Forwards(_)
                 | Deadline::Deletes(_)
                 | Deadline::Releases(_)

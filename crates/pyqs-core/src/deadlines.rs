@@ -28,6 +28,8 @@ pub(crate) enum Deadline {
     Reserve,
     /// Running tasks have had their time to finish.
     ShutdownTimeout,
+    /// The stop has waited long enough for open receives.
+    LastPoll,
     /// The stop has waited long enough for replies.
     Patience,
 }

@@ -133,6 +133,11 @@ impl Poller {
         self.watch.is_troubled()
     }
 
+    /// When the last of the open receives is back, if all is well.
+    pub(crate) fn last_end(&self) -> Option<Instant> {
+        self.open.values().map(|open| open.sent + open.wait).max()
+    }
+
     /// The receive that is out for the longest.
     pub(crate) fn oldest(&self) -> Option<&Open> {
         self.open.values().min_by_key(|open| open.sent)

@@ -134,7 +134,7 @@ pub mod limits {
     };
     pub use crate::schedule::RATE_BURST;
     pub use crate::settings::{BATCH_MAX, BUFFER_MESSAGES_MAX, WAIT_MAX};
-    pub use crate::stop::{STOP_NOW_PATIENCE, STOP_PATIENCE};
+    pub use crate::stop::{STOP_NOW_PATIENCE, STOP_PATIENCE, STOP_POLL_GRACE};
     pub use crate::time::TICK;
     pub use crate::trouble::{TOLD_AFTER, TOLD_AFTER_FAILURES};
 }

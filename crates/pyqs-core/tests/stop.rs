@@ -2,7 +2,7 @@
 
 mod scene;
 
-use pyqs_core::limits::{STOP_NOW_PATIENCE, STOP_PATIENCE};
+use pyqs_core::limits::{STOP_NOW_PATIENCE, STOP_PATIENCE, STOP_POLL_GRACE, WAIT_MAX};
 use pyqs_core::{Action, Event, MessageKey, Outcome, ProcessId, Report, Settings, Share, Trouble};
 use scene::{Q, Replies, Scene, ms, secs};
 
@@ -53,6 +53,47 @@ fn open_polls_are_awaited_and_what_they_bring_is_given_back() {
     scene.wait(ms(2));
     assert!(scene.is_done() && keys.iter().all(|&key| scene.is_forgotten(key)));
     assert_eq!(scene.consumer.snapshot().counters.given_back, 3);
+}
+
+#[test]
+fn a_poll_that_hangs_holds_up_a_stop_for_its_own_time_only() {
+    let mut scene = Scene::with(30, 1);
+    scene.keeps_polls = true;
+    scene.wait(secs(15));
+    stop(&mut scene, false);
+    scene.wait(secs(5) + STOP_POLL_GRACE - ms(10));
+    assert!(!scene.is_done(), "it may bring something yet");
+    scene.wait(ms(20));
+    assert!(scene.is_done());
+}
+
+#[test]
+fn nothing_that_hangs_holds_up_a_stop_for_long() {
+    let (mut scene, keys) = busy();
+    scene.keeps_polls = true;
+    scene.replies = Replies::Never;
+    scene.sends = Replies::Never;
+    stop(&mut scene, false);
+    scene.succeed(keys[0]);
+    scene.wait(WAIT_MAX + STOP_POLL_GRACE + STOP_NOW_PATIENCE + ms(10));
+    assert!(scene.is_done());
+}
+
+#[test]
+fn what_a_late_poll_brings_while_a_task_runs_on_is_given_back() {
+    let mut scene = Scene::with(30, 2);
+    let keys = scene.receive(Q, 1);
+    scene.keeps_polls = true;
+    stop(&mut scene, false);
+    scene.wait(secs(24));
+    assert!(!scene.is_done());
+    let late = scene.receive(Q, 1);
+    scene.wait(ms(10));
+    assert!(scene.is_forgotten(late[0]));
+    assert_given_back_last(&scene, late[0]);
+    scene.succeed(keys[0]);
+    scene.wait(ms(10));
+    assert!(scene.is_done());
 }
 
 #[test]

@@ -17,6 +17,10 @@ use crate::inbound::{Inbound, PollFailure};
 /// An endpoint that is to end a receive may not have seen it yet: it is asked again after this long.
 const END_AGAIN_AFTER: Duration = Duration::from_millis(300);
 
+/// An endpoint that ends receives and has not ended one after this long doesn't answer. The connection is closed then,
+/// which such an endpoint handles when it goes on.
+const END_PATIENCE: Duration = Duration::from_secs(3);
+
 /// The requests that are under way. Dropping it gives them all up.
 pub(crate) struct Requests {
     sqs: Arc<dyn Sqs>,
@@ -50,23 +54,27 @@ impl Requests {
             let end = async {
                 // The sender says nothing: it is dropped.
                 let _ = unwanted.await;
-                loop {
-                    // One that fails is asked again, too.
-                    let _ = sqs.end_poll(&queue, &name).await;
-                    tokio::time::sleep(END_AGAIN_AFTER).await;
-                }
+                let asked = async {
+                    loop {
+                        // One that fails is asked again, too.
+                        let _ = sqs.end_poll(&queue, &name).await;
+                        tokio::time::sleep(END_AGAIN_AFTER).await;
+                    }
+                };
+                // It goes on until the receive is back, or the patience over.
+                let _: Result<(), _> = tokio::time::timeout(END_PATIENCE, asked).await;
             };
             let reply = tokio::select! {
-                reply = receive => reply,
-                () = end => unreachable!("it goes on until the receive is back"),
-            };
-            let reply = match reply {
-                Ok(received) => Ok(received.into_iter().map(Letter::open).collect()),
-                Err(error) => Err(PollFailure {
+                reply = receive => reply.map_err(|error| PollFailure {
                     trouble: trouble(&error),
                     reason: error.to_string(),
                 }),
+                () = end => Err(PollFailure {
+                    trouble: Trouble::TimedOut,
+                    reason: "it was not ended in time".to_owned(),
+                }),
             };
+            let reply = reply.map(|received| received.into_iter().map(Letter::open).collect());
             // The driver is gone only at the very end.
             let _ = inbound.send(Inbound::Polled { poll, reply });
         });

@@ -283,6 +283,19 @@ fn a_stop_awaits_what_runs_and_gives_back_the_rest() {
 }
 
 #[test]
+fn a_stop_does_not_wait_for_an_endpoint_that_hangs_where_nothing_can_be_stranded() {
+    let world = World::start(settings(1), queue_of("m.f", 1), |_| Do::Succeed);
+    world.until("it is deleted and polled again", |w| {
+        w.sqs.deleted_count("email") == 1 && w.sqs.calls("receive") >= 2
+    });
+    world.sqs.hang();
+    world.stop(false);
+    // Its receive would hang for ever.
+    let (code, _) = world.end();
+    assert_eq!(code, 0);
+}
+
+#[test]
 fn a_second_stop_does_not_wait() {
     let gate = Arc::new(Gate::default());
     let its_gate = Arc::clone(&gate);

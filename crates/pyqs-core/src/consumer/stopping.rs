@@ -4,7 +4,7 @@ use super::Consumer;
 use crate::action::Action;
 use crate::deadlines::Deadline;
 use crate::message::{MessageKey, Phase, PollId};
-use crate::stop::{STOP_NOW_PATIENCE, STOP_PATIENCE, Stop};
+use crate::stop::{STOP_NOW_PATIENCE, STOP_PATIENCE, STOP_POLL_GRACE, Stop};
 
 impl Consumer {
     /// Begins to stop, or stops more quickly.
@@ -32,6 +32,15 @@ impl Consumer {
                 .into_iter()
                 .map(|poll| Action::AbandonReceive { poll }),
         );
+        let last_end = self
+            .queues
+            .values()
+            .filter_map(|queue| queue.poller.last_end());
+        if let Some(last_end) = last_end.max() {
+            self.polls_until = last_end.max(self.now) + STOP_POLL_GRACE;
+            self.deadlines
+                .set(Deadline::LastPoll, Some(self.polls_until));
+        }
         let waiting: Vec<MessageKey> = self
             .queues
             .values()
@@ -63,15 +72,18 @@ impl Consumer {
         if self.stop == Stop::No {
             return;
         }
-        if self.held.is_empty() && self.polls.is_empty() && self.requests.is_empty() {
+        // After a sleep of this process, what came meanwhile is still to be read.
+        let polls_until = self.polls_until.max(self.awake_since + STOP_POLL_GRACE);
+        let is_any_poll_awaited = !self.polls.is_empty() && self.now < polls_until;
+        if self.held.is_empty() && !is_any_poll_awaited && self.requests.is_empty() {
             return self.finish();
         }
-        let waits_for_replies_only =
-            self.polls.is_empty() && self.queues.values().all(|queue| queue.running == 0);
-        if self.stop == Stop::Graceful && waits_for_replies_only && !self.is_waiting_for_replies {
+        let is_any_running = self.queues.values().any(|queue| queue.running > 0);
+        if self.stop == Stop::Graceful && !is_any_running && !self.is_waiting_for_replies {
             self.is_waiting_for_replies = true;
-            self.deadlines
-                .set(Deadline::Patience, Some(self.now + STOP_PATIENCE));
+            let for_polls = self.polls_until + STOP_NOW_PATIENCE;
+            let patience = for_polls.max(self.now + STOP_PATIENCE);
+            self.deadlines.set(Deadline::Patience, Some(patience));
         }
     }
 

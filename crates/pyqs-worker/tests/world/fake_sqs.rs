@@ -24,6 +24,8 @@ pub(crate) struct FakeSqs {
     /// Something was sent or became visible, or polls are to end.
     changed: Notify,
     ends_polls: AtomicBool,
+    /// Nothing is answered.
+    is_hanging: AtomicBool,
     asked_to_end: AtomicUsize,
 }
 
@@ -115,6 +117,17 @@ impl FakeSqs {
     /// As Amazon's: a poll ends when it ends.
     pub(crate) fn keeps_polls(&self) {
         self.ends_polls.store(false, Ordering::Relaxed);
+    }
+
+    /// From now on nothing is answered.
+    pub(crate) fn hang(&self) {
+        self.is_hanging.store(true, Ordering::Relaxed);
+    }
+
+    async fn hang_if_wanted(&self) {
+        if self.is_hanging.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// How often it was asked whether polls can be ended.
@@ -279,7 +292,9 @@ impl Sqs for FakeSqs {
                 changed.await;
             }
         });
-        waited.await.unwrap_or_else(|_| Ok(Vec::new()))
+        let answer = waited.await.unwrap_or_else(|_| Ok(Vec::new()));
+        self.hang_if_wanted().await;
+        answer
     }
 
     async fn delete_batch(
@@ -328,6 +343,7 @@ impl Sqs for FakeSqs {
     }
 
     async fn end_poll(&self, _: &QueueUrl, _: &str) -> Result<(), SqsError> {
+        self.hang_if_wanted().await;
         self.end_polls();
         Ok(())
     }
