@@ -36,7 +36,7 @@ MANAGER_SETTLED_SECS = 30.0
 
 MANAGER_DELAY_SECS_MIN = 0.5
 MANAGER_DELAY_SECS_MAX = 30.0
-"""The waits before another manager, when they keep dying: doubled each time."""
+"""The waits before another manager, when they keep dying: none before the second, then doubled each time."""
 
 KILL_AFTER_NOW_SECS = 5.0
 """After a second signal the manager has this long to give messages back."""
@@ -74,7 +74,7 @@ class Supervisor:
         self._task_processes: dict[int, TaskProcess] = {}
         self._stops = 0
         self._fatal: Optional[str] = None
-        self._manager_delay = 0.0
+        self._manager_delay = 0.0  # before the next one
         self._start_manager_at: Optional[float] = None
         self._kill_all_at: Optional[float] = None
 
@@ -162,9 +162,10 @@ class Supervisor:
         self._selector.register(ours, selectors.EVENT_READ, self._listen)
 
     def _start_manager_later(self, cause: str) -> None:
-        self._manager_delay = min(max(MANAGER_DELAY_SECS_MIN, self._manager_delay * 2), MANAGER_DELAY_SECS_MAX)
-        self._start_manager_at = time.monotonic() + self._manager_delay
-        logger.error("The manager %s; starting another in %.1f seconds", cause, self._manager_delay)
+        delay = self._manager_delay
+        self._manager_delay = min(max(MANAGER_DELAY_SECS_MIN, delay * 2), MANAGER_DELAY_SECS_MAX)
+        self._start_manager_at = time.monotonic() + delay
+        logger.error("The manager %s; starting another %s", cause, f"in {delay:.1f} seconds" if delay else "at once")
 
     def _listen(self) -> None:
         """Do what the manager asks for."""
