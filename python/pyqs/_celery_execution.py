@@ -89,7 +89,7 @@ class CeleryExecution(Execution):
     def _request_fields(self, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         job = self._job
         queue = job.queue_url.rpartition("/")[2]
-        said = job.celery_request() or {
+        said = job.celery_request(self._reader) or {
             "id": job.message_id,
             "delivery_info": {"exchange": "", "routing_key": queue, "priority": None},
             "root_id": job.message_id,

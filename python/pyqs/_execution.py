@@ -15,7 +15,7 @@ from . import _bound, _celery, _limits, _policy, _streams
 from ._bound import BoundTask, Request
 from ._limits import Clock, Limits
 from ._policy import Decision
-from ._pyqs import Job, Lane
+from ._pyqs import Job, Lane, Reader
 from ._resolve import Resolver
 from ._unrunnable import unrunnable
 from .errors import SoftTimeLimitExceeded, TaskRefused, UndecodableMessage, UnknownTask
@@ -54,6 +54,7 @@ class Worker(NamedTuple):
     """What all tasks of a task process have in common."""
 
     resolver: Resolver
+    reader: Reader
     limits: Limits
     visibility_max: Optional[float] = None
     """For so many seconds a message's visibility is extended at most; ``None`` is as long as SQS lets."""
@@ -62,7 +63,7 @@ class Worker(NamedTuple):
 def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
     """Find out what to call and with what. ``None``: the message can't be run, which is recorded and logged."""
     try:
-        args, kwargs = job.arguments()
+        args, kwargs = job.arguments(worker.reader)
         function = worker.resolver.resolve(job.task)
     except (UndecodableMessage, UnknownTask, TaskRefused) as reason:
         lane.record("unrunnable")
@@ -100,6 +101,7 @@ class Execution:
         worker: Worker,
     ) -> None:
         self._job = job
+        self._reader = worker.reader
         self._lane = lane
         self._function = function
         self._limits = limits

@@ -9,6 +9,7 @@ __all__ = [
     "Lane",
     "Ledger",
     "Producer",
+    "Reader",
     "TaskChannel",
     "WorkerSettings",
     "__version__",
@@ -29,7 +30,7 @@ def run_manager(settings: WorkerSettings, control_fd: int, ledger: Ledger) -> in
 def find_queues(settings: WorkerSettings) -> list[str]:
     """The URLs of the queues that these settings name now."""
 
-def decode_message(body: str) -> dict[str, Any]:
+def decode_message(body: str, reader: Reader) -> dict[str, Any]:
     """The task in a message body: ``task``, ``args``, ``kwargs``, and the fields that only Celery's have."""
 
 def region_name() -> str:
@@ -72,10 +73,12 @@ class WorkerSettings:
         preload: Optional[list[str]] = None,
         allow: Optional[list[str]] = None,
         registered_only: Optional[bool] = None,
+        celery_app: Optional[str] = None,
     ) -> WorkerSettings: ...
     log_level: str
+    queues: list[str]
     @property
-    def queues(self) -> list[str]: ...
+    def celery_app(self) -> Optional[str]: ...
     @property
     def concurrency(self) -> int: ...
     @property
@@ -203,10 +206,16 @@ class Job:
     @property
     def attributes(self) -> dict[str, Union[str, bytes]]:
         """The message's attributes: texts and numbers as text, the others as bytes."""
-    def celery_request(self) -> Optional[dict[str, Any]]:
+    def celery_request(self, reader: Reader) -> Optional[dict[str, Any]]:
         """What a task of Celery's finds in its request; ``None`` where the message is not Celery's."""
-    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+    def arguments(self, reader: Reader) -> tuple[list[Any], dict[str, Any]]:
         """Decode them. Raises ``UndecodableMessage``."""
+
+@final
+class Reader:
+    """Reads messages: of Celery's only those of the accepted content types, where some are given."""
+
+    def __new__(cls, *, accepted: Optional[list[str]] = None) -> Reader: ...
 
 @final
 class Producer:

@@ -95,16 +95,25 @@ class Supervisor:
                 raise PyqsError(
                     f"there is no module {module}, which --import names; start the worker where it can be imported"
                 )
+        # Its threads would not survive the fork, and what they hold would be held for ever.
+        _producer.shutdown()
+        if self._settings.celery_app:
+            self._ask_celery_app(self._settings.celery_app)
         if self._settings.preload:
             gc.collect()
             gc.freeze()
-        # Its threads would not survive the fork, and what they hold would be held for ever.
-        _producer.shutdown()
         self._signals = Signals()
         self._selector.register(self._signals.read_end, selectors.EVENT_READ, self._take_signals)
         if self._orders:
             self._selector.register(self._orders, selectors.EVENT_READ, self._take_orders)
         self._start_manager()
+
+    def _ask_celery_app(self, path: str) -> None:
+        from ._celery_app import described_by_child
+
+        described = described_by_child(path)
+        if not self._settings.queues:
+            self._settings.queues = described.queues
 
     def run(self) -> None:
         """Supervise until all is stopped. Raises :class:`ManagerFailed` if the manager gave up."""

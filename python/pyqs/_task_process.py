@@ -20,8 +20,9 @@ from . import _celery, _producer
 from ._execution import Execution, Worker, prepare
 from ._lanes import Lanes, Prepare
 from ._limits import Clock, Limits, SignalLimit
-from ._pyqs import Job, Lane, TaskChannel, WorkerSettings
+from ._pyqs import Job, Lane, Reader, TaskChannel, WorkerSettings
 from ._resolve import Resolver
+from .errors import PyqsError
 
 if TYPE_CHECKING:
     from ._event_loop import EventLoop
@@ -45,9 +46,13 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
             with contextlib.suppress(OSError):  # the manager is gone
                 channel.cannot_start(f"can't import {module}, which --import names: {type(error).__name__}: {error}")
             sys.exit(1)
+    reader = Reader()
+    if settings.celery_app:
+        reader = Reader(accepted=_load_celery_app(channel, settings.celery_app))
     _celery.adopt_current_app()
     worker = Worker(
         Resolver(settings.allow, settings.registered_only),
+        reader,
         Limits(settings.time_limit, settings.soft_time_limit),
         settings.extend_visibility_max if settings.extend_visibility else 0.0,
     )
@@ -62,6 +67,19 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
             _MainThread().run(channel.lanes[0], prepared)
     except OSError as error:
         logger.error("This task process has lost its socket, which a task may have closed: %s", error)
+
+
+def _load_celery_app(channel: TaskChannel, path: str) -> Optional[list[str]]:
+    """Load the application; gives the content types that it accepts."""
+    from . import _celery_app
+
+    try:
+        return _celery_app.accepted(_celery_app.load(path))
+    except PyqsError as error:
+        logger.exception("%s; no task runs without it", error)
+        with contextlib.suppress(OSError):  # the manager is gone
+            channel.cannot_start(str(error))
+        sys.exit(1)
 
 
 class _MainThread:

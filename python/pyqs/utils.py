@@ -23,7 +23,7 @@ def decode_message(message: Mapping[str, Any]) -> dict[str, Any]:
     What is neither PyQS's nor Celery's raises :class:`pyqs.errors.UndecodableMessage`. Nothing in the message is
     imported or executed.
     """
-    return _pyqs.decode_message(message["Body"])
+    return _pyqs.decode_message(message["Body"], _pyqs.Reader())
 
 
 def decode_celery_message(json_task: str) -> dict[str, Any]:

@@ -33,12 +33,12 @@ class Job:
         self._arguments = (list(args), kwargs)
         self.attributes: dict[str, Any] = {}
 
-    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+    def arguments(self, _reader: object) -> tuple[list[Any], dict[str, Any]]:
         return self._arguments
 
 
 class Undecodable(Job):
-    def arguments(self) -> tuple[list[Any], dict[str, Any]]:
+    def arguments(self, _reader: object) -> tuple[list[Any], dict[str, Any]]:
         raise UndecodableMessage("payload: broken")
 
 

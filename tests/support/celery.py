@@ -13,3 +13,8 @@ def site_packages() -> str:
     """The folder in which Celery is installed, to be put on ``PYTHONPATH``. It is known there as installed."""
     (found,) = (python_peer("celery", REQUIREMENTS).parent / "lib").glob("python*/site-packages")
     return str(found)
+
+
+def python() -> Path:
+    """Its interpreter."""
+    return python_peer("celery", REQUIREMENTS) / "python"

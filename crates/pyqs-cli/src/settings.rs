@@ -37,6 +37,7 @@ impl Args {
             preload: self.preload,
             allow: self.allow,
             registered_only: self.registered_only,
+            celery_app: self.celery_app,
         }
     }
 }

@@ -205,9 +205,9 @@ fn only_a_first_word_is_a_command() {
 #[test]
 fn wrong_words_get_one_line() {
     assert_snapshot!(refusal(&[]), @"pyqs: no queue given: name at least one, as in `pyqs email`, or a pattern, as in `pyqs 'email*'`; see `pyqs --help`");
-    assert_snapshot!(refusal(&["email:many"]), @r#"pyqs: bad value 'email:many' for <QUEUE>...: the weight in "email:many" is not a whole number from 1 to 1000; see `pyqs --help`"#);
-    assert_snapshot!(refusal(&[""]), @"pyqs: <QUEUE>... needs a value; see `pyqs --help`");
-    assert_snapshot!(refusal(&["email", " , "]), @r#"pyqs: bad value ' , ' for <QUEUE>...: " , " names no queue; write NAME, NAME:WEIGHT, NAME=TASKS or NAME@RATE; see `pyqs --help`"#);
+    assert_snapshot!(refusal(&["email:many"]), @r#"pyqs: bad value 'email:many' for [QUEUE]...: the weight in "email:many" is not a whole number from 1 to 1000; see `pyqs --help`"#);
+    assert_snapshot!(refusal(&[""]), @"pyqs: [QUEUE]... needs a value; see `pyqs --help`");
+    assert_snapshot!(refusal(&["email", " , "]), @r#"pyqs: bad value ' , ' for [QUEUE]...: " , " names no queue; write NAME, NAME:WEIGHT, NAME=TASKS or NAME@RATE; see `pyqs --help`"#);
     assert_snapshot!(refusal(&["email", "--colour"]), @"pyqs: unknown option --colour; see `pyqs --help`");
     assert_snapshot!(refusal(&["email", "--concurency", "2"]), @"pyqs: unknown option --concurency (is it --concurrency?); see `pyqs --help`");
     assert_snapshot!(refusal(&["email", "-x"]), @"pyqs: unknown option -x; see `pyqs --help`");

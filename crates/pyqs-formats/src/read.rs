@@ -26,6 +26,7 @@ pub fn read(body: &str) -> Result<Message, Undecodable> {
 #[derive(Clone, Copy, Default)]
 pub struct Reader<'c> {
     pub(crate) certificates: Option<&'c dyn Certificates>,
+    pub(crate) accepted: Option<&'c [String]>,
 }
 
 impl<'c> Reader<'c> {
@@ -34,6 +35,16 @@ impl<'c> Reader<'c> {
     pub fn with_certificates(self, certificates: &'c dyn Certificates) -> Self {
         Self {
             certificates: Some(certificates),
+            ..self
+        }
+    }
+
+    /// Celery's payloads of other content types than these are refused, unread. Without, all are read.
+    #[must_use]
+    pub fn accepting(self, content_types: &'c [String]) -> Self {
+        Self {
+            accepted: Some(content_types),
+            ..self
         }
     }
 

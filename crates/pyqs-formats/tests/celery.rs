@@ -1,6 +1,7 @@
 //! Celery's protocols by hand: hybrids, missing fields, the smallest envelopes, forms of time.
 
-use pyqs_formats::{Format, Head, Value, read, read_head};
+use pyqs_formats::undecodable::{Fault, Layer};
+use pyqs_formats::{Format, Head, Reader, Value, read, read_head};
 use serde_json::{Value as Json, json};
 
 #[track_caller]
@@ -247,4 +248,24 @@ fn a_priority_of_old_releases_is_in_the_delivery_info() {
         Some(0)
     );
     assert_eq!(priority(json!({"priority": null})), None);
+}
+
+#[test]
+fn other_content_types_than_those_accepted_are_refused_unread() {
+    let accepted = ["application/json".to_owned()];
+    let reader = Reader::default().accepting(&accepted);
+    let mut envelope = envelope(&json!({"task": "t", "id": "i"}), &json!([[1], {}, {}]));
+    assert!(reader.read(&envelope.to_string()).is_ok());
+    envelope["content-type"] = json!("application/x-yaml");
+    let error = reader.read(&envelope.to_string()).unwrap_err();
+    assert_eq!((error.layer, error.fault), (Layer::Payload, Fault::Refused));
+    assert_eq!(
+        error.reason,
+        r#"content type "application/x-yaml" is none of those accepted: application/json"#
+    );
+    assert!(
+        reader
+            .read(r#"{"task": "t", "args": [], "kwargs": {}}"#)
+            .is_ok()
+    );
 }

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use pyqs_sqs::AttributeValue;
 
+use crate::reader::Reader;
 use crate::{errors, message};
 
 /// See [`pyqs_worker::Job`].
@@ -89,8 +90,12 @@ impl Job {
     }
 
     /// Decodes what a task of Celery's finds in its request; `None` where the message is not Celery's.
-    fn celery_request<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        message::request(py, &message::read(&self.0.body)?)
+    fn celery_request<'py>(
+        &self,
+        py: Python<'py>,
+        reader: &Reader,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        message::request(py, &reader.read(&self.0.body)?)
     }
 
     /// Decodes the arguments, positional and by keyword. A message that asks for more than its task is
@@ -98,8 +103,10 @@ impl Job {
     fn arguments<'py>(
         &self,
         py: Python<'py>,
+        reader: &Reader,
     ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
-        let message = message::read(&self.0.body)?
+        let message = reader
+            .read(&self.0.body)?
             .standing_alone()
             .map_err(|error| errors::undecodable(&error))?;
         message::arguments(py, &message)

@@ -5,7 +5,7 @@
 //! answers Ctrl-C.
 //!
 //! Modules in reading order: `cli`, the command line; `settings`, a worker's settings as one object; `manager`, the
-//! manager's process and the ledger; `channel` and `job`, a task process's work; `message` and `values`, bodies as
+//! manager's process and the ledger; `channel` and `job`, a task process's work; `reader`, `message` and `values`, bodies as
 //! Python objects; `producer`, sending; `discovery`, queues and the region; `errors`, Rust's errors as Python's; `descriptor`, files passed as numbers;
 //! `host`, what the operating system knows of this process. `_pyqs.pyi` beside the Python package says the same in
 //! Python's words, and a test compares the two.
@@ -21,6 +21,7 @@ mod job;
 mod manager;
 mod message;
 mod producer;
+mod reader;
 mod settings;
 mod values;
 
@@ -35,6 +36,7 @@ fn _pyqs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     manager::register(module)?;
     channel::register(module)?;
     job::register(module)?;
+    reader::register(module)?;
     message::register(module)?;
     producer::register(module)?;
     discovery::register(module)?;

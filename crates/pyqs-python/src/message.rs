@@ -6,13 +6,18 @@ use pyo3::types::{PyDict, PyList};
 use pyqs_formats::head::CeleryHead;
 use pyqs_formats::{Format, Head, Message, Moment, Value};
 
-use crate::errors::{self, UndecodableMessage};
+use crate::errors::UndecodableMessage;
+use crate::reader::Reader;
 use crate::values;
 
 /// The task in a message body: the dict that `PyQS` writes, and for one of Celery's what that says besides.
 #[pyfunction]
-fn decode_message<'py>(py: Python<'py>, body: &str) -> PyResult<Bound<'py, PyDict>> {
-    let message = read(body)?;
+fn decode_message<'py>(
+    py: Python<'py>,
+    body: &str,
+    reader: &Reader,
+) -> PyResult<Bound<'py, PyDict>> {
+    let message = reader.read(body)?;
     let (args, kwargs) = arguments(py, &message)?;
     let decoded = PyDict::new(py);
     decoded.set_item("task", &message.head.task)?;
@@ -106,10 +111,6 @@ fn seconds(py: Python<'_>, secs: f64) -> PyResult<Bound<'_, PyAny>> {
     } else {
         Ok(float)
     }
-}
-
-pub(crate) fn read(body: &str) -> PyResult<Message> {
-    pyqs_formats::read(body).map_err(|error| errors::undecodable(&error))
 }
 
 /// A message's arguments, positional and by keyword. What Python can't hold (a list as a key) is undecodable too.

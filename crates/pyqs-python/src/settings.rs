@@ -35,9 +35,8 @@ impl WorkerSettings {
         settings
             .check_time_limits()
             .map_err(|error| SettingsInvalid::new_err(error.to_string()))?;
-        let queues = QueueArgument::parse_all(&settings.queues)
-            .map_err(|error| SettingsInvalid::new_err(error.to_string()))?;
-        if queues.is_empty() {
+        let is_empty = check_queues(&settings.queues)?;
+        if is_empty && settings.celery_app.is_none() {
             return Err(SettingsInvalid::new_err(
                 "no queue is given: name at least one queue or pattern",
             ));
@@ -48,6 +47,18 @@ impl WorkerSettings {
     #[getter]
     fn queues(&self) -> Vec<String> {
         self.0.queues.clone()
+    }
+
+    #[setter]
+    fn set_queues(&mut self, queues: Vec<String>) -> PyResult<()> {
+        check_queues(&queues)?;
+        self.0.queues = queues;
+        Ok(())
+    }
+
+    #[getter]
+    fn celery_app(&self) -> Option<&str> {
+        self.0.celery_app.as_deref()
     }
 
     #[getter]
@@ -137,6 +148,13 @@ impl WorkerSettings {
     }
 }
 
+/// Whether there are none; those that can be none of SQS's are an error.
+fn check_queues(queues: &[String]) -> PyResult<bool> {
+    let queues = QueueArgument::parse_all(queues)
+        .map_err(|error| SettingsInvalid::new_err(error.to_string()))?;
+    Ok(queues.is_empty())
+}
+
 /// Sets one field. A name that is none of the fields is an error as Python's own calls have it.
 fn set(
     settings: &mut pyqs_worker::WorkerSettings,
@@ -178,6 +196,7 @@ fn set(
         "preload" => settings.preload = field(name, value)?,
         "allow" => settings.allow = field(name, value)?,
         "registered_only" => settings.registered_only = field(name, value)?,
+        "celery_app" => settings.celery_app = field(name, value)?,
         _ => {
             return Err(PyTypeError::new_err(format!(
                 "a worker has no setting {name:?}"

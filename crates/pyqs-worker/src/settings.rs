@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 #[allow(clippy::struct_excessive_bools)] // Each is a switch of the command's.
 pub struct WorkerSettings {
     /// Queue names and patterns, as given: each may hold several, apart by commas, and a share
-    /// (`email:3`, `email=5`, `email@10/s`). No default: at least one is needed.
+    /// (`email:3`, `email=5`, `email@10/s`). No default: at least one is needed, unless
+    /// [`celery_app`](Self::celery_app) has some.
     pub queues: Vec<String>,
     /// Each of [`queues`](Self::queues) goes before all after it, which starve while it has messages;
     /// the queues of one pattern share. Default off: all share, by weight.
@@ -80,6 +81,9 @@ pub struct WorkerSettings {
     pub allow: Vec<String>,
     /// Runs only functions marked `@task` in imported modules. Default off.
     pub registered_only: bool,
+    /// The Celery application, `module:name`, whose tasks, accepted content types and routes hold, and whose queues
+    /// are worked on where [`queues`](Self::queues) names none. Default none.
+    pub celery_app: Option<String>,
 }
 
 impl Default for WorkerSettings {
@@ -110,6 +114,7 @@ impl Default for WorkerSettings {
             preload: Vec::new(),
             allow: Vec::new(),
             registered_only: false,
+            celery_app: None,
         }
     }
 }

@@ -19,7 +19,8 @@ static DEFAULTS: LazyLock<WorkerSettings> = LazyLock::new(WorkerSettings::defaul
 pub(crate) struct Args {
     /// Queue names and patterns (*, ?, [...]), apart by spaces or commas; `email:3` weighs a queue, `email=5` runs
     /// at most five of its tasks at once, `email@10/s` starts at most ten a second (or /m, /h)
-    #[arg(value_name = "QUEUE", required = true, env = "PYQS_QUEUES", value_parser = queue_argument)]
+    #[arg(value_name = "QUEUE", required_unless_present = "celery_app", env = "PYQS_QUEUES",
+          value_parser = queue_argument)]
     pub(crate) queues: Vec<String>,
     /// Task processes, over all queues; each runs --threads tasks at once
     #[arg(short, long, value_name = "N", env = "PYQS_CONCURRENCY", default_value_t = DEFAULTS.concurrency,
@@ -61,6 +62,10 @@ pub(crate) struct Args {
     /// Run only @task functions of imported modules
     #[arg(long, env = "PYQS_REGISTERED_ONLY", value_parser = BoolishValueParser::new())]
     pub(crate) registered_only: bool,
+    /// A Celery application (proj.celery:app): its tasks are known by their names, only what it accepts is read, and
+    /// without QUEUE its queues are worked on
+    #[arg(long, value_name = "MODULE:APP", env = "PYQS_CELERY_APP")]
+    pub(crate) celery_app: Option<String>,
     /// Exit 1 at the start when a name or pattern has no queue; else that is a warning
     #[arg(long, env = "PYQS_REQUIRE_QUEUES", value_parser = BoolishValueParser::new())]
     pub(crate) require_queues: bool,

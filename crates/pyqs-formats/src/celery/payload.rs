@@ -72,6 +72,16 @@ impl<'a> Sealed<'a> {
                 return Err(Flaw::malformed(reason).within(Layer::Compression));
             }
         };
+        if let Some(accepted) = reader.accepted
+            && !accepted.contains(&content_type)
+        {
+            let reason = format!(
+                "content type {} is none of those accepted: {}",
+                shortened(&content_type),
+                accepted.join(", ")
+            );
+            return Err(Flaw::refused(reason).within(Layer::Payload));
+        }
         let serializer =
             Serializer::named(&content_type).map_err(|flaw| flaw.within(Layer::Payload))?;
         let codec = compression.as_deref().map(Codec::named).transpose();
