@@ -195,6 +195,35 @@ def eat():
     assert sorted(ours_project.values("work")) == list(range(50))
 
 
+def test_a_task_process_that_the_kernel_kills_costs_one_run(
+    ours_project: Project, ours: Endpoint, queue_name: str
+) -> None:
+    """As it does for want of memory, of which a test can't take as much: here for want of processor time."""
+    ours_project.write(
+        "spinning.py",
+        """
+import resource
+from journal import note
+
+def spin(value):
+    note("spun", value=value)
+    resource.setrlimit(resource.RLIMIT_CPU, (1, 1))
+    while True:
+        pass
+""",
+    )
+    queue, dead = with_dead_letters(ours.client(), queue_name, 2, VisibilityTimeout="1")
+    queue.send_task("spinning.spin", 1)
+    queue.send_tasks("tasks.work", [[number] for number in range(50)])
+    worker = ours_project.worker(queue.name)
+
+    worker.wait_for(r"died by SIGKILL while running task spinning\.spin .*; it will be delivered again", 2)
+    queue.wait_until_empty()
+    assert dead.counts() == (1, 0)
+    assert sorted(ours_project.values("work")) == list(range(50)), "its neighbours ran once"
+    assert ours_project.values("spun") == [1, 1]
+
+
 def test_a_file_that_a_task_opens_in_place_of_our_socket_is_left_alone(
     ours_project: Project, ours_queue: Queue
 ) -> None:

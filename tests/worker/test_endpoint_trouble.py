@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -14,16 +13,29 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from support.endpoints import Endpoint, pyqs_command
+from support.endpoints import Endpoint
 from support.faults import FaultyEndpoint
 from support.processes import Process
 from support.projects import Project
 from support.queues import Queue, new_name
+from support.system import System
 from support.waiting import eventually
 
 BEGINS = r"^\[WARNING\]: receiving from .* fails, trying again until it works: .*$"
 ENDS = r"^\[WARNING\]: receiving from .* works again$"
 TASKS = 300
+
+DATED = """
+import time
+from journal import note, wait_for_gate
+
+def work():
+    note("dated", date=time.time())
+
+def wait(gate):
+    work()
+    wait_for_gate(gate)
+"""
 
 MakeProject = Callable[[Endpoint], Project]
 
@@ -275,36 +287,55 @@ def test_credentials_that_cannot_be_had_for_a_while(
 
 
 def test_a_host_name_that_does_not_resolve_for_a_while(
-    faulty: FaultyEndpoint, tmp_path: Path, project_on: MakeProject
+    lasting: FaultyEndpoint, tmp_path: Path, project_on: MakeProject
 ) -> None:
-    # In a namespace of its own the worker sees a file of hosts that is ours, and no name server.
-    hosts, resolver = tmp_path / "hosts", tmp_path / "resolv.conf"
-    known = "127.0.0.1 sqs.pyqs.test\n"
-    hosts.write_text(known)
-    resolver.write_text("nameserver 127.0.0.1\n")
-    enter = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    enter += ['mount --bind "$0" /etc/hosts && mount --bind "$1" /etc/resolv.conf && shift && exec "$@"']
-    enter += [str(hosts), str(resolver)]
-    try:
-        subprocess.run([*enter, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no mount namespace to be had: {error}")
-    project = project_on(faulty)
-    queue = Queue(faulty.client(), new_name())
-    url = f"http://sqs.pyqs.test:{faulty.port}"
-    worker = project.start([*enter, *pyqs_command(), queue.name, "--loglevel", "INFO"], AWS_ENDPOINT_URL=url)
+    project, system = project_on(lasting), System(tmp_path)
+    queue = Queue(lasting.client(), new_name())
     queue.send_task("tasks.work", 0)
+    url = f"http://sqs.pyqs.test:{lasting.port}"
+    worker = project.start_pyqs(queue.name, "--loglevel", "INFO", AWS_ENDPOINT_URL=url, **system.environment)
+    eventually(lambda: system.has_refused, "it has asked for the name in vain")
+    system.set_hosts("sqs.pyqs.test")
     project.wait_for_notes("work")
 
-    hosts.write_text("")
-    faulty.inject("*:drop-before")  # or the open connections would go on
+    system.set_hosts()
+    lasting.kill()  # or the open connections would go on
     worker.wait_for(BEGINS)
-    faulty.inject()
+    lasting.start()
+    eventually(lambda: system.has_refused, "it has asked again")
     queue.send_task("tasks.work", 1)
-    hosts.write_text(known)
+    system.set_hosts("sqs.pyqs.test")
 
     check_all_ran_once(project, queue, worker, 2)
     check_told_once(worker, "can't reach SQS")
+
+
+def test_a_calendar_that_jumps_costs_no_lease(faulty: FaultyEndpoint, tmp_path: Path, project_on: MakeProject) -> None:
+    project, system = project_on(faulty), System(tmp_path)
+    project.write("dated.py", DATED)
+    queue = Queue(faulty.client(), new_name(), VisibilityTimeout="5")
+    queue.send_task("dated.wait", "go")
+    queue.send_tasks("tasks.last", [[0.01, number] for number in range(TASKS)])
+    worker = project.worker(queue.name, "--concurrency", "2", **system.environment)
+    project.wait_for_notes("dated")
+
+    days = (300, -300, 1, 0)
+    for count, ahead in enumerate(days, 1):
+        system.set_clock(ahead * 24 * 3600)
+        queue.send_task("dated.work")
+        dated = project.wait_for_notes("dated", 1 + count)[-1]
+        assert dated["date"] - time.time() == pytest.approx(ahead * 24 * 3600, abs=60)
+        beats = faulty.requests("ChangeMessageVisibilityBatch")
+        eventually(lambda: faulty.requests("ChangeMessageVisibilityBatch") > beats, "a heartbeat")  # noqa: B023
+    project.open_gate("go")
+
+    project.wait_for_notes("ended", TASKS)
+    queue.wait_until_empty()
+    assert sorted(project.values("ended")) == list(range(TASKS)), "each ran once"
+    assert len(project.notes("dated")) == 1 + len(days)
+    assert worker.stop() == 0, worker.output
+    for line in ("[WARNING]", "[ERROR]", "delivered again after"):
+        assert line not in worker.output.partition("Stopped.")[0]
 
 
 def test_a_worker_stopped_for_longer_than_its_leases_starts_nothing_on_them(
