@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyqs_broker::Change;
 use tokio::sync::oneshot;
@@ -16,6 +16,12 @@ use crate::store::Store;
 /// Changes after which a transaction is closed even if more are there, so that the first to come
 /// doesn't wait for a flood.
 const GROUP_CHANGES_MAX: usize = 10_000;
+/// A transaction that takes longer than this waits for the disk.
+const SLOW: Duration = Duration::from_millis(1);
+/// A slow transaction is held back for this part of what the last one took, where that one had company: those who wait
+/// for an answer ask again when they have it, a moment after one another, and so share a sync instead of each second
+/// one being the first asker's own.
+const COMPANY: u32 = 10;
 /// How often a store that failed is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(200);
 
@@ -80,6 +86,7 @@ impl Committer {
             progress: Arc::clone(&progress),
             unkept: Vec::new(),
             unkept_entries: 0,
+            hold_back: Duration::ZERO,
         };
         let thread = std::thread::spawn(|| writer.run());
         Self {
@@ -136,6 +143,8 @@ struct Writer {
     /// Changes of entries whose transaction failed, oldest first.
     unkept: Vec<Change<Body>>,
     unkept_entries: u64,
+    /// How long the first entry waits for others.
+    hold_back: Duration,
 }
 
 impl Writer {
@@ -166,6 +175,7 @@ impl Writer {
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => return false,
         };
+        let until = (!self.hold_back.is_zero()).then(|| Instant::now() + self.hold_back);
         while let Some(entry) = next {
             self.unkept.extend(entry.changes);
             self.unkept_entries += 1;
@@ -173,16 +183,27 @@ impl Writer {
             if self.unkept.len() >= GROUP_CHANGES_MAX {
                 break;
             }
-            next = self.entries.try_recv().ok();
+            next = self.entries.try_recv().ok().or_else(|| {
+                let left = until?.saturating_duration_since(Instant::now());
+                self.entries.recv_timeout(left).ok()
+            });
         }
         true
     }
 
     fn commit(&mut self) -> bool {
+        let began = Instant::now();
         let is_kept = self.unkept.is_empty() || self.store.commit(&self.unkept).is_ok();
         if is_kept {
             self.unkept.clear();
             let entries = std::mem::take(&mut self.unkept_entries);
+            let took = began.elapsed();
+            let has_company = entries > 1 && took > SLOW;
+            self.hold_back = if has_company {
+                took / COMPANY
+            } else {
+                Duration::ZERO
+            };
             self.progress.durable.fetch_add(entries, Ordering::AcqRel);
         }
         self.progress.is_failing.store(!is_kept, Ordering::Release);

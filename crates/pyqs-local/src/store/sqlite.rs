@@ -61,8 +61,9 @@ impl SqliteStore {
                 Sync::Full => "FULL",
             },
         )?;
-        // What a burst made of the log is given back to the disk.
-        connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+        // The log is begun anew in the same place: to cut it each time, and let it grow again, would cost
+        // each commit more. It is gone when the server stops.
+        connection.pragma_update(None, "journal_size_limit", -1)?;
         migrate(&mut connection, &path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let reader = Connection::open_with_flags(&path, flags)?;
