@@ -32,6 +32,8 @@ class Description(NamedTuple):
     """Where a task goes that has no route."""
     routes: dict[str, str]
     """Where its tasks go, by their names, if it is not the default queue."""
+    cert_store: Optional[str]
+    """Where the certificates lie of those whose signed messages its workers read."""
 
 
 class Naming:
@@ -93,7 +95,7 @@ def describe(app: Any) -> Description:
         if (queue := _queue_of(app, name, task)) not in (None, default_queue)
     }
     queues = [naming.sqs_name(queue) for queue in app.amqp.queues.consume_from]
-    return Description(queues, accepted(app), naming.sqs_name(default_queue), routes)
+    return Description(queues, accepted(app), naming.sqs_name(default_queue), routes, app.conf.security_cert_store)
 
 
 def accepted(app: Any) -> Optional[list[str]]:

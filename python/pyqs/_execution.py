@@ -24,6 +24,8 @@ from .events import get_events
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from ._unsafe_pickle import PickleLoader
+
     class Host(Protocol):
         """What a plain function needs of the thread that it runs on."""
 
@@ -56,6 +58,8 @@ class Worker(NamedTuple):
     resolver: Resolver
     reader: Reader
     limits: Limits
+    pickles: Optional[PickleLoader] = None
+    """For pickles that are more than data."""
     visibility_max: Optional[float] = None
     """For so many seconds a message's visibility is extended at most; ``None`` is as long as SQS lets."""
 
@@ -63,7 +67,7 @@ class Worker(NamedTuple):
 def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
     """Find out what to call and with what. ``None``: the message can't be run, which is recorded and logged."""
     try:
-        args, kwargs = job.arguments(worker.reader)
+        args, kwargs = _arguments(job, worker)
         function = worker.resolver.resolve(job.task)
     except (UndecodableMessage, UnknownTask, TaskRefused) as reason:
         lane.record("unrunnable")
@@ -77,6 +81,16 @@ def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
         kind = CeleryExecution
     limits = kind.declared_limits(function).within(asked).within(worker.limits)
     return kind(job, lane, function, args, kwargs, limits, worker)
+
+
+def _arguments(job: Job, worker: Worker) -> tuple[list[Any], dict[str, Any]]:
+    try:
+        return job.arguments(worker.reader)
+    except UndecodableMessage:
+        data = job.pickle(worker.reader) if worker.pickles else None
+        if worker.pickles is None or data is None:
+            raise
+    return worker.pickles.arguments(data)
 
 
 class Execution:

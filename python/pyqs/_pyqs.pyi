@@ -74,9 +74,14 @@ class WorkerSettings:
         allow: Optional[list[str]] = None,
         registered_only: Optional[bool] = None,
         celery_app: Optional[str] = None,
+        cert_store: Optional[str] = None,
+        unsafe_pickle: Optional[list[str]] = None,
     ) -> WorkerSettings: ...
     log_level: str
     queues: list[str]
+    cert_store: Optional[str]
+    @property
+    def unsafe_pickle(self) -> list[str]: ...
     @property
     def celery_app(self) -> Optional[str]: ...
     @property
@@ -208,14 +213,23 @@ class Job:
         """The message's attributes: texts and numbers as text, the others as bytes."""
     def celery_request(self, reader: Reader) -> Optional[dict[str, Any]]:
         """What a task of Celery's finds in its request; ``None`` where the message is not Celery's."""
+    def pickle(self, reader: Reader) -> Optional[bytes]:
+        """The pickle that a message of Celery's is, unread; ``None`` where it is none."""
     def arguments(self, reader: Reader) -> tuple[list[Any], dict[str, Any]]:
         """Decode them. Raises ``UndecodableMessage``."""
 
 @final
 class Reader:
-    """Reads messages: of Celery's only those of the accepted content types, where some are given."""
+    """Reads messages: of Celery's only those of the accepted content types, where some are given; signed ones with a
+    certificate store. With opaque pickles, objects in a pickle are no hindrance to what is beside the arguments."""
 
-    def __new__(cls, *, accepted: Optional[list[str]] = None) -> Reader: ...
+    def __new__(
+        cls,
+        *,
+        accepted: Optional[list[str]] = None,
+        cert_store: Optional[str] = None,
+        opaque_pickles: bool = False,
+    ) -> Reader: ...
 
 @final
 class Producer:

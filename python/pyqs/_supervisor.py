@@ -82,6 +82,11 @@ class Supervisor:
         """Import what ``--preload`` names, and fork the manager."""
         # Where the caller has set up logging, its level counts; the manager need not send what nobody wants.
         self._settings.log_level = _level_name(logger.getEffectiveLevel())
+        if self._settings.unsafe_pickle:
+            logger.warning(
+                "--unsafe-pickle %s: whoever can send to the queues may have these classes called, with any arguments",
+                ",".join(self._settings.unsafe_pickle),
+            )
         for module in self._settings.preload:
             try:
                 importlib.import_module(module)
@@ -114,6 +119,8 @@ class Supervisor:
         described = described_by_child(path)
         if not self._settings.queues:
             self._settings.queues = described.queues
+        if not self._settings.cert_store:
+            self._settings.cert_store = described.cert_store
 
     def run(self) -> None:
         """Supervise until all is stopped. Raises :class:`ManagerFailed` if the manager gave up."""

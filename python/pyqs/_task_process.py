@@ -46,14 +46,18 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
             with contextlib.suppress(OSError):  # the manager is gone
                 channel.cannot_start(f"can't import {module}, which --import names: {type(error).__name__}: {error}")
             sys.exit(1)
-    reader = Reader()
-    if settings.celery_app:
-        reader = Reader(accepted=_load_celery_app(channel, settings.celery_app))
+    accepted = _load_celery_app(channel, settings.celery_app) if settings.celery_app else None
+    pickles = None
+    if settings.unsafe_pickle:
+        from ._unsafe_pickle import PickleLoader
+
+        pickles = PickleLoader(settings.unsafe_pickle)
     _celery.adopt_current_app()
     worker = Worker(
         Resolver(settings.allow, settings.registered_only),
-        reader,
+        Reader(accepted=accepted, cert_store=settings.cert_store, opaque_pickles=pickles is not None),
         Limits(settings.time_limit, settings.soft_time_limit),
+        pickles,
         settings.extend_visibility_max if settings.extend_visibility else 0.0,
     )
 

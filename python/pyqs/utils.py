@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from typing import Any, Callable, Union, cast
+from typing import Any, Callable, Optional, Union, cast
 
 from . import _pyqs
 from .errors import UndecodableMessage
 
 
-def decode_message(message: Mapping[str, Any]) -> dict[str, Any]:
+def decode_message(message: Mapping[str, Any], cert_store: Optional[str] = None) -> dict[str, Any]:
     """The task in a message as boto3 receives it: a dict with ``task``, ``args`` and ``kwargs``.
 
     >>> decode_message({"Body": '{"task": "tasks.add", "args": [1, 2], "kwargs": {}}'})
@@ -20,10 +20,13 @@ def decode_message(message: Mapping[str, Any]) -> dict[str, Any]:
     One of Celery's has also ``protocol`` (1 or 2), ``id``, ``retries`` (0 for none), ``eta`` and ``expires`` (ISO 8601
     text as the message has it, or ``None``) and ``timelimit`` (``[hard, soft]`` in seconds, or ``None``).
 
+    Messages signed by Celery's ``auth`` serializer are read only with ``cert_store``: where the signers' certificates
+    lie, a folder, a file or a pattern (``certs/*.pem``), as in Celery's ``security_cert_store``.
+
     What is neither PyQS's nor Celery's raises :class:`pyqs.errors.UndecodableMessage`. Nothing in the message is
     imported or executed.
     """
-    return _pyqs.decode_message(message["Body"], _pyqs.Reader())
+    return _pyqs.decode_message(message["Body"], _pyqs.Reader(cert_store=cert_store))
 
 
 def decode_celery_message(json_task: str) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+from pathlib import Path
 
 import pytest
-from pyqs.errors import PyqsError, UndecodableMessage
+from pyqs.errors import PyqsError, SettingsInvalid, UndecodableMessage
 from pyqs.utils import decode_celery_message, decode_message, function_to_import_path, get_aws_region_name
 
 
@@ -144,6 +145,31 @@ def test_a_pickle_is_never_loaded() -> None:
         decode_celery_message(bomb)
     with pytest.raises(UndecodableMessage):
         decode_message({"Body": json.dumps({"body": bomb, "content-type": "application/x-python-serialize"})})
+
+
+SIGNED = Path(__file__).resolve().parents[2] / "crates" / "pyqs-formats" / "tests" / "data" / "signed"
+
+
+def signed(id: str) -> dict[str, str]:
+    (found,) = (line for line in map(json.loads, (SIGNED / "messages.jsonl").open()) if line["id"] == id)
+    return {"Body": found["body"]}
+
+
+@pytest.mark.parametrize("id", ["signer", "signer-raw", "signer-sha512"])
+def test_signed_messages_are_read_with_a_store(id: str) -> None:
+    decoded = decode_message(signed(id), cert_store=str(SIGNED / "signer.pem"))
+    assert (decoded["args"], decoded["kwargs"]) == ([7, "ä"], {"to": "ada"})
+
+
+def test_signed_messages_are_refused_without_one() -> None:
+    with pytest.raises(UndecodableMessage, match=r"signature: signed by .* only with a certificate store"):
+        decode_message(signed("signer"))
+    with pytest.raises(UndecodableMessage, match="no certificate of that name is in the store"):
+        decode_message(signed("stranger"), cert_store=str(SIGNED / "*er.pem"))
+    with pytest.raises(UndecodableMessage, match="its certificate has expired"):
+        decode_message(signed("expired"), cert_store=str(SIGNED / "expired.pem"))
+    with pytest.raises(SettingsInvalid, match="can't read /nowhere"):
+        decode_message(signed("signer"), cert_store="/nowhere")
 
 
 def test_decode_celery_message() -> None:

@@ -174,6 +174,7 @@ def test_what_is_read_of_an_application(project: Project, prefix: str) -> None:
         "accepted": ["application/json"],
         "default_queue": f"{prefix}-shop-orders",
         "routes": {"mail.send": f"{prefix}-mail_eu", "proj.jobs.slow": f"{prefix}-own"},
+        "cert_store": None,
     }
 
 

@@ -38,6 +38,8 @@ impl Args {
             allow: self.allow,
             registered_only: self.registered_only,
             celery_app: self.celery_app,
+            cert_store: self.cert_store,
+            unsafe_pickle: self.unsafe_pickle,
         }
     }
 }

@@ -115,6 +115,10 @@ impl<'a> Celery<'a> {
         }
     }
 
+    pub(crate) fn pickle(&self) -> Result<Option<Vec<u8>>, Undecodable> {
+        self.sealed.pickle()
+    }
+
     fn protocol1_fields(&self, part: Part) -> Result<Fields, Undecodable> {
         if let Some(what) = self.properties.what_else() {
             return Err(Flaw::not_a_task(what).within(Layer::Envelope));

@@ -23,9 +23,18 @@ use crate::undecodable::Flaw;
 use crate::value::Value;
 
 /// Reads one pickle. What follows it is not looked at, as with Python.
-pub(crate) fn read(bytes: &[u8]) -> Result<Value, Flaw> {
-    let (heap, result) = machine::run(bytes)?;
-    output::to_value(&heap, result)
+pub(crate) fn read(bytes: &[u8], objects: Objects) -> Result<Value, Flaw> {
+    let (heap, result) = machine::run(bytes, objects)?;
+    output::to_value(&heap, result, objects)
+}
+
+/// What becomes of objects that are no data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Objects {
+    /// The pickle is refused.
+    Refused,
+    /// Each is read as `None`, and what is done to it as nothing. None is made, none is imported.
+    Opaque,
 }
 
 /// What someone can do whose pickle is refused.

@@ -27,6 +27,7 @@ pub fn read(body: &str) -> Result<Message, Undecodable> {
 pub struct Reader<'c> {
     pub(crate) certificates: Option<&'c dyn Certificates>,
     pub(crate) accepted: Option<&'c [String]>,
+    pub(crate) has_opaque_pickles: bool,
 }
 
 impl<'c> Reader<'c> {
@@ -45,6 +46,28 @@ impl<'c> Reader<'c> {
         Self {
             accepted: Some(content_types),
             ..self
+        }
+    }
+
+    /// Heads are read of messages whose pickled arguments hold objects too: these are passed over, none is made.
+    /// [`read`](Self::read) refuses such a message all the same; [`pickle`](Self::pickle) gives it to who takes the
+    /// risk.
+    #[must_use]
+    pub fn with_opaque_pickles(self) -> Self {
+        Self {
+            has_opaque_pickles: true,
+            ..self
+        }
+    }
+
+    /// The payload of a message of Celery's that is a pickle, out of its encoding, compression and signature, but
+    /// unread; `None` where it is none. Who loads it with Python's own loader lets the sender run code.
+    pub fn pickle(&self, body: &str) -> Result<Option<Vec<u8>>, Undecodable> {
+        let text = body::text(body).map_err(|flaw| flaw.within(Layer::Body))?;
+        let mut outline = Outline::read(&text, Part::Head)?;
+        match outline.properties.take() {
+            Some(properties) => Celery::open(properties, outline, *self)?.pickle(),
+            None => Ok(None),
         }
     }
 

@@ -1,5 +1,11 @@
 //! Payloads signed by Celery's `auth` serializer: opened only for those who can check the signature.
 
+mod certificate;
+mod der;
+mod pss;
+
+pub use certificate::{BadCertificate, Certificate};
+
 use crate::body::decode_base64;
 use crate::serializer::Serializer;
 use crate::undecodable::Flaw;
@@ -28,6 +34,23 @@ pub struct Signed<'a> {
     pub content_type: &'a str,
     /// What the signature is over.
     pub payload: &'a [u8],
+}
+
+impl<'a> Signed<'a> {
+    /// Of these parts.
+    pub fn new(
+        signer: impl Into<String>,
+        signature: Vec<u8>,
+        content_type: &'a str,
+        payload: &'a [u8],
+    ) -> Self {
+        Self {
+            signer: signer.into(),
+            signature,
+            content_type,
+            payload,
+        }
+    }
 }
 
 /// Takes the base64 off; what is inside is for [`split`].

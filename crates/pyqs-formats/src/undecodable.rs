@@ -97,6 +97,10 @@ impl Flaw {
         }
     }
 
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.fault == Fault::OverLimit
+    }
+
     pub(crate) fn within(self, layer: Layer) -> Undecodable {
         Undecodable {
             layer,

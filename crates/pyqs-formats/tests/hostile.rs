@@ -11,7 +11,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use pyqs_formats::{read, read_head};
+use pyqs_formats::{Reader, read, read_head};
 use support::hostile;
 
 const MEMORY_MAX: usize = 64 << 20;
@@ -28,6 +28,9 @@ fn hostile_bodies_do_no_harm() {
         PEAK.store(HELD.load(Ordering::Relaxed), Ordering::Relaxed);
         let before = HELD.load(Ordering::Relaxed);
         let (head, head_took) = best_of_five(|| read_head(body).map(drop));
+        let opaque = Reader::default().with_opaque_pickles();
+        let (_, opaque_took) = best_of_five(|| opaque.read_head(body).map(drop));
+        assert!(opaque_took < TIME_MAX, "{id} took {opaque_took:?}");
         let (message, took) = best_of_five(|| read(body).map(drop));
         let memory = PEAK.load(Ordering::Relaxed) - before;
         assert!(

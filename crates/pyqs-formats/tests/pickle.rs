@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use insta::assert_snapshot;
 use pyqs_formats::limits::{DEPTH_MAX, INTEGER_DIGITS_MAX, PICKLE_STACK_MAX};
 use pyqs_formats::undecodable::Fault;
-use pyqs_formats::{Undecodable, Value, read, read_head};
+use pyqs_formats::{Reader, Undecodable, Value, read, read_head};
 use serde_json::json;
 
 /// Reads what instructions leave as the one argument of a task.
@@ -214,10 +214,12 @@ fn nothing_small_costs_much() {
             20_000,
         ),
         again(long_tuple.clone(), b"c__builtin__\nset\nh\x00R0", 20_000),
-        again(long_tuple, b"c__builtin__\nset\n(h\x00tR0", 20_000),
+        again(long_tuple.clone(), b"c__builtin__\nset\n(h\x00tR0", 20_000),
         again(long_map.clone(), b"cuuid\nUUID\n)\x81h\x00b0", 20_000),
         again(long_map, b"ccelery.canvas\nsignature\n(h\x00tR0", 20_000),
         again(long_key, b"cuuid\nUUID\n)\x81h\x00b0", 20_000),
+        again(long_tuple.clone(), b"cdecimal\nDecimal\nh\x00R0", 20_000),
+        again(long_tuple, b"ccollections\nOrderedDict\n(h\x00tR0", 20_000),
         again(b"]".to_vec(), b"2", 500_000),
         again(vec![], b"(", 500_000),
         again(b"N".to_vec(), b"\x85", 500_000),
@@ -240,5 +242,8 @@ fn nothing_small_costs_much() {
     ] {
         // That it ends soon is what is tested; without bounds each runs for minutes.
         let _ = argument(&pickle);
+        let payload = [b"\x80\x02(]", pickle.as_slice(), b"a}Nt."].concat();
+        let reader = Reader::default().with_opaque_pickles();
+        let _ = reader.read_head(&envelope(&payload));
     }
 }

@@ -39,6 +39,9 @@ impl Certificates for Trusting {
 fn consistent(body: &str) {
     let reader = Reader::default().with_certificates(&Trusting);
     let head = reader.read_head(body);
+    let opaque = reader.with_opaque_pickles().read_head(body);
+    assert!(head.is_err() || opaque.is_ok());
+    let _ = reader.pickle(body);
     if let Ok(message) = reader.read(body) {
         assert_eq!(head, Ok(message.head));
     }

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
+use pyqs_formats::message::Canvas;
 use pyqs_sqs::AttributeValue;
 
 use crate::reader::Reader;
@@ -95,7 +96,22 @@ impl Job {
         py: Python<'py>,
         reader: &Reader,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
-        message::request(py, &reader.read(&self.0.body)?)
+        let body = &self.0.body;
+        match reader.read(body) {
+            Ok(message) => message::request(py, &message.head, &message.canvas),
+            // Its arguments are a pickle that Python's own loader reads.
+            Err(_) => message::request(py, &reader.read_head(body)?, &Canvas::default()),
+        }
+    }
+
+    /// The pickle that a message of Celery's is, unread; `None` where it is none.
+    fn pickle<'py>(
+        &self,
+        py: Python<'py>,
+        reader: &Reader,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let pickle = reader.pickle(&self.0.body)?;
+        Ok(pickle.map(|bytes| PyBytes::new(py, &bytes)))
     }
 
     /// Decodes the arguments, positional and by keyword. A message that asks for more than its task is

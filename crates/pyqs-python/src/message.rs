@@ -4,6 +4,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use pyqs_formats::head::CeleryHead;
+use pyqs_formats::message::Canvas;
 use pyqs_formats::{Format, Head, Message, Moment, Value};
 
 use crate::errors::UndecodableMessage;
@@ -50,19 +51,19 @@ fn set_heading(decoded: &Bound<'_, PyDict>, head: &Head) -> PyResult<()> {
 /// What a task of Celery's finds in its request, beside its arguments; `None` where the message is not Celery's.
 pub(crate) fn request<'py>(
     py: Python<'py>,
-    message: &Message,
+    head: &Head,
+    canvas: &Canvas,
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
-    let Some(celery) = &message.head.celery else {
+    let Some(celery) = &head.celery else {
         return Ok(None);
     };
     let request = PyDict::new(py);
-    set_heading(&request, &message.head)?;
+    set_heading(&request, head)?;
     set_celery_heading(&request, celery)?;
     let signatures = |signatures: &[Value]| {
         let list = signatures.iter().map(|value| values::to_python(py, value));
         list.collect::<PyResult<Vec<_>>>()
     };
-    let canvas = &message.canvas;
     request.set_item("callbacks", signatures(&canvas.callbacks)?)?;
     request.set_item("errbacks", signatures(&canvas.errbacks)?)?;
     request.set_item("chain", signatures(&canvas.chain)?)?;

@@ -1,36 +1,68 @@
 //! How a process reads messages: what not every reader has.
 
 use pyo3::prelude::*;
-use pyqs_formats::Message;
+use pyqs_formats::{Head, Message, Undecodable};
+use pyqs_worker::CertificateStore;
 
-use crate::errors;
+use crate::errors::{self, SettingsInvalid};
 
 /// See [`pyqs_formats::Reader`].
 #[pyclass(frozen, module = "pyqs._pyqs")]
 pub(crate) struct Reader {
     accepted: Option<Vec<String>>,
+    certificates: Option<CertificateStore>,
+    has_opaque_pickles: bool,
 }
 
 #[pymethods]
 impl Reader {
     /// Without anything, reads all messages that need nothing else.
     #[new]
-    #[pyo3(signature = (*, accepted=None))]
-    fn new(accepted: Option<Vec<String>>) -> Self {
-        Self { accepted }
+    #[pyo3(signature = (*, accepted=None, cert_store=None, opaque_pickles=false))]
+    fn new(
+        accepted: Option<Vec<String>>,
+        cert_store: Option<&str>,
+        opaque_pickles: bool,
+    ) -> PyResult<Self> {
+        let store = cert_store.map(CertificateStore::load).transpose();
+        Ok(Self {
+            accepted,
+            certificates: store.map_err(|error| SettingsInvalid::new_err(error.to_string()))?,
+            has_opaque_pickles: opaque_pickles,
+        })
     }
 }
 
 impl Reader {
     pub(crate) fn read(&self, body: &str) -> PyResult<Message> {
+        raised(self.reader().read(body))
+    }
+
+    pub(crate) fn read_head(&self, body: &str) -> PyResult<Head> {
+        raised(self.reader().read_head(body))
+    }
+
+    pub(crate) fn pickle(&self, body: &str) -> PyResult<Option<Vec<u8>>> {
+        raised(self.reader().pickle(body))
+    }
+
+    fn reader(&self) -> pyqs_formats::Reader<'_> {
         let mut reader = pyqs_formats::Reader::default();
         if let Some(accepted) = &self.accepted {
             reader = reader.accepting(accepted);
         }
+        if let Some(certificates) = &self.certificates {
+            reader = reader.with_certificates(certificates);
+        }
+        if self.has_opaque_pickles {
+            reader = reader.with_opaque_pickles();
+        }
         reader
-            .read(body)
-            .map_err(|error| errors::undecodable(&error))
     }
+}
+
+fn raised<T>(read: Result<T, Undecodable>) -> PyResult<T> {
+    read.map_err(|error| errors::undecodable(&error))
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -62,6 +62,21 @@ impl WorkerSettings {
     }
 
     #[getter]
+    fn cert_store(&self) -> Option<&str> {
+        self.0.cert_store.as_deref()
+    }
+
+    #[setter]
+    fn set_cert_store(&mut self, path: Option<String>) {
+        self.0.cert_store = path;
+    }
+
+    #[getter]
+    fn unsafe_pickle(&self) -> Vec<String> {
+        self.0.unsafe_pickle.clone()
+    }
+
+    #[getter]
     fn concurrency(&self) -> u32 {
         self.0.concurrency
     }
@@ -196,6 +211,8 @@ fn set(
         "preload" => settings.preload = field(name, value)?,
         "allow" => settings.allow = field(name, value)?,
         "registered_only" => settings.registered_only = field(name, value)?,
+        "cert_store" => settings.cert_store = field(name, value)?,
+        "unsafe_pickle" => settings.unsafe_pickle = field(name, value)?,
         "celery_app" => settings.celery_app = field(name, value)?,
         _ => {
             return Err(PyTypeError::new_err(format!(

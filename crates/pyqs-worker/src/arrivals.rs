@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use pyqs_core::{Arrival, Instant, MessageKey, QueueId, TaskKind, Work};
-use pyqs_formats::{Head, Moment};
+use pyqs_formats::{Head, Moment, Reader};
 use pyqs_sqs::carried::Carried;
 use pyqs_sqs::{AttributeValue, Receipt, Received};
 
@@ -27,9 +27,9 @@ pub(crate) struct Letter {
 
 impl Letter {
     /// Reads the head.
-    pub(crate) fn open(received: Received) -> Self {
+    pub(crate) fn open(received: Received, reader: Reader<'_>) -> Self {
         Self {
-            head: read_brief(&received),
+            head: read_brief(&received, reader),
             received,
             fetched_unix_secs: clock::unix_secs(),
         }
@@ -62,14 +62,14 @@ impl From<Head> for Brief {
     }
 }
 
-fn read_brief(received: &Received) -> Result<Brief, String> {
+fn read_brief(received: &Received, reader: Reader<'_>) -> Result<Brief, String> {
     /// What the frame needs beside the body: receipt, URL, name.
     const ROOM: usize = 64 * 1024;
     let length = received.body.len();
     if length > JOBS_BYTES_MAX - ROOM {
         return Err(format!("its body of {length} bytes is too large"));
     }
-    match pyqs_formats::read_head(&received.body) {
+    match reader.read_head(&received.body) {
         Ok(head) if head.task.len() > ROOM / 2 => Err("its task's name is too long".to_owned()),
         Ok(head) => Ok(head.into()),
         Err(undecodable) => Err(undecodable.to_string()),
@@ -293,11 +293,12 @@ mod tests {
     use super::{Arrivals, Clocks, Letter, TASK_KINDS_MAX, positive};
     use crate::clock;
     use pyqs_core::{Arrival, Instant, QueueId, TaskKind, Work};
+    use pyqs_formats::Reader;
     use pyqs_sqs::Received;
     use std::time::Duration;
 
     fn take_in(arrivals: &mut Arrivals, queue: u32, body: &str) -> Arrival {
-        let letter = Letter::open(Received::new("id", "receipt", body));
+        let letter = Letter::open(Received::new("id", "receipt", body), Reader::default());
         arrivals.take_in(QueueId(queue), false, letter, Clocks::at(clock::now()))
     }
 
@@ -375,7 +376,7 @@ mod tests {
             let arrival = arrivals.take_in(
                 QueueId(1),
                 is_fifo,
-                Letter::open(received),
+                Letter::open(received, Reader::default()),
                 Clocks::at(clock::now()),
             );
             assert_eq!(arrival.group.is_some(), is_fifo);

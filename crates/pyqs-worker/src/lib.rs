@@ -6,7 +6,7 @@
 //!
 //! Modules in reading order: [`settings`], what a worker can be told; [`manager`], its start and end;
 //! `driver`, the loop around [`pyqs_core::Consumer`]; `inbound`, all that comes in to it; `arrivals`
-//! and `queues`, what is kept of messages and queues; `requests`, calls to SQS, of which `forwards` send messages on; `discover`, which queues
+//! and `queues`, what is kept of messages and queues; `reading` and `certificates`, how messages are read; `requests`, calls to SQS, of which `forwards` send messages on; `discover`, which queues
 //! there are; `files`, how many may be open; `observe`, what is logged; [`process`], all about task processes; `clock`, what leases are
 //! measured by.
 //!
@@ -23,6 +23,7 @@
 //! ```
 
 mod arrivals;
+mod certificates;
 mod clock;
 mod discover;
 mod driver;
@@ -34,6 +35,7 @@ mod memory_size;
 mod observe;
 pub mod process;
 mod queues;
+mod reading;
 mod requests;
 pub mod settings;
 
@@ -42,6 +44,7 @@ pub mod settings;
 #[allow(dead_code, missing_docs)] // The whole is used by the tests in `tests/`.
 mod fake_sqs;
 
+pub use certificates::{BadCertificateStore, CertificateStore};
 pub use memory_size::{BadMemorySize, MemorySize};
 pub use process::child::TaskChannel;
 pub use process::job::Job;

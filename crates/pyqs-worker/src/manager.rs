@@ -20,6 +20,7 @@ use crate::observe::Log;
 use crate::process::control::{ControlReader, Supervisor};
 use crate::process::ledger::Ledger;
 use crate::process::pool::{Pool, PoolSettings};
+use crate::reading::Reading;
 use crate::requests::Requests;
 use crate::settings::WorkerSettings;
 
@@ -138,6 +139,10 @@ async fn drive(parts: Parts, beside: &mut JoinSet<()>) -> End {
     if let Err(reason) = files::make_room(settings.concurrency) {
         return End::Fatal(reason);
     }
+    let reading = match Reading::new(&settings) {
+        Ok(reading) => reading,
+        Err(error) => return End::Fatal(error.to_string()),
+    };
     match Discovery::new(&settings, Arc::clone(&sqs), sender.clone(), log.clone()) {
         Ok(discovery) => beside.spawn(discovery.run()),
         Err(error) => return End::Fatal(QueueArgumentError::to_string(&error)),
@@ -158,7 +163,7 @@ async fn drive(parts: Parts, beside: &mut JoinSet<()>) -> End {
     );
     let seed = clock::now_nanos() ^ u64::from(std::process::id());
     let consumer = Consumer::new(settings.core(), seed);
-    let requests = Requests::new(sqs, sender);
+    let requests = Requests::new(sqs, sender, reading);
     Driver::new(consumer, requests, pool, log)
         .run(inbound)
         .await

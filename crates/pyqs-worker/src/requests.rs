@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::arrivals::Letter;
 use crate::forwards::{self, Answers, Destinations, Forward};
 use crate::inbound::{Inbound, PollFailure};
+use crate::reading::Reading;
 
 /// An endpoint that is to end a receive may not have seen it yet: it is asked again after this long.
 const END_AGAIN_AFTER: Duration = Duration::from_millis(300);
@@ -25,6 +26,7 @@ const END_PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Requests {
     sqs: Arc<dyn Sqs>,
     inbound: UnboundedSender<Inbound>,
+    reading: Arc<Reading>,
     running: JoinSet<()>,
     destinations: Destinations,
     /// By dropping its sender a receive is ended.
@@ -32,10 +34,15 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    pub(crate) fn new(sqs: Arc<dyn Sqs>, inbound: UnboundedSender<Inbound>) -> Self {
+    pub(crate) fn new(
+        sqs: Arc<dyn Sqs>,
+        inbound: UnboundedSender<Inbound>,
+        reading: Reading,
+    ) -> Self {
         Self {
             sqs,
             inbound,
+            reading: Arc::new(reading),
             running: JoinSet::new(),
             destinations: Destinations::default(),
             polls: HashMap::new(),
@@ -48,6 +55,7 @@ impl Requests {
         self.polls.insert(poll, keep);
         let sqs = Arc::clone(&self.sqs);
         let inbound = self.inbound.clone();
+        let reading = Arc::clone(&self.reading);
         self.running.spawn(async move {
             let name = request.poll.clone().unwrap_or_default();
             let receive = sqs.receive(&queue, request);
@@ -74,7 +82,8 @@ impl Requests {
                     reason: "it was not ended in time".to_owned(),
                 }),
             };
-            let reply = reply.map(|received| received.into_iter().map(Letter::open).collect());
+            let open = |received| Letter::open(received, reading.reader());
+            let reply = reply.map(|received| received.into_iter().map(open).collect());
             // The driver is gone only at the very end.
             let _ = inbound.send(Inbound::Polled { poll, reply });
         });

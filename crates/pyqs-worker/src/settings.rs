@@ -84,6 +84,12 @@ pub struct WorkerSettings {
     /// The Celery application, `module:name`, whose tasks, accepted content types and routes hold, and whose queues
     /// are worked on where [`queues`](Self::queues) names none. Default none.
     pub celery_app: Option<String>,
+    /// Where the certificates of those lie whose signed messages are read: a folder, a file, or a pattern. Default
+    /// none: signed messages are refused.
+    pub cert_store: Option<String>,
+    /// Patterns of classes that Python's own loader may make of a pickled message. Default none: pickles are read as
+    /// data.
+    pub unsafe_pickle: Vec<String>,
 }
 
 impl Default for WorkerSettings {
@@ -115,6 +121,8 @@ impl Default for WorkerSettings {
             allow: Vec::new(),
             registered_only: false,
             celery_app: None,
+            cert_store: None,
+            unsafe_pickle: Vec::new(),
         }
     }
 }

@@ -66,6 +66,19 @@ pub(crate) struct Args {
     /// without QUEUE its queues are worked on
     #[arg(long, value_name = "MODULE:APP", env = "PYQS_CELERY_APP")]
     pub(crate) celery_app: Option<String>,
+    /// Certificates (a folder, a file, a pattern) of those whose messages, signed by Celery's `auth` serializer, are
+    /// read [default: none is]
+    #[arg(long, value_name = "PATH", env = "PYQS_CERT_STORE")]
+    pub(crate) cert_store: Option<String>,
+    /// DANGEROUS: let Python's loader make objects of these classes (myapp.*) of what is in pickled messages; whoever
+    /// can send to the queue may then run code here [default: pickles are read as data]
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        env = "PYQS_UNSAFE_PICKLE",
+        value_delimiter = ','
+    )]
+    pub(crate) unsafe_pickle: Vec<String>,
     /// Exit 1 at the start when a name or pattern has no queue; else that is a warning
     #[arg(long, env = "PYQS_REQUIRE_QUEUES", value_parser = BoolishValueParser::new())]
     pub(crate) require_queues: bool,

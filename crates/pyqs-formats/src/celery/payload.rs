@@ -10,7 +10,7 @@ use crate::compress::Codec;
 use crate::json::{Dialect, Scanner};
 use crate::msgpack;
 use crate::outline::Body;
-use crate::pickle;
+use crate::pickle::{self, Objects};
 use crate::read::Reader;
 use crate::serializer::Serializer;
 use crate::signed::{self, Signed};
@@ -120,6 +120,25 @@ impl<'a> Sealed<'a> {
     }
 
     pub(super) fn open(&self, part: Part) -> Result<Payload, Undecodable> {
+        let objects = match part {
+            Part::Head if self.reader.has_opaque_pickles => Objects::Opaque,
+            _ => Objects::Refused,
+        };
+        self.unseal(|serializer, bytes| deserialize(serializer, bytes, part, objects))
+    }
+
+    /// The bytes, if they are a pickle.
+    pub(super) fn pickle(&self) -> Result<Option<Vec<u8>>, Undecodable> {
+        self.unseal(|serializer, bytes| {
+            Ok((serializer == Serializer::Pickle).then(|| bytes.to_vec()))
+        })
+    }
+
+    /// Gives what the serializer wrote to who reads it.
+    fn unseal<T>(
+        &self,
+        read: impl Fn(Serializer, &[u8]) -> Result<T, Flaw>,
+    ) -> Result<T, Undecodable> {
         let in_payload = |flaw: Flaw| flaw.within(Layer::Payload);
         let bytes = self.content.bytes().map_err(in_payload)?;
         let bytes = match self.codec {
@@ -131,14 +150,14 @@ impl<'a> Sealed<'a> {
             None => bytes,
         };
         if self.serializer != Serializer::Data {
-            return deserialize(self.serializer, &bytes, part).map_err(in_payload);
+            return read(self.serializer, &bytes).map_err(in_payload);
         }
         let in_signature = |flaw: Flaw| flaw.within(Layer::Signature);
         let fields = signed::unwrap(&bytes).map_err(in_signature)?;
         let signed = signed::split(&fields).map_err(in_signature)?;
         self.reader.verify(&signed).map_err(in_signature)?;
         let serializer = Serializer::named(signed.content_type).map_err(in_signature)?;
-        deserialize(serializer, signed.payload, part).map_err(in_payload)
+        read(serializer, signed.payload).map_err(in_payload)
     }
 }
 
@@ -158,11 +177,16 @@ impl Reader<'_> {
     }
 }
 
-fn deserialize(serializer: Serializer, bytes: &[u8], part: Part) -> Result<Payload, Flaw> {
+fn deserialize(
+    serializer: Serializer,
+    bytes: &[u8],
+    part: Part,
+    objects: Objects,
+) -> Result<Payload, Flaw> {
     match serializer {
         Serializer::Json => read_json(bytes, part),
         Serializer::Msgpack => msgpack::read(bytes).map(Payload::from),
-        Serializer::Pickle => pickle::read(bytes).map(Payload::from),
+        Serializer::Pickle => pickle::read(bytes, objects).map(Payload::from),
         Serializer::Yaml => read_text(bytes).and_then(yaml::read).map(Payload::from),
         Serializer::Data => Err(Flaw::malformed("a signed payload inside a signed payload")),
     }

@@ -31,6 +31,8 @@ pub(super) enum Global {
     Reconstructor,
     /// `celery.canvas.signature`: a map.
     Signature,
+    /// Any other, where objects may be opaque.
+    Opaque,
     /// A builtin type that only serves as an argument: a factory of `defaultdict`, the base of a UUID.
     Inert,
 }

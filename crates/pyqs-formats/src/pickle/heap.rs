@@ -50,6 +50,8 @@ pub(super) enum Node<'a> {
     Leaf(Box<Value>),
     /// One of the names on the list.
     Global(Global),
+    /// An object that is no data.
+    Opaque,
     /// A UUID that waits for its state.
     RawUuid,
 }

@@ -8,13 +8,13 @@ use super::memo::Memo;
 use super::opcodes::{
     ADDITEMS, APPEND, APPENDS, BINBYTES, BINBYTES8, BINFLOAT, BINGET, BININT, BININT1, BININT2,
     BINPERSID, BINPUT, BINSTRING, BINUNICODE, BINUNICODE8, BUILD, BYTEARRAY8, DICT, DUP,
-    EMPTY_DICT, EMPTY_LIST, EMPTY_SET, EMPTY_TUPLE, EXT1, EXT4, FLOAT, FRAME, FROZENSET, GET,
+    EMPTY_DICT, EMPTY_LIST, EMPTY_SET, EMPTY_TUPLE, EXT1, EXT2, EXT4, FLOAT, FRAME, FROZENSET, GET,
     GLOBAL, INST, INT, LIST, LONG, LONG_BINGET, LONG_BINPUT, LONG1, LONG4, MARK, MEMOIZE, NEWFALSE,
     NEWOBJ, NEWOBJ_EX, NEWTRUE, NEXT_BUFFER, NONE, OBJ, PERSID, POP, POP_MARK, PROTO, PROTOCOL_MAX,
     PUT, READONLY_BUFFER, REDUCE, SETITEM, SETITEMS, SHORT_BINBYTES, SHORT_BINSTRING,
     SHORT_BINUNICODE, STACK_GLOBAL, STOP, STRING, TUPLE, TUPLE1, TUPLE2, TUPLE3, UNICODE,
 };
-use super::{literal, malformed};
+use super::{Objects, literal, malformed};
 use crate::integer;
 use crate::limits::PICKLE_STACK_MAX;
 use crate::surrogates::is_text_with_surrogates;
@@ -22,13 +22,15 @@ use crate::undecodable::Flaw;
 use std::borrow::Cow;
 
 /// Runs a pickle to its end; gives what it leaves.
-pub(super) fn run(bytes: &[u8]) -> Result<(Heap<'_>, Item), Flaw> {
+pub(super) fn run(bytes: &[u8], objects: Objects) -> Result<(Heap<'_>, Item), Flaw> {
     let mut machine = Machine {
         input: Input::new(bytes),
         heap: Heap::new(),
         stack: Vec::new(),
         marks: Vec::new(),
         memo: Memo::default(),
+        objects,
+        failures_left: FAILURES_MAX,
     };
     loop {
         let opcode = machine.input.byte()?;
@@ -51,7 +53,12 @@ struct Machine<'a> {
     /// The heights of the stack at which marks are.
     marks: Vec<usize>,
     memo: Memo,
+    objects: Objects,
+    failures_left: u32,
 }
+
+/// Calls of known names that may fail where objects are opaque: with an object for an argument, say.
+const FAILURES_MAX: u32 = 100;
 
 impl<'a> Machine<'a> {
     /// Runs one instruction: those that push a value first, the others by what they do.
@@ -84,6 +91,7 @@ impl<'a> Machine<'a> {
             REDUCE => self.reduce(),
             NEWOBJ => self.new_object(),
             BUILD => self.build(),
+            _ if self.objects == Objects::Opaque => self.opaque(opcode),
             _ => Err(refusal(opcode)),
         }
     }
@@ -145,7 +153,7 @@ impl<'a> Machine<'a> {
             FROZENSET => Node::FrozenSet(self.pop_mark()?),
             GLOBAL => {
                 let (module, name) = (self.input.text_line()?, self.input.text_line()?);
-                Node::Global(Global::named(module, name)?)
+                Node::Global(self.global(module, name)?)
             }
             STACK_GLOBAL => self.stack_global()?,
             _ => return Ok(None),
@@ -230,6 +238,7 @@ impl<'a> Machine<'a> {
         self.heap.hold(items.len())?;
         match self.heap.get_mut(self.top()?) {
             Some(Node::List(list)) => list.extend(items),
+            Some(Node::Opaque) => {}
             _ => return Err(malformed("items are appended to what is no list")),
         }
         Ok(())
@@ -239,6 +248,7 @@ impl<'a> Machine<'a> {
         self.heap.hold(items.len())?;
         match self.heap.get_mut(self.top()?) {
             Some(Node::Set(set)) => set.extend(items),
+            Some(Node::Opaque) => {}
             _ => return Err(malformed("items are added to what is no set")),
         }
         Ok(())
@@ -254,6 +264,7 @@ impl<'a> Machine<'a> {
         let members = pairs(items)?;
         match self.heap.get_mut(self.top()?) {
             Some(Node::Map(map)) => map.extend(members),
+            Some(Node::Opaque) => {}
             _ => return Err(malformed("items are set in what is no dict")),
         }
         Ok(())
@@ -291,27 +302,77 @@ impl<'a> Machine<'a> {
     fn stack_global(&mut self) -> Result<Node<'a>, Flaw> {
         let (name, module) = (self.pop()?, self.pop()?);
         match (self.heap.text(module), self.heap.text(name)) {
-            (Some(module), Some(name)) => Ok(Node::Global(Global::named(module, name)?)),
+            (Some(module), Some(name)) => Ok(Node::Global(self.global(module, name)?)),
             _ => Err(malformed("a name that is no text")),
         }
     }
 
     fn reduce(&mut self) -> Result<(), Flaw> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
-        let item = calls::call(&mut self.heap, callable, arguments)?;
-        self.push(item)
+        // What is no data costs nothing to pass over; a call that should have been data may have cost much.
+        let is_data = !matches!(
+            self.heap.global(callable),
+            Ok(Global::Opaque | Global::Reconstructor) | Err(_)
+        );
+        let item = calls::call(&mut self.heap, callable, arguments);
+        if is_data && item.is_err() {
+            self.failures_left = self.failures_left.saturating_sub(1);
+        }
+        self.push_made(item)
     }
 
     fn new_object(&mut self) -> Result<(), Flaw> {
         let (arguments, class) = (self.pop()?, self.pop()?);
-        let item = calls::new_object(&mut self.heap, class, arguments)?;
-        self.push(item)
+        let item = calls::new_object(&mut self.heap, class, arguments);
+        self.push_made(item)
     }
 
     fn build(&mut self) -> Result<(), Flaw> {
         let state = self.pop()?;
         let object = self.top()?;
-        calls::build(&mut self.heap, object, state)
+        match calls::build(&mut self.heap, object, state) {
+            Err(flaw) if self.is_passed_over(&flaw) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn global(&self, module: &str, name: &str) -> Result<Global, Flaw> {
+        match Global::named(module, name) {
+            Err(flaw) if self.is_passed_over(&flaw) => Ok(Global::Opaque),
+            other => other,
+        }
+    }
+
+    fn push_made(&mut self, made: Result<Item, Flaw>) -> Result<(), Flaw> {
+        match made {
+            Err(flaw) if self.is_passed_over(&flaw) => self.push_node(Node::Opaque),
+            other => other.and_then(|item| self.push(item)),
+        }
+    }
+
+    /// Limits hold for opaque objects too.
+    fn is_passed_over(&self, flaw: &Flaw) -> bool {
+        self.objects == Objects::Opaque && !flaw.is_over_limit() && self.failures_left > 0
+    }
+
+    /// The instructions that make objects which are no data.
+    fn opaque(&mut self, opcode: u8) -> Result<(), Flaw> {
+        match opcode {
+            INST => {
+                self.input.text_line()?;
+                self.input.text_line()?;
+                self.pop_mark()?;
+            }
+            OBJ => drop(self.pop_mark()?),
+            NEWOBJ_EX => drop(self.pop_many(3)?),
+            PERSID => drop(self.input.text_line()?),
+            BINPERSID => drop(self.pop()?),
+            EXT1 => drop(self.input.byte()?),
+            EXT2 => drop(self.input.u16()?),
+            EXT4 => drop(self.input.u32()?),
+            _ => return Err(refusal(opcode)),
+        }
+        self.push_node(Node::Opaque)
     }
 }
 

@@ -46,6 +46,7 @@ pub(super) const BINFLOAT: u8 = b'G';
 pub(super) const PROTO: u8 = 0x80;
 pub(super) const NEWOBJ: u8 = 0x81;
 pub(super) const EXT1: u8 = 0x82;
+pub(super) const EXT2: u8 = 0x83;
 pub(super) const EXT4: u8 = 0x84;
 pub(super) const TUPLE1: u8 = 0x85;
 pub(super) const TUPLE2: u8 = 0x86;

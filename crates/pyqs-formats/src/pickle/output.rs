@@ -2,7 +2,7 @@
 
 use super::globals::Global;
 use super::heap::{Heap, Item, Node, NodeId};
-use super::malformed;
+use super::{Objects, malformed};
 use crate::budget::{Budget, check_depth};
 use crate::calendar::UtcOffset;
 use crate::undecodable::Flaw;
@@ -10,12 +10,13 @@ use crate::unique::{unique_members, unique_values};
 use crate::value::Value;
 
 /// Copies out what an item refers to.
-pub(super) fn to_value(heap: &Heap<'_>, item: Item) -> Result<Value, Flaw> {
+pub(super) fn to_value(heap: &Heap<'_>, item: Item, objects: Objects) -> Result<Value, Flaw> {
     let mut output = Output {
         heap,
         budget: Budget::new(),
         progress: vec![Progress::New; heap.len()],
         depth: 0,
+        objects,
     };
     output.value(item)
 }
@@ -26,6 +27,7 @@ struct Output<'h, 'a> {
     /// How far each node is.
     progress: Vec<Progress>,
     depth: usize,
+    objects: Objects,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,9 @@ impl Output<'_, '_> {
 
     /// Only lists and maps come back to `value`, so that a level costs little stack.
     fn node(&mut self, id: NodeId) -> Result<Value, Flaw> {
+        if self.objects == Objects::Opaque && self.progress[id.index()] == Progress::Open {
+            return Ok(Value::Null); // an object that contains itself
+        }
         match self.heap.node(id) {
             Node::List(items) => self.items(id, items).map(Value::List),
             Node::Tuple(items) => self.items(id, items).map(Value::Tuple),
@@ -92,6 +97,7 @@ impl Output<'_, '_> {
                 value.as_ref().clone()
             }
             Node::Global(Global::Utc) => Value::TimeZone(UtcOffset::UTC),
+            _ if self.objects == Objects::Opaque => Value::Null,
             _ => return Err(malformed("a class or function where a value is wanted")),
         })
     }

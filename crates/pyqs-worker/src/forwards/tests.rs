@@ -23,7 +23,12 @@ fn held(change: impl FnOnce(&mut Received)) -> Held {
     let mut received = Received::new("first", "receipt", BODY);
     change(&mut received);
     let mut arrivals = Arrivals::default();
-    let arrival = arrivals.take_in(QueueId(0), false, Letter::open(received), NOW);
+    let arrival = arrivals.take_in(
+        QueueId(0),
+        false,
+        Letter::open(received, pyqs_formats::Reader::default()),
+        NOW,
+    );
     arrivals.take(arrival.key)
 }
 
