@@ -45,6 +45,14 @@ def test_the_corpus(sample: dict[str, Any]) -> None:
         check_refused(sample["body"])
 
 
+def test_what_kombu_reads() -> None:
+    for sample in map(json.loads, (DATA / "written.jsonl").read_text().splitlines()):
+        decoded = decode_message({"Body": sample["body"]})
+        found = {name: decoded[name] for name in FIELDS}
+        found.update(args=tagged(decoded["args"]), kwargs=tagged(decoded["kwargs"]))
+        assert in_order(found) == in_order(sample["expect"]), sample["id"]
+
+
 @pytest.mark.parametrize("sample", samples("hostile.jsonl"))
 def test_hostile_bodies(sample: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -84,7 +92,7 @@ def tagged(value: Any) -> Any:
         return {"$tuple": [tagged(item) for item in value]}
     if kind in (set, frozenset):
         return {f"${kind.__name__}": in_text_order(tagged(item) for item in value)}
-    if (kind is float and value != value) or value in (float("inf"), float("-inf")):
+    if kind is float and (value != value or value in (float("inf"), float("-inf"))):
         return {"$float": str(value)}
     if kind is int and abs(value) > EXACT_MAX:
         return {"$bigint": str(value)}

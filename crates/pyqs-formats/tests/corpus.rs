@@ -6,7 +6,7 @@ use pyqs_formats::signed::{Certificates, Signed};
 use pyqs_formats::undecodable::{Fault, Layer};
 use pyqs_formats::{Format, Reader, read, read_head};
 use serde_json::json;
-use support::{corpus, described, tagged, tagged_list};
+use support::{corpus, described, tagged, tagged_list, written};
 
 /// Takes every signature for good, as the samples' description does.
 struct Trusting;
@@ -41,6 +41,21 @@ fn every_message_says_what_its_sender_meant() {
             "{id}"
         );
         assert_eq!(reader.read_head(body).as_ref(), Ok(&message.head), "{id}");
+    }
+}
+
+#[test]
+fn a_message_says_what_kombu_reads_from_it() {
+    for sample in written() {
+        let id = &sample["id"];
+        let body = sample["body"].as_str().expect("a text");
+        let message = read(body).unwrap_or_else(|error| panic!("{id}: {error}"));
+        let found = described(&message);
+        let expected = sample["expect"].as_object().expect("a map");
+        for (name, value) in expected {
+            assert_eq!(found[name].to_string(), value.to_string(), "{id}: {name}");
+        }
+        assert_eq!(read_head(body), Ok(message.head), "{id}");
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) enum Global {
     TimeZone,
     /// `datetime.timezone.utc` and `pytz._UTC`.
     Utc,
-    /// `pytz._FixedOffset`.
+    /// `pytz._FixedOffset`, which newer releases write as the function `pytz.FixedOffset`.
     FixedOffset,
     Decimal,
     Uuid,
@@ -49,7 +49,7 @@ impl Global {
             ("datetime", "timedelta") => Self::TimeDelta,
             ("datetime", "timezone") => Self::TimeZone,
             ("datetime", "timezone.utc" | "UTC") | ("pytz", "_UTC" | "UTC") => Self::Utc,
-            ("pytz", "_FixedOffset") => Self::FixedOffset,
+            ("pytz", "_FixedOffset" | "FixedOffset") => Self::FixedOffset,
             ("decimal" | "_decimal" | "_pydecimal" | "cdecimal", "Decimal") => Self::Decimal,
             ("uuid", "UUID") => Self::Uuid,
             ("collections", "OrderedDict") => Self::Map,

@@ -17,6 +17,11 @@ pub(crate) fn hostile() -> Vec<Json> {
     lines(include_str!("../data/hostile.jsonl"))
 }
 
+/// More messages by many releases of Celery, each with what kombu itself read from it.
+pub(crate) fn written() -> Vec<Json> {
+    lines(include_str!("../data/written.jsonl"))
+}
+
 /// Values as `CPython` 3.11's pickle, `PyYAML`'s safe dumper and msgpack wrote them, and texts that
 /// `PyYAML`'s safe loader read, each the one argument of a task.
 pub(crate) fn values() -> Vec<Json> {
