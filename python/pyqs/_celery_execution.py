@@ -7,21 +7,25 @@ queue for so long. Only a retry with other arguments, or to another queue, is a 
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from celery import _state, exceptions, signals
 from celery.app import trace
 from celery.app.task import Context, Task
 from celery.utils.time import maybe_make_aware
 
-from . import _limits, errors
-from ._execution import Execution
+from . import _limits, _producer, errors
+from ._celery_app import Naming
+from ._celery_message import retry_body
+from ._execution import Execution, arguments
 from ._limits import Limits
 from ._policy import DELAY_MAX_SECS, Decision
 
@@ -39,12 +43,23 @@ class SoftTimeLimitExceeded(errors.SoftTimeLimitExceeded, exceptions.SoftTimeLim
     """What is raised in a Celery task: it is Celery's exception and ours."""
 
 
+class _Message(NamedTuple):
+    """A retry that is a message of its own."""
+
+    args: list[Any]
+    kwargs: dict[str, Any]
+    queue: Optional[str]
+    """Celery's name of it; ``None`` is the one that the task came from."""
+
+
 class CeleryExecution(Execution):
     """As :class:`Execution`, for a task object of Celery's."""
 
     soft_error = SoftTimeLimitExceeded
     _request: Any = None
     _retry: Optional[BaseException] = None
+    _message: Optional[_Message] = None
+    _sent_as: Optional[str] = None
     _is_exhausted = False
     _result: Any = None
     _state = "FAILURE"
@@ -61,9 +76,18 @@ class CeleryExecution(Execution):
         super().__init__(*arguments)
         self._task: Any = self._function
 
-    def want_retry(self, signature: Any, retry: BaseException) -> None:
-        """The task has called ``self.retry``, to be run again with the arguments of this signature."""
+    def want_retry(self, retry: BaseException, asked: Mapping[str, Any], signature: Any) -> None:
+        """The task has called ``self.retry`` with these arguments, which Celery understands as this signature."""
         self._retry = retry
+        options = asked.get("options") or {}
+        dropped = sorted(set(options) - {"queue"})
+        if dropped:
+            logger.warning("Task %s: self.retry(%s=...) is not carried over", self._path, "=..., ".join(dropped))
+        queue = options.get("queue")
+        given = [asked.get("args"), asked.get("kwargs")]
+        call = list(signature.args), dict(signature.kwargs)
+        if queue is not None or (given != [None, None] and call != arguments(self._job, self._worker)):
+            self._message = _Message(*call, None if queue is None else str(getattr(queue, "name", queue)))
 
     def exhaust(self) -> None:
         """The task has called ``self.retry`` after its last retry."""
@@ -89,7 +113,7 @@ class CeleryExecution(Execution):
     def _request_fields(self, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         job = self._job
         queue = job.queue_url.rpartition("/")[2]
-        said = job.celery_request(self._reader) or {
+        said = job.celery_request(self._worker.reader) or {
             "id": job.message_id,
             "delivery_info": {"exchange": "", "routing_key": queue, "priority": None},
             "root_id": job.message_id,
@@ -113,7 +137,8 @@ class CeleryExecution(Execution):
 
     def _decision(self, error: BaseException) -> Decision:
         if isinstance(error, exceptions.Retry):
-            return Decision("retry", delay_seconds=_delay(self._task, error.when))
+            delay_seconds = _delay(self._task, error.when)
+            return self._send(self._message, delay_seconds) if self._message else Decision("retry", delay_seconds)
         if isinstance(error, exceptions.Reject):
             return Decision("retry") if error.requeue else Decision("failed")
         if isinstance(error, exceptions.Ignore):
@@ -121,6 +146,21 @@ class CeleryExecution(Execution):
         if self._is_exhausted:
             return Decision("exhausted")
         return super()._decision(error)
+
+    def _send(self, message: _Message, delay_seconds: int) -> Decision:
+        """Send a retry that is a message of its own; the present one goes once SQS has that."""
+        here = self._job.queue_url.rpartition("/")[2]
+        queue = message.queue or (self._request.delivery_info or {}).get("routing_key") or here
+        name = here if message.queue is None else _naming(self._task.app).sqs_name(message.queue)
+        body = retry_body(self._request, message.args, message.kwargs, queue, delay_seconds)
+        self._sent_as = _producer.send(name, body, delay_seconds)
+        return Decision("discarded")
+
+    def _log_discarded(self, error: BaseException) -> None:
+        if self._sent_as is None:
+            super()._log_discarded(error)
+            return
+        logger.warning("Task %s is retried by message %s: %s", self._path, self._sent_as, error)
 
     def _log_failure(self, error: BaseException, decision: Decision) -> None:
         if isinstance(error, getattr(self._task, "throws", None) or ()):
@@ -194,6 +234,10 @@ def _delay(task: Any, when: Any) -> int:
     return min(max(math.ceil(seconds or 0), 0), DELAY_MAX_SECS)
 
 
+def _naming(app: Any) -> Naming:
+    return Naming(app.conf.broker_transport_options or {})
+
+
 def _positive(limit: Optional[float]) -> Optional[float]:
     return limit if limit and _limits.is_positive(limit) else None
 
@@ -214,25 +258,26 @@ _retries = threading.local()
 
 
 def _retrying(original: Function) -> Function:
+    parameters = inspect.signature(original)
+
     def retry(self: Any, *args: Any, **kwargs: Any) -> Any:
         execution = _running(self)
         if execution is None:
             return original(self, *args, **kwargs)
-        if kwargs.get("args", args[0] if args else None) is not None or kwargs.get("kwargs") is not None:
-            raise errors.NotCarriedOver("self.retry() with other args or kwargs; delay a call of its own instead")
+        asked = parameters.bind(self, *args, **kwargs).arguments
         _retries.signature = None
         _retries.is_asked = True
         try:
             retry = original(self, *args, **kwargs)
-        except exceptions.Retry as asked:
-            execution.want_retry(_retries.signature, asked)
+        except exceptions.Retry as raised:
+            execution.want_retry(raised, asked, _retries.signature)
             raise
         except BaseException:
             execution.exhaust()
             raise
         finally:
             _retries.is_asked = False
-        execution.want_retry(_retries.signature, retry)
+        execution.want_retry(retry, asked, _retries.signature)
         return retry
 
     retry.__doc__ = original.__doc__

@@ -67,7 +67,7 @@ class Worker(NamedTuple):
 def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
     """Find out what to call and with what. ``None``: the message can't be run, which is recorded and logged."""
     try:
-        args, kwargs = _arguments(job, worker)
+        args, kwargs = arguments(job, worker)
         function = worker.resolver.resolve(job.task)
     except (UndecodableMessage, UnknownTask, TaskRefused) as reason:
         lane.record("unrunnable")
@@ -83,7 +83,8 @@ def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
     return kind(job, lane, function, args, kwargs, limits, worker)
 
 
-def _arguments(job: Job, worker: Worker) -> tuple[list[Any], dict[str, Any]]:
+def arguments(job: Job, worker: Worker) -> tuple[list[Any], dict[str, Any]]:
+    """Decode a message's arguments. Raises :class:`UndecodableMessage`."""
     try:
         return job.arguments(worker.reader)
     except UndecodableMessage:
@@ -115,7 +116,7 @@ class Execution:
         worker: Worker,
     ) -> None:
         self._job = job
-        self._reader = worker.reader
+        self._worker = worker
         self._lane = lane
         self._function = function
         self._limits = limits
@@ -244,9 +245,12 @@ class Execution:
         decision = self._decide(error)
         self._after.update(status="exception", exception=traceback.format_exc())
         if decision.outcome == "discarded":
-            logger.info("Task %s was discarded: %s: %s", self._path, type(error).__name__, error)
+            self._log_discarded(error)
         else:
             self._log_failure(error, decision)
+
+    def _log_discarded(self, error: BaseException) -> None:
+        logger.info("Task %s was discarded: %s: %s", self._path, type(error).__name__, error)
 
     def _log_failure(self, error: BaseException, decision: Decision) -> None:
         logger.log(

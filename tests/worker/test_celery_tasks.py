@@ -43,6 +43,26 @@ def begin(sender=None, task_id=None, **_):
 def end(sender=None, state=None, **_):
     note("postrun", state=state, name=sender.name)
 
+@app.task(bind=True, max_retries=3)
+def page(self, first, *, size=2, seen=()):
+    note("page", first=first, size=size, seen=[str(when.date()) for when in seen], retries=self.request.retries,
+         id=self.request.id, chain=len(self.request.chain or []))
+    if first < 3:
+        raise self.retry(args=[first + 1], kwargs={"size": size + 1, "seen": [*seen, datetime(2020, 1, first)]},
+                         countdown=0)
+
+@app.task(bind=True)
+def same(self, value):
+    note("same", value=value)
+    if not self.request.retries:
+        raise self.retry(args=[value], kwargs={}, countdown=0, priority=3)
+
+@app.task(bind=True)
+def elsewhere(self, queue):
+    note("elsewhere", retries=self.request.retries)
+    if not self.request.retries:
+        raise self.retry(queue=queue, countdown=1)
+
 @app.task
 def add(a, b=2):
     note("add", sum=a + b, current=current_task.name, app=current_app.main)
@@ -226,6 +246,59 @@ def test_a_retry_at_a_time(project: Project, ours_queue: Queue, how: str, second
     first, second = project.wait_for_notes("flaky", 2)
     worker.wait_for("run 2, and no retry is left")
     assert second["at"] - first["at"] >= seconds
+
+
+def test_a_retry_with_other_arguments_is_a_message_of_its_own(project: Project, ours_queue: Queue) -> None:
+    ours_queue.send(celery_body("shop.page", 1))
+    worker = start(project, ours_queue)
+
+    project.wait_for_notes("page", 3)
+    ours_queue.wait_until_empty()
+    told = [(note["first"], note["size"], note["seen"], note["retries"]) for note in project.notes("page")]
+    assert told == [(1, 2, [], 0), (2, 3, ["2020-01-01"], 1), (3, 4, ["2020-01-01", "2020-01-02"], 2)]
+    assert {note["id"] for note in project.notes("page")} == {"c-1"}
+    worker.wait_for(r"Task shop.page is retried by message [0-9a-f-]{36}", count=2)
+
+
+def test_a_retry_of_our_own_message_with_other_arguments(project: Project, ours_queue: Queue) -> None:
+    sent = ours_queue.send_task("shop.page", 2)
+    start(project, ours_queue)
+
+    project.wait_for_notes("page", 2)
+    ours_queue.wait_until_empty()
+    assert [(note["first"], note["retries"], note["id"]) for note in project.notes("page")] == [
+        (2, 0, sent),
+        (3, 1, sent),
+    ]
+
+
+def test_a_retry_with_the_same_arguments_is_the_same_message(project: Project, ours_queue: Queue) -> None:
+    ours_queue.send_task("shop.same", [1])
+    worker = start(project, ours_queue)
+
+    project.wait_for_notes("same", 2)
+    ours_queue.wait_until_empty()
+    worker.wait_for(r"shop.same raised error .*Retry; run 1, the next one in 0 s")
+    worker.wait_for(r"\[WARNING\]: Task shop.same: self.retry\(priority=...\) is not carried over")
+
+
+def test_a_retry_to_another_queue(project: Project, ours_queue: Queue) -> None:
+    other = Queue(ours_queue.client, f"{ours_queue.name}-other")
+    ours_queue.send_task("shop.elsewhere", f"{ours_queue.name}.other")
+    project.worker(ours_queue.name, other.name, PYTHONPATH=site_packages())
+
+    first, second = project.wait_for_notes("elsewhere", 2)
+    assert second["at"] - first["at"] >= 1
+    ours_queue.wait_until_empty()
+    other.wait_until_empty()
+    assert [note["retries"] for note in (first, second)] == [0, 1]
+
+
+def test_a_retry_that_can_not_be_sent_is_a_failure(project: Project, ours_queue: Queue) -> None:
+    ours_queue.send_task("shop.elsewhere", "x" * 81)
+    worker = start(project, ours_queue)
+    worker.wait_for("What becomes of task shop.elsewhere can't be found out; its message comes back")
+    assert ours_queue.counts() == (0, 1)
 
 
 def test_autoretry(project: Project, ours_queue: Queue) -> None:
