@@ -76,6 +76,8 @@ class WorkerSettings:
         celery_app: Optional[str] = None,
         cert_store: Optional[str] = None,
         unsafe_pickle: Optional[list[str]] = None,
+        http: Optional[str] = None,
+        http_token: Optional[str] = None,
     ) -> WorkerSettings: ...
     log_level: str
     queues: list[str]

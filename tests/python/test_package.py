@@ -118,6 +118,8 @@ def test_a_manager_may_be_extended() -> None:
         ({"queues": ["q"], "shutdown_timeout": float("nan")}, "shutdown_timeout is nan"),
         ({"queues": ["q"], "log_level": "LOUD"}, "LOUD.*no log level"),
         ({"queues": 5}, "queues: "),
+        ({"queues": ["q"], "http": "9100"}, "http is 9100; give an address and a port"),
+        ({"queues": ["q"], "http": "0.0.0.0:9100"}, "give a token too"),
     ],
 )
 def test_a_bad_setting_is_named(fields: dict[str, Any], words: str) -> None:

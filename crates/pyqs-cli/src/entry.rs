@@ -79,10 +79,16 @@ fn carry_out(command: Command) -> Outcome {
 }
 
 fn start_worker(settings: WorkerSettings) -> Outcome {
-    match settings.check_time_limits() {
-        Ok(()) => Outcome::Worker(Box::new(settings)),
-        Err(error) => {
-            output::error(&error.to_string());
+    let refused = settings
+        .check_time_limits()
+        .err()
+        .map(|error| error.to_string());
+    let http = settings.http.as_ref();
+    let refused = refused.or_else(|| Some(http?.check().err()?.to_string()));
+    match refused {
+        None => Outcome::Worker(Box::new(settings)),
+        Some(reason) => {
+            output::error(&reason);
             Outcome::Exit(EXIT_USAGE)
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use pyqs_worker::{MemorySize, WorkerSettings};
+use pyqs_worker::{HttpOptions, MemorySize, WorkerSettings};
 
 use crate::commands::worker::Args;
 
@@ -40,6 +40,10 @@ impl Args {
             celery_app: self.celery_app,
             cert_store: self.cert_store,
             unsafe_pickle: self.unsafe_pickle,
+            http: self.http.map(|address| HttpOptions {
+                address,
+                token: self.http_token.filter(|token| !token.is_empty()),
+            }),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use insta::assert_snapshot;
 use pyqs_cli::{Outcome, run};
-use pyqs_worker::{LogLevel, WorkerSettings};
+use pyqs_worker::{HttpOptions, LogLevel, WorkerSettings};
 
 /// Runs the command with no environment of ours but these variables.
 fn pyqs(argv: &[&str], variables: &[(&str, &str)]) -> Output {
@@ -169,6 +169,10 @@ fn the_other_options() {
     });
     check(&["email", "--preload", "a", "--preload", "b"], |s| {
         s.preload = ["a", "b"].map(str::to_owned).to_vec();
+    });
+    check(&["email", "--http", "[::1]:9100"], |s| {
+        let (address, token) = ("[::1]:9100".parse().unwrap(), None);
+        s.http = Some(HttpOptions { address, token });
     });
     check(&["email", "--allow", "numpy.*"], |s| {
         s.allow = vec!["numpy.*".to_owned()];

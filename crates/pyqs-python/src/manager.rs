@@ -17,7 +17,7 @@ fn run_manager(
 ) -> PyResult<i32> {
     let control = descriptor::take_over(control_fd)?;
     let (settings, ledger) = (settings.0.clone(), ledger.0.clone());
-    Ok(py.detach(|| pyqs_worker::manager::run(settings, control, ledger)))
+    Ok(py.detach(|| pyqs_worker::manager::run(settings, control, ledger, pyqs_web::serve)))
 }
 
 /// See [`pyqs_worker::Ledger`].

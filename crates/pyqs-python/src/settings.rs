@@ -27,14 +27,24 @@ impl WorkerSettings {
     #[pyo3(signature = (**fields))]
     fn new(fields: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let mut settings = pyqs_worker::WorkerSettings::default();
+        let mut http_token = None;
         for (name, value) in fields.into_iter().flatten() {
-            if !value.is_none() {
+            if name.eq("http_token")? {
+                http_token = field("http_token", &value)?;
+            } else if !value.is_none() {
                 set(&mut settings, &name.extract::<String>()?, &value)?;
             }
+        }
+        if let Some(http) = &mut settings.http {
+            http.token = http_token;
         }
         settings
             .check_time_limits()
             .map_err(|error| SettingsInvalid::new_err(error.to_string()))?;
+        if let Some(http) = &settings.http {
+            http.check()
+                .map_err(|error| SettingsInvalid::new_err(error.to_string()))?;
+        }
         let is_empty = check_queues(&settings.queues)?;
         if is_empty && settings.celery_app.is_none() {
             return Err(SettingsInvalid::new_err(
@@ -210,6 +220,16 @@ fn set(
         "imports" => settings.imports = field(name, value)?,
         "preload" => settings.preload = field(name, value)?,
         "allow" => settings.allow = field(name, value)?,
+        "http" => {
+            let address: String = field(name, value)?;
+            let address = address.parse().map_err(|_| {
+                SettingsInvalid::new_err(format!(
+                    "{name} is {address}; give an address and a port, as in 127.0.0.1:9100"
+                ))
+            })?;
+            let token = None;
+            settings.http = Some(pyqs_worker::HttpOptions { address, token });
+        }
         "registered_only" => settings.registered_only = field(name, value)?,
         "cert_store" => settings.cert_store = field(name, value)?,
         "unsafe_pickle" => settings.unsafe_pickle = field(name, value)?,

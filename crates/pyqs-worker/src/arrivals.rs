@@ -108,6 +108,8 @@ pub(crate) struct Held {
     pub(crate) attributes: BTreeMap<String, AttributeValue>,
     pub(crate) group: Option<String>,
     pub(crate) trace_header: Option<String>,
+    /// When it is due: as the core was told, and in milliseconds since 1970 as the message says.
+    pub(crate) due: Option<(Instant, i64)>,
     /// The body says when it is due.
     pub(crate) is_due_by_body: bool,
     /// Where it is to go, and why, once its task has failed for good.
@@ -172,13 +174,14 @@ impl Arrivals {
             _ => (received.message_id, None),
         };
         let mark = Mark::of(&message_id);
+        let due = due.map(|millis| (clocks.instant(millis), millis));
         let group = received.group.as_deref().filter(|_| is_fifo);
         let arrival = Arrival {
             hop_id: hop_id.as_deref().map(Into::into),
             receive_count: received.receive_count,
             attempts_before: carried.attempts,
             group: group.map(Into::into),
-            due: due.map(|millis| clocks.instant(millis)),
+            due: due.map(|(at, _)| at),
             expires: expires.map(|millis| clocks.instant(millis)),
             ..Arrival::new(key, message_id.as_str().into(), work)
         };
@@ -198,6 +201,7 @@ impl Arrivals {
             attributes: received.attributes,
             group: received.group,
             trace_header: received.trace_header,
+            due,
             is_due_by_body,
             dead_letter: None,
             refusal: None,

@@ -29,6 +29,7 @@ use crate::process::task_process::Exit;
 use crate::process::wire::{AttributeFrame, DeadLetter, FromProcess, JobFrame};
 use crate::queues::Queues;
 use crate::requests::Requests;
+use crate::status::{Board, Status};
 
 /// News that is taken in before the core is asked, at most.
 const GATHERED_MAX: usize = 4096;
@@ -56,6 +57,8 @@ pub(crate) struct Driver {
     polls: HashMap<PollId, QueueId>,
     log: Log,
     observer: Observer,
+    /// Where somebody looks.
+    board: Option<Board>,
     /// For the core's next step.
     events: Vec<Event>,
     is_stopping: bool,
@@ -70,7 +73,13 @@ type Flow = std::ops::ControlFlow<End>;
 const GO_ON: Flow = Flow::Continue(());
 
 impl Driver {
-    pub(crate) fn new(consumer: Consumer, requests: Requests, pool: Pool, log: Log) -> Self {
+    pub(crate) fn new(
+        consumer: Consumer,
+        requests: Requests,
+        pool: Pool,
+        log: Log,
+        board: Option<Board>,
+    ) -> Self {
         Self {
             consumer,
             requests,
@@ -79,6 +88,7 @@ impl Driver {
             queues: Queues::default(),
             polls: HashMap::new(),
             observer: Observer::new(log.clone()),
+            board,
             log,
             events: Vec::new(),
             is_stopping: false,
@@ -118,6 +128,13 @@ impl Driver {
                 .overtime(&overtime, &self.arrivals, &self.queues);
         }
         self.observer.tick(now);
+        if let Some(board) = &self.board {
+            board.write(Status {
+                snapshot: self.consumer.snapshot(),
+                names: self.queues.names(),
+                now,
+            });
+        }
         self.events.push(Event::Timer);
     }
 

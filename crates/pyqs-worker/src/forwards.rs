@@ -63,7 +63,11 @@ fn hop(held: &Held, onward: Onward, clocks: Clocks) -> Result<Outgoing, String> 
     };
     let mut message = copy(held);
     message.delay = Some(delay);
-    let due = clocks.unix_millis(due);
+    let due = match held.due {
+        // To the millisecond what the sender wanted, however often it is sent on, and whatever the calendar's clock does.
+        Some((at, unix_millis)) if at == due => unix_millis,
+        _ => clocks.unix_millis(due),
+    };
     let is_needed = attempts > 0 || !held.is_due_by_body;
     let mut carry = |name: &str, value| {
         let attributes = &mut message.attributes;

@@ -7,7 +7,7 @@
 //! Modules in reading order: [`settings`], what a worker can be told; [`manager`], its start and end;
 //! `driver`, the loop around [`pyqs_core::Consumer`]; `inbound`, all that comes in to it; `arrivals`
 //! and `queues`, what is kept of messages and queues; `reading` and `certificates`, how messages are read; `requests`, calls to SQS, of which `forwards` send messages on; `discover`, which queues
-//! there are; `files`, how many may be open; `observe`, what is logged; [`process`], all about task processes; `clock`, what leases are
+//! there are; `files`, how many may be open; `observe`, what is logged; `status`, what is shown by HTTP; [`process`], all about task processes; `clock`, what leases are
 //! measured by.
 //!
 //! ```
@@ -29,6 +29,7 @@ mod discover;
 mod driver;
 mod files;
 mod forwards;
+mod http_options;
 mod inbound;
 pub mod manager;
 mod memory_size;
@@ -38,6 +39,7 @@ mod queues;
 mod reading;
 mod requests;
 pub mod settings;
+mod status;
 
 #[cfg(test)]
 #[path = "../tests/world/fake_sqs.rs"]
@@ -45,10 +47,13 @@ pub mod settings;
 mod fake_sqs;
 
 pub use certificates::{BadCertificateStore, CertificateStore};
+pub use http_options::{HttpOptions, OpenToAll};
 pub use memory_size::{BadMemorySize, MemorySize};
 pub use process::child::TaskChannel;
 pub use process::job::Job;
 pub use process::ledger::Ledger;
 pub use process::outcome::{AfterDeath, TaskOutcome};
 pub use process::wire::{DeadLetter, TimeLimits};
+pub use pyqs_core::{Counters, Instant, QueueId, QueueSnapshot, Snapshot};
 pub use settings::{LogLevel, SoftLimitTooLong, WorkerSettings};
+pub use status::{Board, Serve, Status};

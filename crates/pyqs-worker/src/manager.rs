@@ -1,6 +1,7 @@
 //! The manager's process: its start and its end.
 
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::clock;
 use crate::discover::Discovery;
 use crate::driver::{Driver, End};
 use crate::files;
+use crate::http_options::HttpOptions;
 use crate::inbound::Inbound;
 use crate::observe::Log;
 use crate::process::control::{ControlReader, Supervisor};
@@ -23,6 +25,7 @@ use crate::process::pool::{Pool, PoolSettings};
 use crate::reading::Reading;
 use crate::requests::Requests;
 use crate::settings::WorkerSettings;
+use crate::status::{Board, Serve};
 
 /// What is still to be said to the supervisor at the end is given up after this long.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(2);
@@ -35,8 +38,9 @@ const THREADS_MAX: usize = 4;
 /// can't start.
 ///
 /// `control` is its end of the control channel ([`crate::process::control`]); `ledger` was made for this
-/// manager alone, before any of its task processes was forked. Blocks, and makes its own runtime.
-pub fn run(settings: WorkerSettings, control: OwnedFd, ledger: Ledger) -> i32 {
+/// manager alone, before any of its task processes was forked; `serve` shows the worker by HTTP where the settings
+/// want it. Blocks, and makes its own runtime.
+pub fn run(settings: WorkerSettings, control: OwnedFd, ledger: Ledger, serve: Serve) -> i32 {
     block_on(async move {
         let options = settings.connection.clone();
         let connect = async move {
@@ -45,18 +49,18 @@ pub fn run(settings: WorkerSettings, control: OwnedFd, ledger: Ledger) -> i32 {
         };
         // Boxed, since the AWS SDK's part is large.
         let connect = Box::pin(connect);
-        manage(settings, control, ledger, connect).await
+        manage(settings, control, ledger, Some(serve), connect).await
     })
 }
 
-/// The same on anything that speaks as SQS does.
+/// The same on anything that speaks as SQS does, and not shown by HTTP.
 pub fn run_on(
     settings: WorkerSettings,
     control: OwnedFd,
     ledger: Ledger,
     sqs: Arc<dyn Sqs>,
 ) -> i32 {
-    block_on(manage(settings, control, ledger, async { Ok(sqs) }))
+    block_on(manage(settings, control, ledger, None, async { Ok(sqs) }))
 }
 
 fn block_on(manage: impl Future<Output = io::Result<End>>) -> i32 {
@@ -83,6 +87,7 @@ async fn manage(
     settings: WorkerSettings,
     control: OwnedFd,
     ledger: Ledger,
+    serve: Option<Serve>,
     connect: impl Future<Output = Result<Arc<dyn Sqs>, ConnectError>>,
 ) -> io::Result<End> {
     let control = std::os::unix::net::UnixStream::from(control);
@@ -98,6 +103,7 @@ async fn manage(
             let parts = Parts {
                 settings,
                 ledger,
+                serve,
                 supervisor: supervisor.clone(),
                 sqs,
                 sender,
@@ -120,6 +126,7 @@ async fn manage(
 struct Parts {
     settings: WorkerSettings,
     ledger: Ledger,
+    serve: Option<Serve>,
     supervisor: Supervisor,
     sqs: Arc<dyn Sqs>,
     sender: UnboundedSender<Inbound>,
@@ -130,6 +137,7 @@ async fn drive(parts: Parts, beside: &mut JoinSet<()>) -> End {
     let Parts {
         settings,
         ledger,
+        serve,
         supervisor,
         sqs,
         sender,
@@ -143,6 +151,16 @@ async fn drive(parts: Parts, beside: &mut JoinSet<()>) -> End {
         Ok(reading) => reading,
         Err(error) => return End::Fatal(error.to_string()),
     };
+    let mut board = None;
+    if let (Some(options), Some(serve)) = (&settings.http, serve) {
+        let shown = board.insert(Board::default()).clone();
+        match show(options, serve, shown, &log) {
+            Ok(shown) => drop(beside.spawn(shown)),
+            Err(reason) if ledger.is_first() => return End::Fatal(reason),
+            // What runs already is worth more.
+            Err(reason) => log.error(|| reason),
+        }
+    }
     match Discovery::new(&settings, Arc::clone(&sqs), sender.clone(), log.clone()) {
         Ok(discovery) => beside.spawn(discovery.run()),
         Err(error) => return End::Fatal(QueueArgumentError::to_string(&error)),
@@ -164,9 +182,27 @@ async fn drive(parts: Parts, beside: &mut JoinSet<()>) -> End {
     let seed = clock::now_nanos() ^ u64::from(std::process::id());
     let consumer = Consumer::new(settings.core(), seed);
     let requests = Requests::new(sqs, sender, reading);
-    Driver::new(consumer, requests, pool, log)
+    Driver::new(consumer, requests, pool, log, board)
         .run(inbound)
         .await
+}
+
+/// Listens, and says where.
+fn show(
+    options: &HttpOptions,
+    serve: Serve,
+    board: Board,
+    log: &Log,
+) -> Result<impl Future<Output = ()> + use<>, String> {
+    let address = options.address;
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    let (listener, address) =
+        bound.map_err(|error| format!("can't listen on {address}, which --http names: {error}"))?;
+    log.info(|| format!("Metrics are at http://{address}/metrics"));
+    Ok(serve(listener, options.token.clone(), board))
 }
 
 async fn read_control(mut control: ControlReader, inbound: UnboundedSender<Inbound>) {

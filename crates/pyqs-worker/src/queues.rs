@@ -75,6 +75,14 @@ impl Queues {
             .map_or(Duration::ZERO, |queue| queue.attributes.visibility_timeout)
     }
 
+    /// All names.
+    pub(crate) fn names(&self) -> BTreeMap<QueueId, String> {
+        let named = self.by_id.iter();
+        named
+            .map(|(&id, queue)| (id, queue.url.name().to_owned()))
+            .collect()
+    }
+
     /// For people.
     pub(crate) fn name(&self, id: QueueId) -> &str {
         self.url(id).map_or("a queue", QueueUrl::name)

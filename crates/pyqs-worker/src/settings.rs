@@ -10,6 +10,8 @@ use pyqs_core::limits::{BATCH_MAX, BUFFER_MESSAGES_MAX};
 use pyqs_sqs::ConnectOptions;
 use serde::{Deserialize, Serialize};
 
+use crate::http_options::HttpOptions;
+
 /// The settings of a worker: the manager's, and those that the task processes read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -79,6 +81,8 @@ pub struct WorkerSettings {
     pub preload: Vec<String>,
     /// Patterns of tasks that may run although their module is not the user's own. Default none.
     pub allow: Vec<String>,
+    /// Where metrics and health are shown. Default: nowhere.
+    pub http: Option<HttpOptions>,
     /// Runs only functions marked `@task` in imported modules. Default off.
     pub registered_only: bool,
     /// The Celery application, `module:name`, whose tasks, accepted content types and routes hold, and whose queues
@@ -119,6 +123,7 @@ impl Default for WorkerSettings {
             imports: Vec::new(),
             preload: Vec::new(),
             allow: Vec::new(),
+            http: None,
             registered_only: false,
             celery_app: None,
             cert_store: None,

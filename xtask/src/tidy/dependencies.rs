@@ -81,6 +81,7 @@ const RULES: &[Rule] = &[
             "pyqs-cli",
             "pyqs-formats",
             "pyqs-sqs",
+            "pyqs-web",
             "pyqs-worker",
         ],
         tests_know: &[],

@@ -2,6 +2,7 @@
 //!
 //! Its work is not here: the caller gets the settings and starts the processes.
 
+use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use clap::builder::BoolishValueParser;
@@ -85,6 +86,13 @@ pub(crate) struct Args {
     /// Let `email.*` not match the queue `email-x`
     #[arg(long, env = "PYQS_EXACT_PATTERNS", value_parser = BoolishValueParser::new())]
     pub(crate) exact_patterns: bool,
+    /// Show /metrics (Prometheus), /healthz and /readyz at this address, as 127.0.0.1:9100
+    #[arg(long, value_name = "ADDRESS", env = "PYQS_HTTP")]
+    pub(crate) http: Option<SocketAddr>,
+    /// What requests for /metrics must bear (Authorization: Bearer TOKEN); needed where other machines reach --http. Its
+    /// variable keeps it out of the process list
+    #[arg(long, value_name = "TOKEN", env = "PYQS_HTTP_TOKEN")]
+    pub(crate) http_token: Option<String>,
     /// Set where the words named no command: commands, which a queue of that name can't be told from.
     #[arg(skip)]
     pub(crate) command_names: Vec<String>,

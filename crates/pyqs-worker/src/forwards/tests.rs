@@ -119,6 +119,34 @@ fn a_hop_of_a_hop_keeps_the_first_id_and_has_its_own_time() {
 }
 
 #[test]
+fn a_time_is_sent_on_as_it_came_whatever_the_clocks_do_meanwhile() {
+    let millis = 1_700_003_600_123_i64;
+    let hopped = held(|received| {
+        let due = (DUE.to_owned(), AttributeValue::number(millis));
+        received.attributes = BTreeMap::from([due]);
+    });
+    let (due, _) = hopped.due.expect("it says so");
+    let later = Clocks {
+        now: Instant::ORIGIN + Duration::from_nanos(1_999_999),
+        unix_millis: NOW.unix_millis - 1_000_000,
+    };
+    let carried = |due, attempts| {
+        let delay = Duration::from_mins(15);
+        let onward = Onward::Hop {
+            delay,
+            due,
+            attempts,
+        };
+        let forward = Forward::new(MessageKey(1), &hopped, &url("email"), onward, later);
+        forward.unwrap().message.attributes[DUE].clone()
+    };
+    assert_eq!(carried(due, 0), AttributeValue::number(millis));
+    let retry = later.now + Duration::from_secs(5);
+    let expected = AttributeValue::number(later.unix_millis + 5000);
+    assert_eq!(carried(retry, 1), expected, "a retry has a time of its own");
+}
+
+#[test]
 fn where_attributes_are_taken_the_time_comes_first() {
     let with = |count| held(move |received| received.attributes = numbered(count));
     let check = |count, attempts, carried: &[&str]| {
