@@ -10,7 +10,6 @@ import json
 import os
 import string
 import traceback
-from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn, Optional
 
 from .errors import PyqsError
@@ -22,35 +21,42 @@ _REPLACED = {ord(character): "_" for character in string.punctuation if characte
 
 
 class Description(NamedTuple):
-    """What an application's configuration says. Queues are named as SQS has them."""
+    """What an application's configuration says. Queues are by Celery's names of them."""
 
-    queues: list[str]
-    """Those that its workers consume."""
+    queues: dict[str, str]
+    """Those that its workers consume, with SQS's names."""
     accepted: Optional[list[str]]
     """The content types that its workers read; ``None`` is all."""
     default_queue: str
     """Where a task goes that has no route."""
     routes: dict[str, str]
     """Where its tasks go, by their names, if it is not the default queue."""
+    prefix: str
+    """What stands before each name in SQS."""
+    predefined: dict[str, str]
+    """SQS's names of queues that have one of their own."""
     cert_store: Optional[str]
     """Where the certificates lie of those whose signed messages its workers read."""
 
 
-class Naming:
-    """How the SQS transport of kombu names queues, under the application's transport options."""
+class Naming(NamedTuple):
+    """How the SQS transport of kombu names queues."""
 
-    def __init__(self, transport_options: Mapping[str, Any]) -> None:
-        self._prefix: str = transport_options.get("queue_name_prefix") or ""
-        self._predefined: Mapping[str, Any] = transport_options.get("predefined_queues") or {}
+    prefix: str
+    predefined: dict[str, str]
+
+    @classmethod
+    def of(cls, app: Any) -> Naming:
+        """As an application's transport options say."""
+        options = app.conf.broker_transport_options or {}
+        queues = (options.get("predefined_queues") or {}).items()
+        predefined = {name: str(queue["url"]).rstrip("/").rpartition("/")[2] for name, queue in queues}
+        return cls(options.get("queue_name_prefix") or "", predefined)
 
     def sqs_name(self, queue: str) -> str:
         """SQS's name of a queue of Celery's."""
-        name = self._prefix + queue
-        for known in (queue, name):
-            url = (self._predefined.get(known) or {}).get("url")
-            if url:
-                return str(url).rstrip("/").rpartition("/")[2]
-        return sqs_name(name)
+        name = self.prefix + queue
+        return self.predefined.get(queue) or self.predefined.get(name) or sqs_name(name)
 
 
 def sqs_name(name: str) -> str:
@@ -87,15 +93,21 @@ def load(path: str) -> Any:
 
 def describe(app: Any) -> Description:
     """What the application's configuration says."""
-    naming = Naming(app.conf.broker_transport_options or {})
+    naming = Naming.of(app)
     default_queue = app.conf.task_default_queue
-    routes = {
-        name: naming.sqs_name(queue)
-        for name, task in app.tasks.items()
-        if (queue := _queue_of(app, name, task)) not in (None, default_queue)
-    }
-    queues = [naming.sqs_name(queue) for queue in app.amqp.queues.consume_from]
-    return Description(queues, accepted(app), naming.sqs_name(default_queue), routes, app.conf.security_cert_store)
+    return Description(
+        queues={queue: naming.sqs_name(queue) for queue in app.amqp.queues.consume_from},
+        accepted=accepted(app),
+        default_queue=default_queue,
+        routes={
+            name: queue
+            for name, task in app.tasks.items()
+            if (queue := _queue_of(app, name, task)) not in (None, default_queue)
+        },
+        prefix=naming.prefix,
+        predefined=naming.predefined,
+        cert_store=app.conf.security_cert_store,
+    )
 
 
 def accepted(app: Any) -> Optional[list[str]]:

@@ -151,7 +151,7 @@ class CeleryExecution(Execution):
         """Send a retry that is a message of its own; the present one goes once SQS has that."""
         here = self._job.queue_url.rpartition("/")[2]
         queue = message.queue or (self._request.delivery_info or {}).get("routing_key") or here
-        name = here if message.queue is None else _naming(self._task.app).sqs_name(message.queue)
+        name = here if message.queue is None else Naming.of(self._task.app).sqs_name(message.queue)
         body = retry_body(self._request, message.args, message.kwargs, queue, delay_seconds)
         self._sent_as = _producer.send(name, body, delay_seconds)
         return Decision("discarded")
@@ -232,10 +232,6 @@ def _delay(task: Any, when: Any) -> int:
     else:
         seconds = task.default_retry_delay if when is None else when
     return min(max(math.ceil(seconds or 0), 0), DELAY_MAX_SECS)
-
-
-def _naming(app: Any) -> Naming:
-    return Naming(app.conf.broker_transport_options or {})
 
 
 def _positive(limit: Optional[float]) -> Optional[float]:

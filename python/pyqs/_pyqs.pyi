@@ -82,6 +82,10 @@ class WorkerSettings:
     log_level: str
     queues: list[str]
     cert_store: Optional[str]
+    def set_celery_queues(
+        self, prefix: str, predefined: dict[str, str], default_queue: str, routes: dict[str, str]
+    ) -> None:
+        """What the Celery application says of its queues. All by Celery's names, but those in SQS of ``predefined``."""
     @property
     def unsafe_pickle(self) -> list[str]: ...
     @property

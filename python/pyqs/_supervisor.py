@@ -118,7 +118,10 @@ class Supervisor:
 
         described = described_by_child(path)
         if not self._settings.queues:
-            self._settings.queues = described.queues
+            self._settings.queues = list(described.queues.values())
+        self._settings.set_celery_queues(
+            described.prefix, described.predefined, described.default_queue, described.routes
+        )
         if not self._settings.cert_store:
             self._settings.cert_store = described.cert_store
 

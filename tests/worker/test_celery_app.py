@@ -170,10 +170,12 @@ def described(project: Project) -> dict[str, Any]:
 
 def test_what_is_read_of_an_application(project: Project, prefix: str) -> None:
     assert described(project) == {
-        "queues": [f"{prefix}-shop-orders", f"{prefix}-mail_eu"],
+        "queues": {"shop.orders": f"{prefix}-shop-orders", "mail@eu": f"{prefix}-mail_eu"},
         "accepted": ["application/json"],
-        "default_queue": f"{prefix}-shop-orders",
-        "routes": {"mail.send": f"{prefix}-mail_eu", "proj.jobs.slow": f"{prefix}-own"},
+        "default_queue": "shop.orders",
+        "routes": {"mail.send": "mail@eu", "proj.jobs.slow": "own"},
+        "prefix": f"{prefix}-",
+        "predefined": {},
         "cert_store": None,
     }
 
@@ -182,12 +184,12 @@ def test_queues_that_are_predefined_have_the_names_of_their_urls(project: Projec
     base = "https://sqs.eu-west-1.amazonaws.com/123456789012"
     urls = {"orders": {"url": f"{base}/Orders_live"}, "hot.fifo": {"url": f"{base}/hot-live.fifo"}}
     write(project, "p", "[Queue('orders'), Queue('hot.fifo')]", queue_name_prefix="", predefined_queues=urls)
-    assert described(project)["queues"] == ["Orders_live", "hot-live.fifo"]
+    assert described(project)["queues"] == {"orders": "Orders_live", "hot.fifo": "hot-live.fifo"}
 
 
 def test_without_task_queues_it_is_the_default_queue(project: Project, prefix: str) -> None:
     write(project, prefix, "None")
-    assert described(project)["queues"] == [f"{prefix}-shop-orders"]
+    assert described(project)["queues"] == {"shop.orders": f"{prefix}-shop-orders"}
 
 
 def test_queues_are_named_as_kombu_does(project: Project) -> None:

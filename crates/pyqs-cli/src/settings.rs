@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use pyqs_worker::{HttpOptions, MemorySize, WorkerSettings};
+use pyqs_worker::{CeleryQueues, HttpOptions, MemorySize, WorkerSettings};
 
 use crate::commands::worker::Args;
 
@@ -38,6 +38,7 @@ impl Args {
             allow: self.allow,
             registered_only: self.registered_only,
             celery_app: self.celery_app,
+            celery_queues: CeleryQueues::default(),
             cert_store: self.cert_store,
             unsafe_pickle: self.unsafe_pickle,
             http: self.http.map(|address| HttpOptions {

@@ -1,12 +1,13 @@
 //! A worker's settings as one Python object.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyqs_sqs::QueueArgument;
-use pyqs_worker::LogLevel;
+use pyqs_worker::{CeleryQueues, LogLevel};
 
 use crate::errors::SettingsInvalid;
 
@@ -69,6 +70,22 @@ impl WorkerSettings {
     #[getter]
     fn celery_app(&self) -> Option<&str> {
         self.0.celery_app.as_deref()
+    }
+
+    /// What the Celery application says of its queues. All by Celery's names, but those in SQS of `predefined`.
+    fn set_celery_queues(
+        &mut self,
+        prefix: String,
+        predefined: BTreeMap<String, String>,
+        default_queue: String,
+        routes: BTreeMap<String, String>,
+    ) {
+        self.0.celery_queues = CeleryQueues {
+            prefix,
+            predefined,
+            default_queue: Some(default_queue),
+            routes,
+        };
     }
 
     #[getter]

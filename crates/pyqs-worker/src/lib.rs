@@ -4,7 +4,7 @@
 //! [`manager::run`]; a task process runs tasks and speaks through a [`TaskChannel`]. To this crate a
 //! task process is whatever speaks [`process::wire`]: it knows nothing of Python.
 //!
-//! Modules in reading order: [`settings`], what a worker can be told; [`manager`], its start and end;
+//! Modules in reading order: [`settings`], what a worker can be told, with `celery_queues`; [`manager`], its start and end;
 //! `driver`, the loop around [`pyqs_core::Consumer`]; `inbound`, all that comes in to it; `arrivals`
 //! and `queues`, what is kept of messages and queues; `reading` and `certificates`, how messages are read; `requests`, calls to SQS, of which `forwards` send messages on; `discover`, which queues
 //! there are; `files`, how many may be open; `observe`, what is logged; `status`, what is shown by HTTP; [`process`], all about task processes; `clock`, what leases are
@@ -23,6 +23,7 @@
 //! ```
 
 mod arrivals;
+mod celery_queues;
 mod certificates;
 mod clock;
 mod discover;
@@ -46,6 +47,7 @@ mod status;
 #[allow(dead_code, missing_docs)] // The whole is used by the tests in `tests/`.
 mod fake_sqs;
 
+pub use celery_queues::CeleryQueues;
 pub use certificates::{BadCertificateStore, CertificateStore};
 pub use http_options::{HttpOptions, OpenToAll};
 pub use memory_size::{BadMemorySize, MemorySize};

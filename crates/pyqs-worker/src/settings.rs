@@ -10,6 +10,7 @@ use pyqs_core::limits::{BATCH_MAX, BUFFER_MESSAGES_MAX};
 use pyqs_sqs::ConnectOptions;
 use serde::{Deserialize, Serialize};
 
+use crate::celery_queues::CeleryQueues;
 use crate::http_options::HttpOptions;
 
 /// The settings of a worker: the manager's, and those that the task processes read.
@@ -88,6 +89,8 @@ pub struct WorkerSettings {
     /// The Celery application, `module:name`, whose tasks, accepted content types and routes hold, and whose queues
     /// are worked on where [`queues`](Self::queues) names none. Default none.
     pub celery_app: Option<String>,
+    /// What [`celery_app`](Self::celery_app) says of its queues: filled in by who has loaded it.
+    pub celery_queues: CeleryQueues,
     /// Where the certificates of those lie whose signed messages are read: a folder, a file, or a pattern. Default
     /// none: signed messages are refused.
     pub cert_store: Option<String>,
@@ -126,6 +129,7 @@ impl Default for WorkerSettings {
             http: None,
             registered_only: false,
             celery_app: None,
+            celery_queues: CeleryQueues::default(),
             cert_store: None,
             unsafe_pickle: Vec::new(),
         }
