@@ -313,13 +313,13 @@ def test_a_host_name_that_does_not_resolve_for_a_while(
 def test_a_calendar_that_jumps_costs_no_lease(faulty: FaultyEndpoint, tmp_path: Path, project_on: MakeProject) -> None:
     project, system = project_on(faulty), System(tmp_path)
     project.write("dated.py", DATED)
-    queue = Queue(faulty.client(), new_name(), VisibilityTimeout="5")
+    queue = Queue(faulty.client(), new_name(), VisibilityTimeout="10")
     queue.send_task("dated.wait", "go")
     queue.send_tasks("tasks.last", [[0.01, number] for number in range(TASKS)])
     worker = project.worker(queue.name, "--concurrency", "2", **system.environment)
     project.wait_for_notes("dated")
 
-    days = (300, -300, 1, 0)
+    days = (300, -300)
     for count, ahead in enumerate(days, 1):
         system.set_clock(ahead * 24 * 3600)
         queue.send_task("dated.work")
