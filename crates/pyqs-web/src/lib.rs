@@ -1,7 +1,7 @@
 //! What a worker shows of itself by HTTP. It reads a value that the worker leaves on a [`Board`], holds no lock while
 //! it answers, asks SQS nothing and decides nothing.
 //!
-//! Modules in reading order: `routes`, every URL; `metrics`, Prometheus's text of a status; `health`, what is well.
+//! Modules in reading order: `connections`, how many; `routes`, every URL; `metrics`, Prometheus's text of a status; `health`, what is well.
 //!
 //! ```no_run
 //! # async fn example(board: pyqs_worker::Board) -> std::io::Result<()> {
@@ -11,6 +11,7 @@
 //! # }
 //! ```
 
+mod connections;
 mod health;
 mod metrics;
 mod routes;
@@ -20,6 +21,8 @@ use std::net::TcpListener;
 use std::pin::Pin;
 
 use pyqs_worker::Board;
+
+use self::connections::Few;
 
 /// Serves until it is dropped. Where there is a token, who asks for more than health must bear it.
 pub fn serve(
@@ -36,6 +39,6 @@ pub fn serve(
             return;
         };
         // It goes on for ever.
-        let _ = axum::serve(listener, routes::router(board, token)).await;
+        let _ = axum::serve(Few::new(listener), routes::router(board, token)).await;
     })
 }
