@@ -13,6 +13,10 @@ from typing import Any, Callable, Optional
 Function = Callable[..., Any]
 
 
+NEED_RESULTS = frozenset(["celery.chord_unlock"])
+"""Tasks of Celery's own that would ask a result store for ever."""
+
+
 def is_task(found: object) -> bool:
     """Whether this is a task object of Celery's, or stands for one."""
     # By `__class__`, since `shared_task` gives a proxy; by name, so that Celery need not be installed.

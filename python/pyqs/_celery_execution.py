@@ -96,11 +96,12 @@ class CeleryExecution(Execution):
     def _invoke(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
         _patch_once()
         task = self._task
-        request = self._request = Context(self._request_fields(args, kwargs))
+        request = Context(self._request_fields(args, kwargs))
         # Celery's workers have one application, which is the current one in all threads.
         task.app.set_current()
         _state._task_stack.push(task)
         task.request_stack.push(request)
+        self._request = request
         signals.task_prerun.send(sender=task, task_id=request.id, task=task, args=args, kwargs=kwargs)
         if trace.task_has_custom(task, "before_start"):
             task.before_start(request.id, args, kwargs)

@@ -4,10 +4,11 @@ Anybody who can write to a queue chooses the name, so the name alone must not be
 
 1. what an imported module holds under this name, if it is marked with ``@task`` or wraps what is: decorators written
    above ``@task`` are part of the task;
-2. else, unless ``--registered-only``, what the name's import path leads to, if it is a function marked with ``@task``,
+2. else, where Celery is loaded, the task that its applications know by this name;
+3. else, unless ``--registered-only``, what the name's import path leads to, if it is a function marked with ``@task``,
    a Celery task, or the user's own: neither of the standard library, nor of site-packages, nor of pyqs itself;
-3. else a function marked with ``@task`` that is found under no import path: one with a ``custom_function_path`` (which
-   may as well lead elsewhere, by 2), and one within a function or class.
+4. else a function marked with ``@task`` that is found under no import path: one with a ``custom_function_path`` (which
+   may as well lead elsewhere, by 3), and one within a function or class.
 
 ``--allow PATTERN`` admits more. Each module on the path is located, and judged, before it is imported, since an import
 runs code too. What it leads to is then judged by where *it* was defined: ``from subprocess import run`` in a user's
@@ -62,6 +63,10 @@ class Resolver:
     def _search(self, path: str) -> Function:
         celery_task = _celery.registered(path)
         if celery_task is not None:
+            if path in _celery.NEED_RESULTS:
+                raise TaskRefused(
+                    f"{path} may not run: it waits for the results of other tasks, which are not kept here"
+                )
             self._found[path] = celery_task
             return celery_task
         if not self._registered_only and path not in self._not_importable:
@@ -158,7 +163,10 @@ def _module_locations(name: str) -> Optional[list[str]]:
                 raise
             # The parent is no package.
     if spec is None:
-        raise UnknownTask(f"there is no module {name} on sys.path ({os.getcwd()} is the current directory)")
+        raise UnknownTask(
+            f"there is no module {name} on sys.path ({os.getcwd()} is the current directory); a task whose name is no "
+            "path is known once its module is imported (--import, --celery-app)"
+        )
     if spec.has_location and spec.origin:
         return [spec.origin]
     return None if spec.submodule_search_locations else []

@@ -6,7 +6,7 @@ import base64
 import json
 import pickle
 import sys
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from support.celery import python, site_packages
@@ -107,6 +107,23 @@ def test_queues_that_are_named_are_worked_on_alone(project: Project, ours_queue:
     assert worker.output.count("[Queue]\t") == 1
 
 
+def test_celerys_own_tasks(project: Project, ours_queue: Queue) -> None:
+    signature = {
+        "task": "orders.pay",
+        "args": [],
+        "kwargs": {},
+        "options": {},
+        "subtask_type": None,
+        "immutable": False,
+    }
+    ours_queue.send(body("celery.starmap", [], kwargs={"task": signature, "it": [[1], [2]]}))
+    ours_queue.send(body("celery.chord_unlock", ["g-1", signature]))
+    worker = start(project, ours_queue.name)
+
+    assert [note["amount"] for note in project.wait_for_notes("paid", 2)] == [1, 2]
+    worker.wait_for("celery.chord_unlock may not run: it waits for the results of other tasks")
+
+
 def test_only_what_the_application_accepts_is_read(project: Project, ours_queue: Queue) -> None:
     ours_queue.send(body("orders.pay", [4], "application/x-python-serialize"))
     ours_queue.send(body("orders.pay", [5]))
@@ -117,8 +134,10 @@ def test_only_what_the_application_accepts_is_read(project: Project, ours_queue:
     worker.wait_for('content type "application/x-python-serialize" is none of those accepted: application/json')
 
 
-def body(task: str, args: list[Any], content_type: str = "application/json") -> str:
-    payload: Any = (args, {}, {})
+def body(
+    task: str, args: list[Any], content_type: str = "application/json", kwargs: Optional[dict[str, Any]] = None
+) -> str:
+    payload: Any = (args, kwargs or {}, {})
     data = json.dumps(payload).encode() if content_type == "application/json" else pickle.dumps(payload)
     envelope = {
         "body": base64.b64encode(data).decode(),

@@ -60,7 +60,7 @@ pub(crate) struct Args {
         value_delimiter = ','
     )]
     pub(crate) allow: Vec<String>,
-    /// Run only @task functions of imported modules
+    /// Run only @task functions, and Celery's tasks, of imported modules
     #[arg(long, env = "PYQS_REGISTERED_ONLY", value_parser = BoolishValueParser::new())]
     pub(crate) registered_only: bool,
     /// A Celery application (proj.celery:app): its tasks are known by their names, only what it accepts is read, and
