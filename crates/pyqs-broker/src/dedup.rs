@@ -49,6 +49,16 @@ impl Deduplication {
         }
     }
 
+    /// Forgets the ids of a message that was not kept after all.
+    pub(crate) fn forget_message(&mut self, message: MessageKey) {
+        let count = self.messages.len();
+        self.messages.retain(|_, sent| *sent != message);
+        if self.messages.len() < count {
+            self.expiries
+                .retain(|(_, key)| self.messages.contains_key(key));
+        }
+    }
+
     pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
         self.expiries.front().map(|(until, _)| *until)
     }

@@ -40,6 +40,16 @@ impl<P: Payload> Broker<P> {
         })
     }
 
+    /// Undoes a send that could not be kept: the message is gone, and another send with its
+    /// deduplication id is no duplicate. Nothing is journaled.
+    pub fn unsend(&mut self, id: QueueId, key: MessageKey) {
+        if let Ok((queue, effects)) = self.queue_and_effects(id) {
+            queue.remove(key, effects);
+            queue.deduplication.forget_message(key);
+            queue.schedule_memory(effects);
+        }
+    }
+
     fn store(
         &mut self,
         now: Timestamp,

@@ -6,7 +6,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pyqs_broker::{Broker, Settings, Timestamp};
@@ -21,6 +21,7 @@ use crate::store::{Contents, Store};
 
 mod commit;
 mod declare;
+mod full;
 mod handover;
 mod held;
 mod polls;
@@ -54,6 +55,8 @@ struct State {
     /// When the timer rings next.
     armed: Option<Timestamp>,
     is_stopping: bool,
+    /// The store's disk is full: nothing is taken in.
+    is_full: bool,
 }
 
 impl Engine {
@@ -84,20 +87,24 @@ impl Engine {
     ) -> Result<Arc<Self>, ServeError> {
         declare::all(&mut broker, config)?;
         let (store, contents) = store.unzip();
-        let mut committer = store.map_or_else(Committer::none, Committer::start);
-        committer.submit(broker.take_changes(), false);
-        let state = State {
-            broker,
-            polls: Polls::default(),
-            committer,
-            held: HeldBodies::up_to(held_bytes_max),
-            armed: None,
-            is_stopping: false,
-        };
-        Ok(Arc::new(Self {
-            state: Mutex::new(state),
-            timer: Notify::new(),
-            contents,
+        Ok(Arc::new_cyclic(|engine| {
+            let start = |store| Committer::start(store, Weak::clone(engine));
+            let mut committer = store.map_or_else(Committer::none, start);
+            committer.submit(broker.take_changes(), false);
+            let state = State {
+                broker,
+                polls: Polls::default(),
+                committer,
+                held: HeldBodies::up_to(held_bytes_max),
+                armed: None,
+                is_stopping: false,
+                is_full: false,
+            };
+            Self {
+                state: Mutex::new(state),
+                timer: Notify::new(),
+                contents,
+            }
         }))
     }
 
@@ -106,9 +113,26 @@ impl Engine {
         self: &Arc<Self>,
         action: impl FnOnce(&mut Broker<Body>, Timestamp) -> Result<T, ApiError>,
     ) -> Result<T, ApiError> {
+        self.act_if(|_| Ok(()), action).await
+    }
+
+    /// The same for what takes messages in: refused while the disk is full.
+    pub(crate) async fn take_in<T>(
+        self: &Arc<Self>,
+        action: impl FnOnce(&mut Broker<Body>, Timestamp) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        self.act_if(State::refuse_if_full, action).await
+    }
+
+    async fn act_if<T>(
+        self: &Arc<Self>,
+        check: fn(&State) -> Result<(), ApiError>,
+        action: impl FnOnce(&mut Broker<Body>, Timestamp) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
         let (outcome, ticket) = {
             let mut state = self.lock();
             state.refuse_if_unable()?;
+            check(&state)?;
             let outcome = action(&mut state.broker, now());
             let ticket = state.submit();
             self.settle(&mut state);
@@ -193,6 +217,13 @@ impl State {
         }
         if self.committer.is_failing() {
             return Err(ApiError::StoreUnavailable);
+        }
+        Ok(())
+    }
+
+    fn refuse_if_full(&self) -> Result<(), ApiError> {
+        if self.is_full {
+            return Err(ApiError::DiskFull);
         }
         Ok(())
     }

@@ -32,6 +32,8 @@ pub(crate) enum ApiError {
     NotFound,
     /// The store can't be written: nothing is taken in until it can.
     StoreUnavailable,
+    /// The store's disk is full: nothing is sent until there is room; all else goes on.
+    DiskFull,
     /// The endpoint is going down.
     Stopping,
     /// It was asked for that this request fails.
@@ -97,7 +99,7 @@ impl ApiError {
             }
             Self::Throttled => shared("ThrottlingException"),
             Self::ExpiredToken => shared("ExpiredTokenException"),
-            Self::Stopping => shared("ServiceUnavailableException"),
+            Self::Stopping | Self::DiskFull => shared("ServiceUnavailableException"),
             _ => format!("com.amazonaws.sqs#{}", self.code()),
         }
     }
@@ -118,7 +120,7 @@ impl ApiError {
             Self::StoreUnavailable | Self::Injected | Self::FaultFile { .. } => "InternalFailure",
             Self::Throttled => "Throttling",
             Self::ExpiredToken => "ExpiredToken",
-            Self::Stopping => "ServiceUnavailable",
+            Self::Stopping | Self::DiskFull => "ServiceUnavailable",
         }
     }
 
@@ -157,7 +159,7 @@ impl ApiError {
             Self::StoreUnavailable | Self::Injected | Self::FaultFile { .. } => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Stopping | Self::DiskFull => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -189,6 +191,11 @@ impl ApiError {
             }
             Self::StoreUnavailable => {
                 "The data folder can't be written; is its disk full?".to_owned()
+            }
+            Self::DiskFull => {
+                "The disk of the data folder is full: nothing can be sent until there is room. \
+                 Receiving and deleting go on."
+                    .to_owned()
             }
             Self::Stopping => "The endpoint is stopping.".to_owned(),
             Self::Injected => "This request fails by a fault that was asked for.".to_owned(),

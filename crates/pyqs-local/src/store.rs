@@ -8,6 +8,7 @@ use crate::content::{Body, Content};
 
 mod checkpoint;
 mod move_tasks;
+mod reserve;
 mod schema;
 pub(crate) mod sqlite;
 
@@ -15,12 +16,43 @@ pub(crate) mod sqlite;
 pub(crate) trait Store: Send + 'static {
     /// Makes all of these changes durable, or none.
     fn commit(&mut self, changes: &[Change<Body>]) -> Result<(), StoreError>;
+
+    /// Whether there is room for more messages, and for all that will happen to those that are
+    /// there. Asked after each commit.
+    fn has_room(&mut self) -> bool {
+        true
+    }
+
+    /// After a commit that met a full disk: makes room for changes of what is there. False when
+    /// that was all that could be made.
+    fn make_room(&mut self) -> bool {
+        false
+    }
 }
 
 /// Reads what messages carry, beside the thread that writes.
 pub(crate) trait Contents: Send + std::marker::Sync + 'static {
     /// Each message's content; `None` where it has been deleted meanwhile.
     fn read(&self, keys: &[MessageKey]) -> Result<Vec<Option<Arc<Content>>>, StoreError>;
+}
+
+impl StoreError {
+    /// What SQLite says of a full disk.
+    #[cfg(test)]
+    pub(crate) fn full() -> Self {
+        let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        Self::Sqlite(rusqlite::Error::SqliteFailure(full, None))
+    }
+
+    /// Whether there is no room on the disk, or none that may be used: SQLite tells of a quota as of
+    /// any other failed write.
+    pub(crate) fn is_full(&self) -> bool {
+        use rusqlite::ErrorCode::{DiskFull, SystemIoFailure};
+        let Self::Sqlite(error) = self else {
+            return false;
+        };
+        matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure))
+    }
 }
 
 /// Why a store failed.

@@ -19,7 +19,7 @@ use tokio_rustls::{Accept, TlsAcceptor};
 use crate::config::TlsFiles;
 
 /// How long a client may take until it is agreed how to encrypt.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+pub(crate) const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// What the first byte of TLS is: a record of the handshake.
 const HANDSHAKE_RECORD: u8 = 22;

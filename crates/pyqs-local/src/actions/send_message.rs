@@ -58,7 +58,7 @@ pub(super) async fn handle(call: &Call, input: MessageInput) -> Result<Output, A
     let (message, content) = input.check()?;
     let send = call
         .engine
-        .act(|broker, now| Ok(broker.send(now, queue, message)?));
+        .take_in(|broker, now| Ok(broker.send(now, queue, message)?));
     Ok(Output::of(None, &content, send.await?))
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn handle(call: &Call, input: Input) -> Result<batch::Output<Ou
     if bytes > bytes_max {
         return Err(ApiError::Batch(BatchError::TooLong { bytes, bytes_max }));
     }
-    let send = call.engine.act(|broker, now| {
+    let send = call.engine.take_in(|broker, now| {
         check_fifo(&broker.view(queue)?.record.attributes, &messages)?;
         let sent = messages.into_iter().map(|(id, message)| {
             let sent = message

@@ -1,14 +1,16 @@
 //! Group commit: one thread writes all changes that have gathered, in one transaction.
 
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use pyqs_broker::Change;
 use tokio::sync::oneshot;
 
+use super::Engine;
 use crate::content::Body;
 use crate::error::ApiError;
 use crate::store::Store;
@@ -33,10 +35,13 @@ pub(super) struct Committer {
     submitted: u64,
 }
 
+/// How it went with an entry. An error means: not known to be kept.
+type Outcome = Result<(), ApiError>;
+
 /// What an action changed, and who waits for it to be kept.
 struct Entry {
     changes: Vec<Change<Body>>,
-    waiter: Option<oneshot::Sender<bool>>,
+    waiter: Option<oneshot::Sender<Outcome>>,
 }
 
 #[derive(Default)]
@@ -51,7 +56,7 @@ struct Progress {
 /// The promise that a change is being kept.
 pub(super) enum Ticket {
     Kept,
-    Waiting(oneshot::Receiver<bool>),
+    Waiting(oneshot::Receiver<Outcome>),
 }
 
 impl Ticket {
@@ -59,10 +64,7 @@ impl Ticket {
     pub(super) async fn kept(self) -> Result<(), ApiError> {
         match self {
             Self::Kept => Ok(()),
-            Self::Waiting(answer) => match answer.await {
-                Ok(true) => Ok(()),
-                Ok(false) | Err(_) => Err(ApiError::StoreUnavailable),
-            },
+            Self::Waiting(answer) => answer.await.unwrap_or(Err(ApiError::StoreUnavailable)),
         }
     }
 }
@@ -77,16 +79,20 @@ impl Committer {
         }
     }
 
-    pub(super) fn start(store: Box<dyn Store>) -> Self {
+    /// For the engine that this will be a part of.
+    pub(super) fn start(store: Box<dyn Store>, engine: Weak<Engine>) -> Self {
         let (sender, entries) = channel();
         let progress = Arc::<Progress>::default();
         let writer = Writer {
             store,
             entries,
+            engine,
             progress: Arc::clone(&progress),
             unkept: Vec::new(),
             unkept_entries: 0,
             hold_back: Duration::ZERO,
+            waiters: Vec::new(),
+            is_full: false,
         };
         let thread = std::thread::spawn(|| writer.run());
         Self {
@@ -136,34 +142,56 @@ impl Committer {
     }
 }
 
-struct Writer {
-    store: Box<dyn Store>,
+pub(super) struct Writer {
+    pub(super) store: Box<dyn Store>,
     entries: Receiver<Entry>,
+    /// Gone when nobody asks any more.
+    pub(super) engine: Weak<Engine>,
     progress: Arc<Progress>,
-    /// Changes of entries whose transaction failed, oldest first.
-    unkept: Vec<Change<Body>>,
+    /// Changes that are not kept yet, oldest first; also those of earlier entries whose transaction
+    /// failed.
+    pub(super) unkept: Vec<Change<Body>>,
     unkept_entries: u64,
     /// How long the first entry waits for others.
     hold_back: Duration,
+    /// Those who wait for some of them.
+    pub(super) waiters: Vec<Waiter>,
+    /// As the engine's state has it.
+    pub(super) is_full: bool,
+}
+
+pub(super) struct Waiter {
+    answer: oneshot::Sender<Outcome>,
+    /// Which of the changes are its own.
+    pub(super) changes: Range<usize>,
+}
+
+impl Waiter {
+    pub(super) fn answer(self, outcome: Outcome) {
+        // A client that has gone doesn't wait any more.
+        let _ = self.answer.send(outcome);
+    }
 }
 
 impl Writer {
     fn run(mut self) {
         let mut is_open = true;
         while is_open {
-            let mut waiters = Vec::new();
-            is_open = self.gather(&mut waiters);
+            is_open = self.gather();
             let is_kept = self.commit();
-            for waiter in waiters {
-                // A client that has gone doesn't wait any more.
-                let _ = waiter.send(is_kept);
+            for waiter in self.waiters.drain(..) {
+                waiter.answer(if is_kept {
+                    Ok(())
+                } else {
+                    Err(ApiError::StoreUnavailable)
+                });
             }
         }
     }
 
     /// Waits for the first entry, then takes what is there. False when no more will come.
-    fn gather(&mut self, waiters: &mut Vec<oneshot::Sender<bool>>) -> bool {
-        let first = if self.unkept.is_empty() {
+    fn gather(&mut self) -> bool {
+        let first = if self.unkept.is_empty() && !self.is_full {
             self.entries
                 .recv()
                 .map_err(|_| RecvTimeoutError::Disconnected)
@@ -177,9 +205,7 @@ impl Writer {
         };
         let until = (!self.hold_back.is_zero()).then(|| Instant::now() + self.hold_back);
         while let Some(entry) = next {
-            self.unkept.extend(entry.changes);
-            self.unkept_entries += 1;
-            waiters.extend(entry.waiter);
+            self.take(entry);
             if self.unkept.len() >= GROUP_CHANGES_MAX {
                 break;
             }
@@ -191,9 +217,29 @@ impl Writer {
         true
     }
 
+    /// Takes all that is there, however much.
+    pub(super) fn gather_rest(&mut self) {
+        while let Ok(entry) = self.entries.try_recv() {
+            self.take(entry);
+        }
+    }
+
+    fn take(&mut self, entry: Entry) {
+        let start = self.unkept.len();
+        self.unkept.extend(entry.changes);
+        self.unkept_entries += 1;
+        let changes = start..self.unkept.len();
+        let waiter = entry.waiter.map(|answer| Waiter { answer, changes });
+        self.waiters.extend(waiter);
+    }
+
     fn commit(&mut self) -> bool {
         let began = Instant::now();
-        let is_kept = self.unkept.is_empty() || self.store.commit(&self.unkept).is_ok();
+        let is_kept = self.unkept.is_empty()
+            || match self.store.commit(&self.unkept) {
+                Ok(()) => true,
+                Err(error) => error.is_full() && self.commit_without_sends(),
+            };
         if is_kept {
             self.unkept.clear();
             let entries = std::mem::take(&mut self.unkept_entries);
@@ -205,6 +251,7 @@ impl Writer {
                 Duration::ZERO
             };
             self.progress.durable.fetch_add(entries, Ordering::AcqRel);
+            self.look_for_room();
         }
         self.progress.is_failing.store(!is_kept, Ordering::Release);
         is_kept

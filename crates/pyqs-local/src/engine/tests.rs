@@ -18,6 +18,9 @@ struct TestStore(Arc<TestStoreState>);
 #[derive(Default)]
 struct TestStoreState {
     fails: AtomicBool,
+    /// Messages are refused, and other changes too until room is made for them.
+    is_full: AtomicBool,
+    made_room: AtomicBool,
     commits: AtomicUsize,
     changes: Mutex<Vec<Change<Body>>>,
     /// Where set, the next commit says that it has begun, then waits for a word.
@@ -36,9 +39,26 @@ impl Store for TestStore {
                 what: "on purpose".to_owned(),
             });
         }
+        let has_sends = changes
+            .iter()
+            .any(|change| matches!(change, Change::MessageStored(_)));
+        if self.0.is_full.load(Ordering::SeqCst)
+            && (has_sends || !self.0.made_room.load(Ordering::SeqCst))
+        {
+            return Err(StoreError::full());
+        }
         self.0.commits.fetch_add(1, Ordering::SeqCst);
         self.0.changes.lock().unwrap().extend_from_slice(changes);
         Ok(())
+    }
+
+    fn has_room(&mut self) -> bool {
+        !self.0.is_full.load(Ordering::SeqCst)
+    }
+
+    fn make_room(&mut self) -> bool {
+        self.0.made_room.store(true, Ordering::SeqCst);
+        false
     }
 }
 
@@ -73,35 +93,56 @@ impl TestStore {
     }
 }
 
-/// With one queue, `email`.
+/// With two queues, `email` and `orders.fifo`.
 fn declared() -> Config {
-    let email = QueueDeclaration {
-        name: "email".to_owned(),
+    let queues = ["email", "orders.fifo"].map(|name| QueueDeclaration {
+        name: name.to_owned(),
         ..QueueDeclaration::default()
-    };
+    });
     Config {
-        queues: vec![email],
+        queues: queues.into(),
         ..Config::default()
     }
 }
 
 async fn send(engine: &Arc<Engine>, body: &str) -> Result<(), ApiError> {
-    let content = Arc::new(Content {
+    send_to(engine, "email", new(body)).await
+}
+
+/// With its body as deduplication id.
+async fn send_in_order(engine: &Arc<Engine>, body: &str) -> Result<(), ApiError> {
+    let mut new = new(body).in_group("g");
+    new.deduplication = Some(body.to_owned());
+    send_to(engine, "orders.fifo", new).await
+}
+
+fn new(body: &str) -> NewMessage<Body> {
+    NewMessage::new(Body::Held(Arc::new(Content {
         body: body.to_owned(),
         ..Content::default()
-    });
-    let new = NewMessage::new(Body::Held(content));
-    let send = engine.act(|broker, now| {
-        let queue = broker.queue("email")?;
+    })))
+}
+
+async fn send_to(engine: &Arc<Engine>, queue: &str, new: NewMessage<Body>) -> Result<(), ApiError> {
+    let send = engine.take_in(|broker, now| {
+        let queue = broker.queue(queue)?;
         Ok(broker.send(now, queue, new)?)
     });
     send.await.map(drop)
 }
 
 async fn receive(engine: &Arc<Engine>) -> Result<Vec<String>, ApiError> {
-    let queue = engine.look(|broker| Ok(broker.queue("email")?))?;
+    receive_from(engine, "email", Duration::ZERO).await
+}
+
+async fn receive_from(
+    engine: &Arc<Engine>,
+    queue: &str,
+    wait: Duration,
+) -> Result<Vec<String>, ApiError> {
+    let queue = engine.look(|broker| Ok(broker.queue(queue)?))?;
     let handover = engine
-        .receive(queue, Receive::up_to(10), Duration::ZERO, None)
+        .receive(queue, Receive::up_to(10), wait, None)
         .await?;
     let (messages, unconfirmed) = handover.open().await?;
     unconfirmed.confirm();
@@ -178,6 +219,73 @@ async fn a_store_that_fails_is_answered_with_5xx_and_loses_nothing() {
     engine.close();
 }
 
+#[tokio::test]
+async fn a_full_disk_refuses_sends_and_nothing_else() {
+    let store = TestStore::default();
+    let engine = store.engine();
+    send(&engine, "before").await.unwrap();
+    store.0.is_full.store(true, Ordering::SeqCst);
+    assert_eq!(send(&engine, "refused").await, Err(ApiError::DiskFull));
+    assert_eq!(send(&engine, "refused").await, Err(ApiError::DiskFull));
+    assert_eq!(receive(&engine).await.unwrap(), ["before"]);
+    let purge = engine.act(|broker, now| {
+        let queue = broker.queue("email")?;
+        Ok(broker.purge(now, queue)?)
+    });
+    purge.await.unwrap();
+
+    store.0.is_full.store(false, Ordering::SeqCst);
+    while send(&engine, "after").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(receive(&engine).await.unwrap(), ["after"]);
+    assert_eq!(store.stored_bodies(), ["before", "after"]);
+    engine.close();
+}
+
+/// Those who had an answer coming that rests on a send: its duplicate, and a receive.
+#[tokio::test]
+async fn a_send_that_a_full_disk_refuses_has_never_been() {
+    let store = TestStore::default();
+    let engine = store.engine();
+    send(&engine, "before").await.unwrap();
+    let (begun_sender, begun) = channel();
+    let (go, go_receiver) = channel();
+    *store.0.gate.lock().unwrap() = Some((begun_sender, go_receiver));
+    store.0.is_full.store(true, Ordering::SeqCst);
+    let submitted = || engine.lock().committer.submitted();
+    let submitted_before = submitted();
+
+    let poll = {
+        let engine = Arc::clone(&engine);
+        let wait = Duration::from_secs(20);
+        tokio::spawn(async move { receive_from(&engine, "orders.fifo", wait).await })
+    };
+    let sends = [(); 2].map(|()| {
+        let engine = Arc::clone(&engine);
+        tokio::spawn(async move { send_in_order(&engine, "1").await })
+    });
+    // The sends, and the receive of the first.
+    while submitted() < submitted_before + 3 {
+        tokio::task::yield_now().await;
+    }
+    go.send(()).unwrap();
+    begun.recv().unwrap();
+    for send in sends {
+        assert_eq!(send.await.unwrap(), Err(ApiError::DiskFull));
+    }
+    assert_eq!(poll.await.unwrap(), Err(ApiError::DiskFull));
+
+    store.0.is_full.store(false, Ordering::SeqCst);
+    while send_in_order(&engine, "1").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(store.stored_bodies(), ["before", "1"]);
+    let found = receive_from(&engine, "orders.fifo", Duration::ZERO).await;
+    assert_eq!(found.unwrap(), ["1"]);
+    engine.close();
+}
+
 fn sqlite_engine(folder: &Path, pages_max: Option<u32>, held_bytes_max: usize) -> Arc<Engine> {
     let (mut store, contents) = SqliteStore::open(folder, Sync::Normal).unwrap();
     let settings = Settings {
@@ -202,7 +310,7 @@ async fn a_full_disk_is_answered_with_5xx_and_what_was_answered_before_is_kept()
         answered += 1;
     }
     assert!((10..100).contains(&answered), "{answered}");
-    assert_eq!(send(&engine, "a").await, Err(ApiError::StoreUnavailable));
+    assert_eq!(send(&engine, &body).await, Err(ApiError::DiskFull));
     engine.close();
 
     let engine = sqlite_engine(folder.path(), None, 0);

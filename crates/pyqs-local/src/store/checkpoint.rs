@@ -18,6 +18,8 @@ use super::StoreError;
 
 /// The log's length, in pages of 4 KiB, at which its contents are brought into the file: 64 MiB.
 pub(super) const LOG_PAGES: u32 = 16_384;
+/// SQLite's default.
+const PAGE_BYTES: u64 = 4096;
 /// How many times that length it may have: then commits wait. So the log doesn't grow without end on
 /// a disk that is slower than they are.
 const LOG_GROWTH_MAX: u32 = 4;
@@ -71,6 +73,21 @@ impl Checkpoints {
             done,
             is_running: false,
         })
+    }
+
+    /// How long the log was at the last commit.
+    pub(super) fn log_bytes(&self) -> u64 {
+        u64::from(self.log_pages.load(Ordering::Relaxed)) * PAGE_BYTES
+    }
+
+    /// Waits until all of the log is in the file and its room is the disk's again. Where the file finds
+    /// no room for it, the log keeps everything.
+    pub(super) fn empty_log(&self, writer: &Connection) {
+        let query = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let busy = writer.query_row(query, [], |row| row.get::<_, i64>("busy"));
+        if busy == Ok(0) {
+            self.log_pages.store(0, Ordering::Relaxed);
+        }
     }
 
     /// To be called after each commit.

@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, named
 
 use super::checkpoint::{Checkpoints, LOG_PAGES};
 use super::move_tasks;
+use super::reserve::{self, Reserve};
 use super::schema::{APPLICATION_ID, MIGRATIONS};
 use super::{Contents, Store, StoreError};
 use crate::attributes;
@@ -33,6 +34,7 @@ const CACHE_KIB: i64 = 8 * 1024;
 pub(crate) struct SqliteStore {
     connection: Connection,
     checkpoints: Checkpoints,
+    reserve: Reserve,
     /// Held, never read: see [`LOCK_NAME`].
     _lock: File,
 }
@@ -47,6 +49,7 @@ impl SqliteStore {
     pub(crate) fn open(folder: &Path, sync: Sync) -> Result<(Self, SqliteContents), StoreError> {
         fs::create_dir_all(folder).map_err(|source| unusable(folder, source))?;
         let lock = lock(folder)?;
+        let reserve = Reserve::open(folder).map_err(|source| unusable(folder, source))?;
         let path = folder.join(FILE_NAME);
         let mut connection = Connection::open(&path)?;
         connection.set_prepared_statement_cache_capacity(32);
@@ -73,6 +76,7 @@ impl SqliteStore {
         let store = Self {
             checkpoints: Checkpoints::start(&mut connection, &path, LOG_PAGES)?,
             connection,
+            reserve,
             _lock: lock,
         };
         Ok((store, contents))
@@ -119,6 +123,17 @@ impl SqliteStore {
         Ok(u128::from_be_bytes(bytes))
     }
 
+    /// What deleted messages have left in the file for others.
+    fn free_bytes(&self) -> u64 {
+        let pragma = |name| {
+            let value = self
+                .connection
+                .pragma_query_value(None, name, |row| row.get(0));
+            value.map_or(0, i64::unsigned_abs)
+        };
+        pragma("freelist_count") * pragma("page_size")
+    }
+
     fn keys_below(&self) -> Result<u64, StoreError> {
         let query = "SELECT value FROM meta WHERE name = 'keys_below'";
         let below = self.connection.query_row(query, [], |row| row.get(0));
@@ -136,6 +151,24 @@ impl Store for SqliteStore {
         transaction.commit()?;
         self.checkpoints.committed(&self.connection);
         Ok(())
+    }
+
+    fn has_room(&mut self) -> bool {
+        if self.reserve.covers(self.checkpoints.log_bytes()) {
+            return true;
+        }
+        if self.reserve.may_try() {
+            self.checkpoints.empty_log(&self.connection);
+            self.reserve.fit(self.checkpoints.log_bytes());
+        }
+        // Deleted messages have left room in the file itself.
+        self.free_bytes() >= reserve::BYTES_MIN || self.reserve.covers(self.checkpoints.log_bytes())
+    }
+
+    fn make_room(&mut self) -> bool {
+        let is_more_left = self.reserve.release();
+        self.checkpoints.empty_log(&self.connection);
+        is_more_left
     }
 }
 
