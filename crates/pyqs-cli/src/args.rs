@@ -3,7 +3,7 @@
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::local::config_file;
-use crate::commands::{local, queues, send, worker};
+use crate::commands::{decode, doctor, local, peek, queues, send, worker};
 use crate::usage::Usage;
 
 /// Task queues on Amazon SQS: a worker on the queues named, or one of the commands
@@ -32,6 +32,9 @@ pub(crate) enum Command {
     Local(local::Args),
     Queues(queues::Args),
     Send(send::Args),
+    Peek(peek::Args),
+    Decode(decode::Args),
+    Doctor(doctor::Args),
 }
 
 /// The whole definition, from which words are read, help is shown and the reference is written.

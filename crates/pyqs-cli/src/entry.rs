@@ -1,5 +1,6 @@
 //! From a command line to what comes of it.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use pyqs::ClientError;
@@ -7,7 +8,7 @@ use pyqs_sqs::SqsError;
 use pyqs_worker::WorkerSettings;
 
 use crate::args::{Command, parse};
-use crate::commands::{local, queues, send};
+use crate::commands::{decode, doctor, local, peek, queues, send};
 use crate::output;
 use crate::usage::{Refusal, Usage};
 
@@ -30,9 +31,22 @@ pub enum Outcome {
 ///
 /// Options are taken from `argv`, else from their `PYQS_*` variables, else they have their defaults.
 pub fn run(argv: impl IntoIterator<Item = impl Into<String>>) -> Outcome {
+    run_with(argv, None)
+}
+
+/// The same beside a Python, whose path is given: for commands that ask it about the user's code, in a process of
+/// its own.
+pub fn run_with_python(
+    argv: impl IntoIterator<Item = impl Into<String>>,
+    python: &Path,
+) -> Outcome {
+    run_with(argv, Some(python))
+}
+
+fn run_with(argv: impl IntoIterator<Item = impl Into<String>>, python: Option<&Path>) -> Outcome {
     let argv: Vec<String> = argv.into_iter().map(Into::into).collect();
     match parse(&argv) {
-        Ok(command) => carry_out(command),
+        Ok(command) => carry_out(command, python),
         Err(Usage::Asked(text)) => {
             output::help(&text);
             Outcome::Exit(0)
@@ -62,12 +76,15 @@ pub fn main_without_python() -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
-fn carry_out(command: Command) -> Outcome {
+fn carry_out(command: Command, python: Option<&Path>) -> Outcome {
     let done = match command {
         Command::Worker(args) => return start_worker(args.into_settings()),
         Command::Local(args) => local::run(args),
         Command::Queues(args) => queues::run(args),
         Command::Send(args) => send::run(args),
+        Command::Peek(args) => peek::run(args),
+        Command::Decode(args) => decode::run(&args),
+        Command::Doctor(args) => doctor::run(args, python),
     };
     match done {
         Ok(()) => Outcome::Exit(0),

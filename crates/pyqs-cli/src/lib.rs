@@ -6,7 +6,7 @@
 //!
 //! Modules in reading order: `entry`, from words to an [`Outcome`]; `args`, what there is to say; `usage`, what is
 //! said to somebody who said it wrong; `connection` and `settings`, options as values; `commands`, one file each;
-//! `output`, the one place that prints; [`mod@reference`], the page that documents it all.
+//! `input`, what is read from files, `shown`, messages for people, and `output`, the one place that prints; [`mod@reference`], the page that documents it all.
 //!
 //! ```
 //! use pyqs_cli::{Outcome, run};
@@ -24,9 +24,11 @@ mod args;
 mod commands;
 mod connection;
 mod entry;
+mod input;
 mod output;
 pub mod reference;
 mod settings;
+mod shown;
 mod usage;
 
-pub use entry::{Outcome, main_without_python, run};
+pub use entry::{Outcome, main_without_python, run, run_with_python};

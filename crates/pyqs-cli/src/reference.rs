@@ -1,12 +1,13 @@
-//! The reference page of the command line, written from its definitions.
+//! The reference pages of the command line and of Celery's settings, written from their definitions.
 //!
-//! `cargo xtask gen-docs` writes it to `docs/cli.md`; a test fails when that file is stale.
+//! `cargo xtask gen-docs` writes them to `docs/cli.md` and `docs/celery-settings.md`; a test fails when one is stale.
 
 use std::fmt::Write;
 
 use clap::{Arg, ArgAction};
 
 use crate::args;
+use crate::commands::doctor::settings::{SETTINGS, Setting};
 
 /// What stands above the commands.
 const INTRODUCTION: &str = "\
@@ -47,6 +48,32 @@ pub fn markdown() -> String {
         }
     }
     variables(&mut page, &definition);
+    page
+}
+
+/// What Celery's settings come to: the page `docs/celery-settings.md`.
+pub fn celery_settings() -> String {
+    let mut page = "\
+<!-- Written by `cargo xtask gen-docs` from crates/pyqs-cli; edits here are lost. -->
+
+# Celery's settings, and what they come to here
+
+`pyqs doctor --celery-app proj.celery:app` says this of the settings that an application changes. Names are those of
+Celery 4 and later; in capitals, or with a namespace, they are the same settings. Of several rows that fit, the first
+counts; settings that are not here are not read.
+
+| setting | here | |
+| --- | --- | --- |
+"
+    .to_owned();
+    for Setting {
+        name,
+        verdict,
+        words,
+    } in SETTINGS
+    {
+        let _infallible = writeln!(page, "| `{name}` | {} | {} |", verdict.word(), cell(words));
+    }
     page
 }
 

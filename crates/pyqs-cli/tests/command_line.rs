@@ -65,6 +65,9 @@ fn help_of_every_command() {
         assert_snapshot!("help_local", help(&["local", "--help"]));
         assert_snapshot!("help_queues", help(&["queues", "--help"]));
         assert_snapshot!("help_send", help(&["send", "--help"]));
+        assert_snapshot!("help_peek", help(&["peek", "--help"]));
+        assert_snapshot!("help_decode", help(&["decode", "--help"]));
+        assert_snapshot!("help_doctor", help(&["doctor", "--help"]));
     });
 }
 

@@ -3,13 +3,18 @@
 use std::path::Path;
 
 #[test]
-fn docs_cli_is_current() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
-    let present = std::fs::read_to_string(page).unwrap_or_default();
-    assert!(
-        present == pyqs_cli::reference::markdown(),
-        "docs/cli.md is stale: run `cargo xtask gen-docs`"
-    );
+fn generated_pages_are_current() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    for (name, wanted) in [
+        ("cli.md", pyqs_cli::reference::markdown()),
+        ("celery-settings.md", pyqs_cli::reference::celery_settings()),
+    ] {
+        let present = std::fs::read_to_string(docs.join(name)).unwrap_or_default();
+        assert!(
+            present == wanted,
+            "docs/{name} is stale: run `cargo xtask gen-docs`"
+        );
+    }
 }
 
 #[test]

@@ -115,6 +115,19 @@ impl<'a> Celery<'a> {
         }
     }
 
+    /// Adds what each layer from the envelope on is, in words, up to the first that can't be opened.
+    pub(crate) fn told(&self, opened: &mut Vec<(Layer, String)>) -> Result<(), Undecodable> {
+        let envelope = format!("kombu's, of {}", self.sealed.content_type());
+        opened.push((Layer::Envelope, envelope));
+        let headers = if self.headers.has(Field::Task) {
+            "the task's fields are here (protocol 2)"
+        } else {
+            "no task here (protocol 1, or no task)"
+        };
+        opened.push((Layer::Headers, headers.to_owned()));
+        self.sealed.told(opened)
+    }
+
     pub(crate) fn pickle(&self) -> Result<Option<Vec<u8>>, Undecodable> {
         self.sealed.pickle()
     }

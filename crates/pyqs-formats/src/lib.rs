@@ -20,7 +20,7 @@
 //! made of. A payload of Celery's goes through `compress`, [`signed`] and one of the serializers: `json`,
 //! `pickle`, `yaml`, `msgpack`. What is sent in Celery's format is written by [`mod@write`]; [`signature`] says what
 //! that is after a task with links or a chain. `budget` and [`limits`] bound all of them; [`undecodable`] is the one
-//! error.
+//! error. [`layers`] takes a message apart for people, who see values as `literal` writes them.
 
 mod body;
 mod budget;
@@ -31,7 +31,9 @@ mod decimal;
 pub mod head;
 mod integer;
 mod json;
+pub mod layers;
 pub mod limits;
+mod literal;
 pub mod message;
 mod msgpack;
 mod native;
@@ -49,6 +51,7 @@ pub mod write;
 mod yaml;
 
 pub use head::{Format, Head, Moment};
+pub use layers::Layers;
 pub use message::Message;
 pub use read::{Reader, read, read_head};
 pub use undecodable::Undecodable;

@@ -15,6 +15,17 @@ pub(crate) enum Serializer {
 }
 
 impl Serializer {
+    /// Its name for people.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::Pickle => "pickle",
+            Self::Yaml => "YAML",
+            Self::Msgpack => "msgpack",
+            Self::Data => "signed data",
+        }
+    }
+
     /// Content types are compared exactly, as Celery's workers do.
     pub(crate) fn named(content_type: &str) -> Result<Self, Flaw> {
         Ok(match content_type {

@@ -1,7 +1,6 @@
 //! `pyqs send QUEUE TASK`: one message, from a shell.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,7 +8,7 @@ use pyqs::{Client, ConnectOptions, DELAY_MAX, Outgoing};
 use serde_json::Value;
 
 use crate::connection::ConnectionArgs;
-use crate::output;
+use crate::{input, output};
 
 /// Send one task, or one message as it is
 #[derive(Debug, clap::Args)]
@@ -74,7 +73,7 @@ impl Args {
     /// The message's text: a task as PyQS writes it, or what the file holds.
     fn body(&self) -> Result<String> {
         match (&self.body_file, &self.task) {
-            (Some(file), _) => read(file),
+            (Some(file), _) => input::read(file),
             (None, task) => Ok(format!(
                 r#"{{"task": {}, "args": {}, "kwargs": {}}}"#,
                 Value::from(task.as_deref().unwrap_or_default()),
@@ -83,19 +82,6 @@ impl Args {
             )),
         }
     }
-}
-
-/// Reads a message from a file, or from standard input where that is `-`.
-fn read(file: &Path) -> Result<String> {
-    if file == Path::new("-") {
-        let mut body = String::new();
-        std::io::stdin()
-            .read_to_string(&mut body)
-            .context("cannot read a message from standard input")?;
-        return Ok(body);
-    }
-    std::fs::read_to_string(file)
-        .with_context(|| format!("cannot read a message from {}", file.display()))
 }
 
 /// Takes JSON text as it is: read into numbers and written again, a long one would lose digits.

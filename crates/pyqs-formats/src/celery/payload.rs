@@ -96,6 +96,10 @@ impl<'a> Sealed<'a> {
         })
     }
 
+    pub(super) fn content_type(&self) -> &str {
+        &self.content_type
+    }
+
     /// Content type and compression, as the message names them.
     pub(super) fn into_names(self) -> (String, Option<String>) {
         (self.content_type, self.compression)
@@ -132,6 +136,34 @@ impl<'a> Sealed<'a> {
         self.unseal(|serializer, bytes| {
             Ok((serializer == Serializer::Pickle).then(|| bytes.to_vec()))
         })
+    }
+
+    /// Adds what each layer of it is, in words, up to the first that can't be opened.
+    pub(super) fn told(&self, opened: &mut Vec<(Layer, String)>) -> Result<(), Undecodable> {
+        let packed = self.content.bytes();
+        let packed = packed.map_err(|flaw| flaw.within(Layer::Payload))?.len();
+        let told = self.unseal(|serializer, bytes| Ok((serializer, bytes.len())));
+        if let (Some(name), Err(Undecodable { layer, .. })) = (&self.compression, &told)
+            && *layer > Layer::Compression
+        {
+            opened.push((Layer::Compression, format!("{name}, {packed} bytes")));
+        }
+        let (serializer, length) = told?;
+        if let Some(name) = &self.compression {
+            opened.push((
+                Layer::Compression,
+                format!("{name}, {packed} bytes that expand to {length}"),
+            ));
+        }
+        if self.serializer == Serializer::Data {
+            let words = "the signature is that of a certificate in the store";
+            opened.push((Layer::Signature, words.to_owned()));
+        }
+        opened.push((
+            Layer::Payload,
+            format!("{}, {length} bytes", serializer.word()),
+        ));
+        Ok(())
     }
 
     /// Gives what the serializer wrote to who reads it.
