@@ -119,9 +119,11 @@ class CeleryExecution(Execution):
             "delivery_info": {"exchange": "", "routing_key": queue, "priority": None},
             "root_id": job.message_id,
             "correlation_id": job.message_id,
+            "headers": {},
         }
         said["delivery_info"]["redelivered"] = job.receive_count > 1
         return {
+            **said["headers"],
             **said,
             "task": job.task,
             "args": args,
@@ -130,7 +132,6 @@ class CeleryExecution(Execution):
             "timelimit": said.get("timelimit") or [None, None],
             "root_id": said.get("root_id") or said["id"],
             "hostname": f"pyqs@{socket.gethostname()}",
-            "headers": {},
             "called_directly": False,
             "is_eager": False,
             "pyqs": self,

@@ -23,6 +23,7 @@ def retry_body(request: Any, args: list[Any], kwargs: dict[str, Any], queue: str
     if delay_seconds:
         eta = datetime.fromtimestamp(time.time() + delay_seconds, timezone.utc).isoformat()
     headers = {
+        **(request.headers or {}),
         "lang": "py",
         "task": request.task,
         "id": request.id,

@@ -45,7 +45,8 @@ def end(sender=None, state=None, **_):
 
 @app.task(bind=True, max_retries=3)
 def page(self, first, *, size=2, seen=()):
-    note("page", first=first, size=size, seen=[str(when.date()) for when in seen], retries=self.request.retries,
+    note("page", tenant=self.request.get("tenant"), first=first,
+         size=size, seen=[str(when.date()) for when in seen], retries=self.request.retries,
          id=self.request.id, chain=len(self.request.chain or []))
     if first < 3:
         raise self.retry(args=[first + 1], kwargs={"size": size + 1, "seen": [*seen, datetime(2020, 1, first)]},
@@ -74,7 +75,8 @@ def pay(self, amount):
          kwargs=request.kwargs, routing_key=request.delivery_info["routing_key"], root_id=request.root_id,
          parent_id=request.parent_id, origin=request.origin, eta=request.eta, expires=request.expires,
          hostname=request.hostname, direct=request.called_directly, name=self.name,
-         correlation_id=request.correlation_id, redelivered=request.delivery_info["redelivered"],
+         correlation_id=request.correlation_id,
+         tenant=request.get("tenant"), headers=request.headers, redelivered=request.delivery_info["redelivered"],
          app=current_app.main)
 
 @app.task(bind=True, max_retries=2, default_retry_delay=1)
@@ -183,8 +185,8 @@ def test_a_name_that_is_no_path_is_found_in_what_is_imported(
 ) -> None:
     eta = "2020-01-01T00:00:00+00:00"
     expires = "2200-01-01T00:00:00+00:00"
-    headers = {"root_id": "r-1", "parent_id": "p-1", "origin": "gen1@host", "retries": 2, "eta": eta}
-    ours_queue.send(celery_body("billing.charge", 7, expires=expires, **headers))
+    headers: dict[str, Any] = {"root_id": "r-1", "parent_id": "p-1", "origin": "gen1@host", "retries": 2, "eta": eta}
+    ours_queue.send(celery_body("billing.charge", 7, expires=expires, tenant={"blue": 1}, **headers))
     start(project, ours_queue, *options)
 
     (note,) = project.wait_for_notes("pay")
@@ -198,6 +200,8 @@ def test_a_name_that_is_no_path_is_found_in_what_is_imported(
         "routing_key": "shop.orders",
         "correlation_id": "c-1",
         "redelivered": False,
+        "tenant": {"blue": 1},
+        "headers": {"tenant": {"blue": 1}},
     }
     assert {name: note[name] for name in expected} == expected
     assert note["hostname"].startswith("pyqs@")
@@ -249,14 +253,14 @@ def test_a_retry_at_a_time(project: Project, ours_queue: Queue, how: str, second
 
 
 def test_a_retry_with_other_arguments_is_a_message_of_its_own(project: Project, ours_queue: Queue) -> None:
-    ours_queue.send(celery_body("shop.page", 1))
+    ours_queue.send(celery_body("shop.page", 1, tenant="blue"))
     worker = start(project, ours_queue)
 
     project.wait_for_notes("page", 3)
     ours_queue.wait_until_empty()
     told = [(note["first"], note["size"], note["seen"], note["retries"]) for note in project.notes("page")]
     assert told == [(1, 2, [], 0), (2, 3, ["2020-01-01"], 1), (3, 4, ["2020-01-01", "2020-01-02"], 2)]
-    assert {note["id"] for note in project.notes("page")} == {"c-1"}
+    assert {(note["id"], note["tenant"]) for note in project.notes("page")} == {("c-1", "blue")}
     worker.wait_for(r"Task shop.page is retried by message [0-9a-f-]{36}", count=2)
 
 

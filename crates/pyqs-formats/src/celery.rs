@@ -94,6 +94,15 @@ impl<'a> Celery<'a> {
     }
 
     pub(crate) fn message(mut self) -> Result<Message, Undecodable> {
+        let headers = self.headers.take_others();
+        Ok(Message {
+            headers,
+            ..self.without_headers()?
+        })
+    }
+
+    /// All but the sender's own headers.
+    fn without_headers(mut self) -> Result<Message, Undecodable> {
         if !self.headers.has(Field::Task) {
             let fields = self.protocol1_fields(Part::All)?;
             return self

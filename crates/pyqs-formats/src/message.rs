@@ -18,6 +18,8 @@ pub struct Message {
     pub canvas: Canvas,
     /// `stamps` of the headers whose names `stamped_headers` lists.
     pub stamps: Vec<(String, Value)>,
+    /// The headers that are none of Celery's which are read here: the sender's own, and what is for logs.
+    pub headers: Vec<(String, Value)>,
 }
 
 /// Celery's workflow around a task. Each signature is a map with `task`, `args`, `kwargs`, `options` and more.
@@ -66,6 +68,7 @@ impl Message {
             kwargs,
             canvas,
             stamps: Vec::new(),
+            headers: Vec::new(),
         })
     }
 

@@ -269,3 +269,21 @@ fn other_content_types_than_those_accepted_are_refused_unread() {
             .is_ok()
     );
 }
+
+#[test]
+fn the_senders_own_headers_are_kept() {
+    let headers = json!({"task": "t", "id": "i", "tenant": {"a": [1]}, "lang": "py"});
+    let message = both(&envelope(&headers, &json!([[], {}, {}])));
+    let mut names: Vec<_> = message
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["lang", "tenant"]);
+    let one = envelope(
+        &json!({"tenant": 1}),
+        &json!({"task": "t", "id": "i", "other": 2}),
+    );
+    assert_eq!(both(&one).headers, [("tenant".to_owned(), Value::Int(1))]);
+}

@@ -98,9 +98,9 @@ impl Job {
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let body = &self.0.body;
         match reader.read(body) {
-            Ok(message) => message::request(py, &message.head, &message.canvas),
+            Ok(message) => message::request(py, &message.head, &message.canvas, &message.headers),
             // Its arguments are a pickle that Python's own loader reads.
-            Err(_) => message::request(py, &reader.read_head(body)?, &Canvas::default()),
+            Err(_) => message::request(py, &reader.read_head(body)?, &Canvas::default(), &[]),
         }
     }
 

@@ -53,12 +53,18 @@ pub(crate) fn request<'py>(
     py: Python<'py>,
     head: &Head,
     canvas: &Canvas,
+    headers: &[(String, Value)],
 ) -> PyResult<Option<Bound<'py, PyDict>>> {
     let Some(celery) = &head.celery else {
         return Ok(None);
     };
     let request = PyDict::new(py);
     set_heading(&request, head)?;
+    let own = PyDict::new(py);
+    for (name, value) in headers {
+        own.set_item(name, values::to_python(py, value)?)?;
+    }
+    request.set_item("headers", own)?;
     set_celery_heading(&request, celery)?;
     let signatures = |signatures: &[Value]| {
         let list = signatures.iter().map(|value| values::to_python(py, value));

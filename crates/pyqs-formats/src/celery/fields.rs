@@ -86,25 +86,36 @@ const PAYLOAD_FIELDS: [Field; 5] = [
 ];
 
 /// A set of fields, each missing or with its value.
-pub(crate) struct Fields([Option<Value>; COUNT]);
+pub(crate) struct Fields {
+    known: [Option<Value>; COUNT],
+    /// Members of other names, where everything is wanted.
+    others: Vec<(String, Value)>,
+}
 
 impl Default for Fields {
     fn default() -> Self {
-        Self([const { None }; COUNT])
+        Self {
+            known: [const { None }; COUNT],
+            others: Vec::new(),
+        }
     }
 }
 
 impl Fields {
-    /// Reads a JSON object; members of other names are passed over.
+    /// Reads a JSON object; for the head, members of other names are passed over.
     pub(crate) fn scan(scanner: &mut Scanner<'_>, part: Part) -> Result<Self, Flaw> {
         let mut fields = Self::default();
         let mut opened = scanner.open_map()?;
         while let Some(key) = scanner.next_key(&mut opened)? {
             match Field::named(key.as_name()) {
                 Some(field) if part == Part::Head && field.is_content() => {
-                    fields.0[field as usize] = Some(scanner.hollow()?);
+                    fields.known[field as usize] = Some(scanner.hollow()?);
                 }
-                Some(field) => fields.0[field as usize] = Some(scanner.value()?),
+                Some(field) => fields.known[field as usize] = Some(scanner.value()?),
+                None if part == Part::All => {
+                    let name = key.as_name().to_owned();
+                    fields.others.push((name, scanner.value()?));
+                }
                 None => {
                     scanner.skip()?;
                 }
@@ -119,7 +130,7 @@ impl Fields {
             if let Value::Str(name) = key
                 && let Some(field) = Field::named(&name)
             {
-                fields.0[field as usize] = Some(if field.is_content() {
+                fields.known[field as usize] = Some(if field.is_content() {
                     value
                 } else {
                     field_text(value)
@@ -130,21 +141,26 @@ impl Fields {
     }
 
     pub(super) fn has(&self, field: Field) -> bool {
-        self.0[field as usize].is_some()
+        self.known[field as usize].is_some()
     }
 
     pub(super) fn take(&mut self, field: Field) -> Option<Value> {
-        self.0[field as usize].take()
+        self.known[field as usize].take()
     }
 
     /// A hybrid: takes from the payload's map what is the payload's, and what the headers lack.
     pub(super) fn complete(&mut self, mut map: Self) {
         for field in PAYLOAD_FIELDS {
-            self.0[field as usize] = map.take(field);
+            self.known[field as usize] = map.take(field);
         }
-        for (own, other) in self.0.iter_mut().zip(map.0) {
+        for (own, other) in self.known.iter_mut().zip(map.known) {
             *own = own.take().or(other);
         }
+    }
+
+    /// Takes the members of other names.
+    pub(super) fn take_others(&mut self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.others)
     }
 
     pub(super) fn canvas(&mut self) -> Result<Canvas, Flaw> {
