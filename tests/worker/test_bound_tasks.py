@@ -49,7 +49,7 @@ def long(self: BoundTask, asks):
 
 @task(queue="unused", bind=True, soft_time_limit=0.5, time_limit=30)
 async def soft(self: BoundTask):
-    self.extend(0.5)
+    self.extend(2)
     began = time.monotonic()
     try:
         await asyncio.sleep(1000)
@@ -129,7 +129,7 @@ def test_the_soft_limit_moves_too(project: Project, ours_queue: Queue) -> None:
     project.worker(ours_queue.name)
 
     (note,) = project.wait_for_notes("told")
-    assert note["after"] >= 0.9
+    assert note["after"] >= 1, "it began soon after its limit of half a second did"
 
 
 def test_celerys_retries_count(project: Project, ours_queue: Queue) -> None:

@@ -147,7 +147,7 @@ def project(ours_project: Project) -> Project:
 
 
 def start(project: Project, queue: Queue, *options: str) -> Process:
-    return project.worker(queue.name, *options, PYTHONPATH=site_packages())
+    return project.worker(queue.name, *options, PYTHONPATH=site_packages(), TZ="UTC")
 
 
 def celery_body(task: str, *args: Any, embed: Optional[dict[str, Any]] = None, **headers: Any) -> str:
