@@ -16,7 +16,7 @@ import pytest
 from support.endpoints import Endpoint
 from support.faults import FaultyEndpoint
 from support.processes import Process
-from support.projects import Project
+from support.projects import Project, manager_pid
 from support.queues import Queue, new_name
 from support.system import System
 from support.waiting import eventually
@@ -176,6 +176,25 @@ def test_an_endpoint_that_dies_and_comes_back(lasting: FaultyEndpoint, project_o
     assert sorted(project.values("ended")) == list(range(TASKS))
     check_told_once(worker, "can't reach SQS")
     assert worker.stop() == 0, worker.output
+
+
+def test_a_manager_that_dies_while_the_endpoint_is_away_is_replaced(
+    lasting: FaultyEndpoint, project_on: MakeProject
+) -> None:
+    project = project_on(lasting)
+    queue = Queue(lasting.client(), new_name())
+    worker = project.worker(queue.name)
+    worker.wait_for("Found matching SQS Queues")
+    lasting.kill()
+    worker.wait_for(BEGINS)
+
+    os.kill(manager_pid(worker), signal.SIGKILL)
+    worker.wait_for(r"^\[WARNING\]: looking for queues fails, trying again until it works: ")
+    lasting.start()
+    queue.send_task("tasks.work", 0)
+
+    check_all_ran_once(project, queue, worker, 1)
+    assert len(worker.matches("looking for queues works again")) == 1, worker.output
 
 
 def test_an_endpoint_that_comes_back_empty(faulty: FaultyEndpoint, project_on: MakeProject) -> None:

@@ -113,6 +113,20 @@ impl SqsError {
         )
     }
 
+    /// Whether the credentials were good once: what gives them may have others by now.
+    pub fn is_about_expiry(&self) -> bool {
+        match self {
+            Self::BadCredentials(failure) => {
+                let code = failure.code.as_deref().unwrap_or_default();
+                matches!(
+                    code,
+                    "ExpiredToken" | "ExpiredTokenException" | "RequestExpired"
+                )
+            }
+            _ => false,
+        }
+    }
+
     /// What failed, on which queue.
     pub fn failure(&self) -> &Failure {
         match self {

@@ -31,6 +31,9 @@ const START_RETRY: Duration = Duration::from_secs(1);
 /// Trouble that may pass is told of when it was met so many times in a row, [`START_RETRY`] apart.
 const TRIES_BEFORE_TOLD: u32 = 3;
 
+/// Credentials that have expired are asked for again so often at the start.
+const EXPIRED_MAX: u32 = 2;
+
 /// On FIFO queues a lower `maxReceiveCount` is warned of: a message that was taken along with one that
 /// failed has spent a receive, once for each worker and each failure up to half of them.
 const FIFO_RECEIVES_MIN: u32 = 4;
@@ -47,6 +50,8 @@ pub(crate) struct Discovery {
     /// The kind of trouble that was told of last.
     trouble: Option<Discriminant<SqsError>>,
     is_started: bool,
+    /// Another manager has worked on these queues: what can't be reached now is no reason to end.
+    has_predecessor: bool,
 }
 
 /// One argument.
@@ -82,13 +87,24 @@ impl Discovery {
             known: BTreeSet::new(),
             trouble: None,
             is_started: false,
+            has_predecessor: false,
         })
+    }
+
+    /// For a manager that takes another's place: the worker has started long ago.
+    pub(crate) fn for_successor(self) -> Self {
+        Self {
+            has_predecessor: true,
+            ..self
+        }
     }
 
     /// Looks until it is cancelled, or until the worker turns out not to be able to start.
     pub(crate) async fn run(mut self) {
         self.tell_what_is_wanted();
-        if let Err(reason) = self.start().await {
+        if self.has_predecessor {
+            self.take_over().await;
+        } else if let Err(reason) = self.start().await {
             self.tell(Inbound::Fatal(reason));
             return;
         }
@@ -120,13 +136,44 @@ impl Discovery {
         looked
     }
 
+    /// The first look of a manager that takes another's place: goes on until SQS has answered.
+    async fn take_over(&mut self) {
+        let mut tries = 0;
+        let mut pause = START_RETRY;
+        loop {
+            let Err(failure) = self.look().await else {
+                self.tell_of_trouble(None);
+                break;
+            };
+            tries += 1;
+            if !failure.is_retryable() || tries >= TRIES_BEFORE_TOLD {
+                self.tell_of_trouble(Some(&failure));
+            }
+            if !failure.is_retryable() && !failure.is_about_credentials() {
+                // Of one queue: the others were found.
+                break;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LOOK_PERIOD);
+        }
+        if let Err(missing) = self.tell_what_was_found() {
+            self.log.warning(|| missing);
+        }
+    }
+
     /// The first look. An error is why the worker can't start.
     async fn start(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + START_MAX;
         let mut last_failure = None;
+        let mut expired = 0;
         loop {
             match timeout_at(deadline, self.look()).await {
                 Ok(Ok(())) => break,
+                // They are asked for again with the next request.
+                Ok(Err(failure)) if failure.is_about_expiry() && expired < EXPIRED_MAX => {
+                    expired += 1;
+                    last_failure = Some(failure);
+                }
                 Ok(Err(failure)) if !failure.is_retryable() => {
                     if failure.is_about_credentials() || self.known.is_empty() {
                         return Err(failure.to_string());
@@ -368,210 +415,4 @@ fn advise_redrive(url: &QueueUrl, attributes: &QueueAttributes) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use pyqs_core::{RateLimit, Share};
-    use pyqs_sqs::SqsError;
-    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-    use tokio::task::JoinHandle;
-    use tokio::time::Instant;
-
-    use super::{ATTRIBUTES_PERIOD, Discovery, LOOK_PERIOD, START_MAX};
-    use crate::fake_sqs::FakeSqs;
-    use crate::inbound::Inbound;
-    use crate::observe::Log;
-    use crate::process::control::{Supervisor, ToSupervisor};
-    use crate::settings::{LogLevel, WorkerSettings};
-
-    struct Running {
-        news: UnboundedReceiver<Inbound>,
-        lines: UnboundedReceiver<ToSupervisor>,
-        _task: JoinHandle<()>,
-    }
-
-    fn run(sqs: &Arc<FakeSqs>, queues: &[&str]) -> Running {
-        run_with(sqs, queues, WorkerSettings::default())
-    }
-
-    fn run_with(sqs: &Arc<FakeSqs>, queues: &[&str], settings: WorkerSettings) -> Running {
-        let settings = WorkerSettings {
-            queues: queues.iter().map(ToString::to_string).collect(),
-            ..settings
-        };
-        let (supervisor, lines) = Supervisor::in_a_test();
-        let (sender, news) = unbounded_channel();
-        let log = Log::new(supervisor, LogLevel::Info);
-        let discovery = Discovery::new(&settings, sqs.clone(), sender, log).unwrap();
-        Running {
-            news,
-            lines,
-            _task: tokio::spawn(discovery.run()),
-        }
-    }
-
-    impl Running {
-        /// The next queue that is found.
-        async fn found(&mut self) -> (String, Share) {
-            match self.news.recv().await.unwrap() {
-                Inbound::QueueFound { url, share, .. } => (url.name().to_owned(), share),
-                other => panic!("{other:?}"),
-            }
-        }
-
-        /// How many of the lines so far have this in them.
-        fn logged(&mut self, part: &str) -> usize {
-            let lines = std::iter::from_fn(|| self.lines.try_recv().ok());
-            lines
-                .filter(|line| match line {
-                    ToSupervisor::Log { message, .. } => message.contains(part),
-                    _ => false,
-                })
-                .count()
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn names_are_asked_for_and_never_listed() {
-        let sqs = Arc::new(FakeSqs::with(&["email", "m-f", "other"]));
-        let mut running = run(&sqs, &["email:3=5@10/m,m.f"]);
-        let share = Share {
-            weight: 3,
-            tasks_max: Some(5),
-            rate: Some(RateLimit {
-                tasks: 10,
-                per: Duration::from_mins(1),
-            }),
-            priority: 0,
-        };
-        assert_eq!(running.found().await, ("email".to_owned(), share));
-        assert_eq!(running.found().await.0, "m-f");
-        tokio::time::sleep(LOOK_PERIOD * 3).await;
-        assert_eq!(sqs.calls("list_queues"), 0);
-        assert_eq!(
-            sqs.calls("queue_url"),
-            3,
-            "what was found is not asked again"
-        );
-        assert_eq!(running.logged("\"m.f\" is \"m-f\" on SQS"), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn with_strict_the_order_given_is_the_order_of_priorities() {
-        let sqs = Arc::new(FakeSqs::with(&["a", "b1", "b2", "c"]));
-        for is_strict in [true, false] {
-            let settings = WorkerSettings {
-                strict: is_strict,
-                ..WorkerSettings::default()
-            };
-            let mut running = run_with(&sqs, &["c,a", "b*"], settings);
-            let mut found = Vec::new();
-            for _ in 0..4 {
-                let (name, share) = running.found().await;
-                found.push((name, share.priority));
-            }
-            let priorities = found.iter().map(|(name, priority)| (&**name, *priority));
-            let expected = [("c", 0), ("a", 1), ("b1", 2), ("b2", 2)];
-            assert!(
-                priorities
-                    .eq(expected.map(|(name, strict)| (name, if is_strict { strict } else { 0 })))
-            );
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_queue_with_the_name_of_a_command_is_warned_of() {
-        let sqs = Arc::new(FakeSqs::with(&["send", "sends"]));
-        let settings = WorkerSettings {
-            command_names: vec!["send".to_owned(), "local".to_owned()],
-            ..WorkerSettings::default()
-        };
-        let mut running = run_with(&sqs, &["s*"], settings);
-        running.found().await;
-        running.found().await;
-        assert_eq!(running.logged("`pyqs worker send` works on the queue"), 1);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_fifo_queue_that_grants_few_receives_is_warned_of() {
-        let check = |name: &'static str, receives_max, expected| async move {
-            let sqs = Arc::new(FakeSqs::with(&[name]));
-            sqs.grant_receives(name, receives_max);
-            let mut running = run(&sqs, &[name]);
-            running.found().await;
-            assert_eq!(running.logged("has a maxReceiveCount of"), expected);
-        };
-        check("a.fifo", Some(3), 1).await;
-        check("a.fifo", Some(4), 0).await;
-        check("a.fifo", None, 0).await;
-        check("a", Some(1), 0).await;
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn queues_made_later_are_found_within_a_period() {
-        let sqs = Arc::new(FakeSqs::with(&["email-a"]));
-        let mut running = run(&sqs, &["email*", "sms"]);
-        assert_eq!(running.found().await.0, "email-a");
-        tokio::time::sleep(LOOK_PERIOD * 2).await;
-        assert_eq!(running.logged("there is no queue \"sms\" yet"), 1);
-        let start = Instant::now();
-        sqs.create("sms");
-        sqs.create("email-b");
-        assert_eq!(running.found().await.0, "email-b");
-        assert_eq!(running.found().await.0, "sms");
-        assert!(start.elapsed() <= LOOK_PERIOD);
-        assert_eq!(running.logged("Found new queue\t"), 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn attributes_are_read_again() {
-        let sqs = Arc::new(FakeSqs::with(&["email"]));
-        let mut running = run(&sqs, &["email"]);
-        running.found().await;
-        let start = Instant::now();
-        let news = running.news.recv().await;
-        assert!(matches!(news, Some(Inbound::QueueRead { .. })));
-        assert!(start.elapsed() <= ATTRIBUTES_PERIOD + LOOK_PERIOD);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_endpoint_that_does_not_answer_at_the_start_is_fatal() {
-        let sqs = Arc::new(FakeSqs::with(&["email"]));
-        sqs.fail(SqsError::Unreachable);
-        let start = Instant::now();
-        let mut running = run(&sqs, &["email"]);
-        let news = running.news.recv().await;
-        let Some(Inbound::Fatal(reason)) = news else {
-            panic!("{news:?}")
-        };
-        assert!(reason.contains("can't reach SQS"), "{reason}");
-        assert_eq!(start.elapsed(), START_MAX);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_endpoint_that_comes_in_time_is_used() {
-        let sqs = Arc::new(FakeSqs::with(&["email"]));
-        sqs.fail(SqsError::Unreachable);
-        let mut running = run(&sqs, &["email"]);
-        tokio::time::sleep(START_MAX / 2).await;
-        sqs.recover();
-        assert_eq!(running.found().await.0, "email");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn later_trouble_is_told_once_and_survived() {
-        let sqs = Arc::new(FakeSqs::with(&["email-a"]));
-        let mut running = run(&sqs, &["email*"]);
-        running.found().await;
-        tokio::time::sleep(LOOK_PERIOD / 2).await;
-        sqs.fail(SqsError::BadCredentials);
-        tokio::time::sleep(LOOK_PERIOD * 3).await;
-        assert_eq!(running.logged("looking for queues fails"), 1);
-        sqs.recover();
-        sqs.create("email-b");
-        assert_eq!(running.found().await.0, "email-b");
-        tokio::task::yield_now().await;
-        assert_eq!(running.logged("looking for queues works again"), 1);
-    }
-}
+mod tests;

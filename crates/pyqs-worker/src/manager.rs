@@ -24,7 +24,7 @@ use crate::process::ledger::Ledger;
 use crate::process::pool::{Pool, PoolSettings};
 use crate::reading::Reading;
 use crate::requests::Requests;
-use crate::settings::WorkerSettings;
+use crate::settings::{LogLevel, WorkerSettings};
 use crate::status::{Board, Serve};
 
 /// What is still to be said to the supervisor at the end is given up after this long.
@@ -95,6 +95,7 @@ async fn manage(
     let control = Arc::new(UnixStream::from_std(control)?);
     let (supervisor, writer) = Supervisor::new(Arc::clone(&control));
     let (sender, inbound) = mpsc::unbounded_channel();
+    let is_first = ledger.is_first();
     let mut beside = JoinSet::new();
     beside.spawn(read_control(ControlReader::new(control), sender.clone()));
 
@@ -113,8 +114,11 @@ async fn manage(
         }
         Err(error) => End::Fatal(error.to_string()),
     };
-    if let End::Fatal(reason) = &end {
-        supervisor.fatal(reason.clone());
+    match &end {
+        End::Fatal(reason) if is_first => supervisor.fatal(reason.clone()),
+        // The worker had started, so this may pass: the supervisor starts another manager, ever more slowly.
+        End::Fatal(reason) => supervisor.log(LogLevel::Error.number(), reason.clone()),
+        End::Stopped => {}
     }
     beside.shutdown().await;
     drop(supervisor);
@@ -162,7 +166,8 @@ async fn drive(parts: Parts, beside: &mut JoinSet<()>) -> End {
         }
     }
     match Discovery::new(&settings, Arc::clone(&sqs), sender.clone(), log.clone()) {
-        Ok(discovery) => beside.spawn(discovery.run()),
+        Ok(discovery) if ledger.is_first() => beside.spawn(discovery.run()),
+        Ok(discovery) => beside.spawn(discovery.for_successor().run()),
         Err(error) => return End::Fatal(QueueArgumentError::to_string(&error)),
     };
     let pool_settings = PoolSettings {
