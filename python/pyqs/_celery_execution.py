@@ -28,6 +28,7 @@ from ._celery_message import retry_body
 from ._execution import Execution, arguments
 from ._limits import Limits
 from ._policy import DELAY_MAX_SECS, Decision
+from ._producer import Outgoing
 
 try:
     from billiard.einfo import ExceptionInfo
@@ -155,7 +156,7 @@ class CeleryExecution(Execution):
         queue = message.queue or (self._request.delivery_info or {}).get("routing_key") or here
         name = here if message.queue is None else Naming.of(self._task.app).sqs_name(message.queue)
         body = retry_body(self._request, message.args, message.kwargs, queue, delay_seconds)
-        self._sent_as = _producer.send(name, body, delay_seconds)
+        self._sent_as = _producer.send(name, Outgoing(body, delay_seconds))
         return Decision("discarded")
 
     def _log_discarded(self, error: BaseException) -> None:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import NamedTuple, Optional, Union
 
-from . import _pyqs
+from . import _formats, _pyqs
+
+
+class Outgoing(NamedTuple):
+    """A message as it is sent."""
+
+    body: str
+    delay_seconds: int = 0
+    """Not to be run before; at most 366 days."""
+    group: Optional[str] = None
+    """The message group."""
+    dedup_id: Optional[str] = None
+    """FIFO: the deduplication id."""
+    attributes: dict[str, Union[str, int, float, bytes]] = {}  # noqa: RUF012 (nobody changes it)
+    """The message attributes."""
 
 
 class MessageId(str):
@@ -28,14 +42,27 @@ def configure(
     access_key_id: Optional[str] = None,
     secret_access_key: Optional[str] = None,
     endpoint_url: Optional[str] = None,
+    format: Optional[str] = None,
 ) -> None:
-    """Say how this process reaches SQS when it sends; what is ``None`` comes from the environment, as with boto3.
+    """Say how this process sends; what is ``None`` comes from the environment, as with boto3.
 
     >>> pyqs.configure(endpoint_url="http://127.0.0.1:9324", region="eu-west-1")
+    >>> pyqs.configure(format="celery")
 
     Call it before the first ``.delay``. In a worker's tasks the worker's own options hold already.
+
+    :param region: where the queues are.
+    :param access_key_id: with ``secret_access_key``, what signs the requests.
+    :param secret_access_key: see ``access_key_id``.
+    :param endpoint_url: where SQS listens, if it is not Amazon's.
+    :param format: ``"pyqs"`` or ``"celery"``, for tasks that declare none. Without one, the variable
+        ``PYQS_FORMAT`` says it, else it is PyQS's own. Given alone, it leaves the rest as it is.
     """
     global _producer
+    if format is not None:
+        _formats.configure(format)
+        if region is access_key_id is secret_access_key is endpoint_url is None:
+            return
     _producer = _pyqs.Producer(
         region=region,
         access_key_id=access_key_id,
@@ -44,9 +71,9 @@ def configure(
     )
 
 
-def send(queue: str, body: str, delay_seconds: int) -> MessageId:
-    """Send a message, for a worker in so many seconds; when this returns, SQS has it."""
-    return MessageId(_producer.send(queue, body, delay_seconds))
+def send(queue: str, message: Outgoing) -> MessageId:
+    """Send a message; when this returns, SQS has it."""
+    return MessageId(_producer.send(queue, message))
 
 
 def queue_url(queue: str) -> str:

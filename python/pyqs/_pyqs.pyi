@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 from typing import Any, Literal, Optional, Union, final
 
+from ._bodies import CeleryFacts
+from ._producer import Outgoing
+
 __version__: str
+EXPIRES_ATTRIBUTE: str
 __all__ = [
+    "EXPIRES_ATTRIBUTE",
     "Job",
     "Lane",
     "Ledger",
@@ -13,6 +18,7 @@ __all__ = [
     "TaskChannel",
     "WorkerSettings",
     "__version__",
+    "celery_body",
     "cli",
     "decode_message",
     "find_queues",
@@ -32,6 +38,9 @@ def find_queues(settings: WorkerSettings) -> list[str]:
 
 def decode_message(body: str, reader: Reader) -> dict[str, Any]:
     """The task in a message body: ``task``, ``args``, ``kwargs``, and the fields that only Celery's have."""
+
+def celery_body(facts: CeleryFacts, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """The body of a message that a Celery worker runs. Raises ``TypeError`` for what JSON can't carry."""
 
 def region_name() -> str:
     """The region that the environment and the profile files name, else ``us-east-1``."""
@@ -249,8 +258,8 @@ class Producer:
         secret_access_key: Optional[str] = None,
         endpoint_url: Optional[str] = None,
     ) -> Producer: ...
-    def send(self, queue: str, body: str, delay_seconds: int) -> str:
-        """Send a message, for a worker in so many seconds (at most 366 days); returns its id when SQS has it."""
+    def send(self, queue: str, message: Outgoing) -> str:
+        """Send a message; returns its id when SQS has it."""
     def queue_url(self, queue: str) -> str:
         """The queue's URL; a missing queue is created."""
     def shutdown(self) -> None:

@@ -2,67 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union, cast, overload
 
-from . import _bound, _limits, _policy, _producer, _registry
-from ._limits import NO_LIMITS, Limits
-from ._policy import DELAY_MAX_SECS, NO_POLICY, Backoff, Errors, Policy
-from ._producer import MessageId
+from . import _bound, _formats, _limits, _policy, _producer, _registry
+from ._options import Declared
+from ._policy import NO_POLICY, Backoff, Errors, Policy
+from ._producer import MessageId, Outgoing
+from ._sender import SQS_DELAY_SECONDS_MAX, Sender
 from .errors import SettingsInvalid
 from .utils import function_to_import_path
 
 if TYPE_CHECKING:
-    from typing import Literal, Protocol, TypeVar
+    from typing import Literal
 
-    from typing_extensions import Concatenate, ParamSpec
-
-    from ._bound import BoundTask
-
-    P = ParamSpec("P")
-    R = TypeVar("R", covariant=True)
-
-    class Task(Protocol[P, R]):
-        """A function marked with ``@task``: itself when called, a message when delayed."""
-
-        __name__: str
-
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-
-        @overload
-        def delay(self, *args: P.args, **kwargs: P.kwargs) -> MessageId: ...
-
-        # A keyword beside a ParamSpec can't be written down, so with `_delay_seconds` arguments go unchecked.
-        @overload
-        def delay(self, *args: Any, _delay_seconds: Optional[int], **kwargs: Any) -> MessageId: ...
-
-    class Decorator(Protocol):
-        """What ``task(...)`` returns: to be applied to a function."""
-
-        queue_name: Optional[str]
-        delay_seconds: Optional[int]
-        function_path: Optional[str]
-
-        def __call__(self, function: Callable[P, R]) -> Task[P, R]: ...
-
-    class BoundDecorator(Protocol):
-        """What ``task(bind=True)`` returns: callers don't give the function's ``self``."""
-
-        queue_name: Optional[str]
-        delay_seconds: Optional[int]
-        function_path: Optional[str]
-
-        def __call__(self, function: Callable[Concatenate[BoundTask, P], R]) -> Task[P, R]: ...
-
-
-logger = logging.getLogger("pyqs")
-
-DELAY_SECONDS_MAX = DELAY_MAX_SECS
-"""The longest delay, 366 days: what is above is more likely milliseconds, or a moment, than seconds."""
-
-SQS_DELAY_SECONDS_MAX = 900
-"""The longest delay that SQS itself keeps; beyond it, workers send the message on until it is due."""
+    from ._task_types import BoundDecorator, Decorator, P, R, Task
 
 
 @overload
@@ -75,6 +28,10 @@ def task(
     delay_seconds: Optional[int] = None,
     custom_function_path: Optional[str] = None,
     *,
+    expires: Optional[float] = None,
+    format: Optional[_formats.Format] = None,
+    group: Union[str, Callable[..., str], None] = None,
+    dedup_id: Optional[Callable[..., str]] = None,
     time_limit: Optional[float] = None,
     soft_time_limit: Optional[float] = None,
     retries: Optional[int] = None,
@@ -93,6 +50,10 @@ def task(
     delay_seconds: Optional[int] = None,
     custom_function_path: Optional[str] = None,
     *,
+    expires: Optional[float] = None,
+    format: Optional[_formats.Format] = None,
+    group: Union[str, Callable[..., str], None] = None,
+    dedup_id: Optional[Callable[..., str]] = None,
     time_limit: Optional[float] = None,
     soft_time_limit: Optional[float] = None,
     retries: Optional[int] = None,
@@ -110,6 +71,10 @@ def task(
     delay_seconds: Optional[int] = None,
     custom_function_path: Optional[str] = None,
     *,
+    expires: Optional[float] = None,
+    format: Optional[_formats.Format] = None,
+    group: Union[str, Callable[..., str], None] = None,
+    dedup_id: Optional[Callable[..., str]] = None,
     time_limit: Optional[float] = None,
     soft_time_limit: Optional[float] = None,
     retries: Optional[int] = None,
@@ -135,6 +100,12 @@ def task(
         which is 366 days. On a FIFO queue SQS takes none. Above 900, SQS's longest, the message carries the time at
         which it is due, which workers of the original PyQS don't know: they run it after 900 s.
     :param custom_function_path: the name in the message, instead of ``module.function``.
+    :param expires: seconds after its sending from which a message is not run any more, but deleted; at most 366 days.
+    :param format: ``"celery"`` writes messages that Celery workers run too; by default ``PYQS_FORMAT`` or
+        ``pyqs.configure(format=)`` says it, else it is PyQS's own.
+    :param group: the message group, which FIFO queues need: a text, or a function of the task's arguments. On a
+        standard queue it is the tenant of SQS's fair queues.
+    :param dedup_id: on a FIFO queue, the deduplication id as a function of the task's arguments.
     :param time_limit: seconds after which the task is ended, whatever it does, by killing its process; an
         ``async def`` task is cancelled first. It counts as failed.
     :param soft_time_limit: seconds after which :class:`pyqs.errors.SoftTimeLimitExceeded` is raised in it.
@@ -153,36 +124,40 @@ def task(
     ``@task`` without parentheses is ``@task()``.
     """
     if callable(queue):
-        return _Decorator(None, None, None)(queue)
+        return _Decorator(Declared("", ""), None, None)(queue)
     policy = Policy(retries, backoff, retry_on, discard_on, dead_letter_on, dead_letter).checked()
     limits = _limits.checked(time_limit, soft_time_limit)
-    return _Decorator(queue, delay_seconds, custom_function_path, limits, policy, bind)
+    if format is not None:
+        _formats.checked(format, "format=")
+    declared = Declared("", queue or "", delay_seconds, expires, format, group, dedup_id, limits)
+    return _Decorator(declared, queue, custom_function_path, policy, bind)
 
 
 class _Decorator:
     def __init__(
         self,
+        declared: Declared,
         queue: Optional[str],
-        delay_seconds: Optional[int],
         custom_function_path: Optional[str],
-        limits: Limits = NO_LIMITS,
         policy: Policy = NO_POLICY,
         is_bound: bool = False,
     ) -> None:
         self.queue_name = queue
-        self.delay_seconds = delay_seconds
+        self.delay_seconds = declared.delay_seconds
         self.function_path = custom_function_path
-        self._limits = limits
+        self._declared = declared
         self._policy = policy
         self._is_bound = is_bound
 
     def __call__(self, function: Callable[..., Any]) -> Any:
+        path = self.function_path or function_to_import_path(function)
         if self._is_bound:
-            function = _bound.bind(function, self.function_path or function_to_import_path(function))
-        cast(Any, function).delay = task_delayer(
-            self.function_path or function, self.queue_name, self.delay_seconds, override=bool(self.function_path)
-        )
-        _limits.declare(function, self._limits)
+            function = _bound.bind(function, path)
+        sender = Sender(self._declared._replace(path=path, queue=self.queue_name or path))
+        task = cast(Any, function)
+        task.delay = sender.delay()
+        task.apply_async = sender.apply_async
+        _limits.declare(function, self._declared.limits)
         _policy.declare(function, self._policy)
         if self._is_bound:
             _bound.declare(function)
@@ -203,20 +178,7 @@ def task_delayer(
     With ``override``, ``func_to_delay`` is the path itself.
     """
     path = function_to_import_path(func_to_delay, override=override)
-    queue = queue_name or path
-    _checked_delay(path, delay_seconds)
-
-    def delay(*args: Any, **kwargs: Any) -> MessageId:
-        """Send this call to the queue and return the message's id.
-
-        ``_delay_seconds=`` overrides the task's own delay, within the same limits.
-        """
-        seconds = _checked_delay(path, kwargs.pop("_delay_seconds", delay_seconds))
-        body = _body(path, args, kwargs)
-        logger.info("Delaying task %s: %s, %s", path, args, kwargs)
-        return _producer.send(queue, body, seconds)
-
-    return delay
+    return Sender(Declared(path, queue_name or path, delay_seconds)).delay()
 
 
 class Queue(NamedTuple):
@@ -231,42 +193,9 @@ class Queue(NamedTuple):
                 f"DelaySeconds is {DelaySeconds!r}; SQS takes 0 to {SQS_DELAY_SECONDS_MAX} (.delay takes more)"
             )
         name = self.url.rsplit("/", 1)[1]
-        return {"MessageId": str(_producer.send(name, MessageBody, DelaySeconds))}
+        return {"MessageId": str(_producer.send(name, Outgoing(MessageBody, DelaySeconds)))}
 
 
 def get_or_create_queue(queue_name: str) -> Queue:
     """The queue of this name, which is created where it is missing. Kept for code that PyQS's users wrote."""
     return Queue(_producer.queue_url(queue_name))
-
-
-def _checked_delay(path: str, seconds: Optional[int]) -> int:
-    if seconds is None:
-        return 0
-    if not isinstance(seconds, int) or not 0 <= seconds <= DELAY_SECONDS_MAX:
-        raise SettingsInvalid(
-            f"the delay of {path} is {seconds!r}; give whole seconds from 0 to {DELAY_SECONDS_MAX}, which is 366 days"
-        )
-    return seconds
-
-
-def _body(path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """The message, byte for byte as PyQS writes it."""
-    try:
-        return json.dumps({"task": path, "args": args, "kwargs": kwargs})
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _unserialisable(path, args, kwargs, error) from None
-
-
-def _unserialisable(path: str, args: tuple[Any, ...], kwargs: dict[str, Any], cause: Exception) -> Exception:
-    """An error of the same class that names the argument which JSON can't carry."""
-    named = [(f"argument {position}", value) for position, value in enumerate(args, start=1)]
-    named += [(f"argument {name}", value) for name, value in kwargs.items()]
-    for name, value in named:
-        try:
-            json.dumps(value)
-        except (TypeError, ValueError, RecursionError) as error:
-            return type(error)(
-                f"{name} of {path} is a {type(value).__name__} that JSON can't carry ({error}); "
-                "send plain values: numbers, text, lists, dicts"
-            )
-    return cause

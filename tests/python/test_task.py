@@ -11,26 +11,33 @@ from typing import Any
 import pyqs
 import pytest
 from pyqs import _producer, _registry, task
+from pyqs._producer import Outgoing
 from pyqs.decorator import Queue, get_or_create_queue, task_delayer
 from pyqs.errors import PyqsError, SettingsInvalid
 
-Sent = list[tuple[str, str, int]]
+
+class Sent(list[tuple[str, str, int]]):
+    """The queue, the body and the delay of each message; ``messages`` has all that there is of them."""
+
+    def __init__(self) -> None:
+        self.messages: list[Outgoing] = []
 
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
-    messages: Sent = []
+    sent = Sent()
 
     class Producer:
-        def send(self, queue: str, body: str, delay_seconds: int) -> str:
-            messages.append((queue, body, delay_seconds))
-            return f"id-{len(messages)}"
+        def send(self, queue: str, message: Outgoing) -> str:
+            sent.append((queue, message.body, message.delay_seconds))
+            sent.messages.append(message)
+            return f"id-{len(sent)}"
 
         def queue_url(self, queue: str) -> str:
             return f"http://127.0.0.1/000000000000/{queue}"
 
     monkeypatch.setattr(_producer, "_producer", Producer())
-    return messages
+    return sent
 
 
 @task()

@@ -161,6 +161,7 @@ impl Sender<'_> {
             parent_id: Some(self.parent_id.clone()),
             group: options.text("group_id")?.or(group.map(str::to_owned)),
             origin: self.origin.clone(),
+            headers: Vec::new(),
             canvas: Canvas {
                 callbacks: signatures(options.get("link"))?,
                 errbacks: signatures(options.get("link_error"))?,

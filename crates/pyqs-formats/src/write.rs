@@ -41,6 +41,8 @@ pub struct CeleryCall {
     pub group: Option<String>,
     /// Who sends it, for logs.
     pub origin: String,
+    /// The sender's own headers; a name of Celery's own among them is passed over by readers.
+    pub headers: Vec<(String, Value)>,
     /// What is to be done after it.
     pub canvas: Canvas,
 }
@@ -86,7 +88,7 @@ impl CeleryCall {
         out.push_str(
             r#"", "content-encoding": "utf-8", "content-type": "application/json", "headers": "#,
         );
-        self.write_headers(&mut out);
+        self.write_headers(&mut out)?;
         out.push_str(r#", "properties": {"correlation_id": "#);
         write_text(&self.id, &mut out);
         out.push_str(r#", "delivery_mode": 2, "delivery_info": {"exchange": "", "routing_key": "#);
@@ -122,7 +124,7 @@ impl CeleryCall {
         Ok(out)
     }
 
-    fn write_headers(&self, out: &mut String) {
+    fn write_headers(&self, out: &mut String) -> Result<(), Unwritable> {
         let optional = |name: &str, text: Option<&str>, out: &mut String| {
             out.push_str(", ");
             write_text(name, out);
@@ -132,7 +134,14 @@ impl CeleryCall {
                 None => out.push_str("null"),
             }
         };
-        out.push_str(r#"{"lang": "py", "task": "#);
+        out.push('{');
+        for (name, value) in &self.headers {
+            write_text(name, out);
+            out.push_str(": ");
+            crate::json::write::write(value, out)?;
+            out.push_str(", ");
+        }
+        out.push_str(r#""lang": "py", "task": "#);
         write_text(&self.task, out);
         optional("id", Some(&self.id), out);
         optional(
@@ -157,6 +166,7 @@ impl CeleryCall {
             self.retries
         )
         .expect("writing to a String does not fail");
+        Ok(())
     }
 }
 

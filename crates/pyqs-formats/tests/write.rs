@@ -24,6 +24,7 @@ fn again(message: &Message) -> CeleryCall {
         parent_id: celery.parent_id.clone(),
         group: celery.group.clone(),
         origin: "tests".to_owned(),
+        headers: Vec::new(),
         canvas: message.canvas.clone(),
     }
 }

@@ -5,16 +5,20 @@
 //! answers Ctrl-C.
 //!
 //! Modules in reading order: `cli`, the command line; `settings`, a worker's settings as one object; `manager`, the
-//! manager's process and the ledger; `channel` and `job`, a task process's work; `reader`, `message` and `values`, bodies as
-//! Python objects; `producer`, sending; `discovery`, queues and the region; `errors`, Rust's errors as Python's; `descriptor`, files passed as numbers;
+//! manager's process and the ledger; `channel` and `job`, a task process's work; `reader`, `message` and `values`,
+//! bodies as Python objects; `from_python` and `celery_call`, Python objects as a body of Celery's; `producer`,
+//! sending; `discovery`, queues and the region; `errors`, Rust's errors as Python's; `descriptor`, files passed as
+//! numbers;
 //! `host`, what the operating system knows of this process. `_pyqs.pyi` beside the Python package says the same in
 //! Python's words, and a test compares the two.
 
+mod celery_call;
 mod channel;
 mod cli;
 mod descriptor;
 mod discovery;
 mod errors;
+mod from_python;
 mod host;
 mod interrupt;
 mod job;
@@ -38,6 +42,7 @@ fn _pyqs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     job::register(module)?;
     reader::register(module)?;
     message::register(module)?;
+    celery_call::register(module)?;
     producer::register(module)?;
     discovery::register(module)?;
     host::register(module)

@@ -3,13 +3,58 @@
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyqs::{ClientError, ConnectOptions, Outgoing, blocking};
+use pyo3::types::{PyBytes, PyDict};
+use pyqs::{AttributeValue, ClientError, ConnectOptions, Outgoing, blocking};
+use pyqs_sqs::carried;
 
 use crate::errors;
 
 /// See [`pyqs::blocking::Producer`].
 #[pyclass(frozen, module = "pyqs._pyqs")]
 struct Producer(blocking::Producer);
+
+/// A message as Python gives it: an object with these attributes.
+#[derive(FromPyObject)]
+struct Message<'py> {
+    body: String,
+    delay_seconds: u64,
+    group: Option<String>,
+    dedup_id: Option<String>,
+    attributes: Bound<'py, PyDict>,
+}
+
+impl Message<'_> {
+    fn outgoing(self) -> PyResult<Outgoing> {
+        let attributes = self
+            .attributes
+            .iter()
+            .map(|(name, value)| Ok((name.extract()?, attribute(&value)?)));
+        Ok(Outgoing {
+            delay: Some(Duration::from_secs(self.delay_seconds)),
+            group: self.group,
+            deduplication_id: self.dedup_id,
+            attributes: attributes.collect::<PyResult<_>>()?,
+            ..Outgoing::new(self.body)
+        })
+    }
+}
+
+/// Text, bytes, or a number in Python's own words.
+fn attribute(value: &Bound<'_, PyAny>) -> PyResult<AttributeValue> {
+    if let Ok(text) = value.extract::<String>() {
+        return Ok(AttributeValue::text(text));
+    }
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Ok(AttributeValue::Binary {
+            data_type: "Binary".to_owned(),
+            value: bytes.as_bytes().to_vec(),
+        });
+    }
+    Ok(AttributeValue::Text {
+        data_type: "Number".to_owned(),
+        value: value.repr()?.extract()?,
+    })
+}
 
 #[pymethods]
 impl Producer {
@@ -30,16 +75,9 @@ impl Producer {
         }))
     }
 
-    /// Sends a message, for a worker in so many seconds; its id comes back when SQS has it.
-    fn send(
-        &self,
-        py: Python<'_>,
-        queue: &str,
-        body: String,
-        delay_seconds: u64,
-    ) -> PyResult<String> {
-        let mut message = Outgoing::new(body);
-        message.delay = Some(Duration::from_secs(delay_seconds));
+    /// Sends a message; its id comes back when SQS has it.
+    fn send(&self, py: Python<'_>, queue: &str, message: Message<'_>) -> PyResult<String> {
+        let message = message.outgoing()?;
         waiting(py, |keep_waiting| self.0.send(queue, message, keep_waiting))
     }
 
@@ -79,5 +117,6 @@ pub(crate) fn waiting<T: Send>(
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("EXPIRES_ATTRIBUTE", carried::EXPIRES)?;
     module.add_class::<Producer>()
 }

@@ -158,7 +158,7 @@ impl Arrivals {
             Ok(brief) => {
                 // What a hop or a retry says is later than what the sender wanted.
                 due = due.or(brief.eta);
-                expires = brief.expires;
+                expires = carried.expires_unix_millis.or(brief.expires);
                 let kind = self.kind(queue, &brief.task);
                 (brief.task, brief.limits, None, Work::Task(kind))
             }
@@ -298,7 +298,8 @@ mod tests {
     use crate::clock;
     use pyqs_core::{Arrival, Instant, QueueId, TaskKind, Work};
     use pyqs_formats::Reader;
-    use pyqs_sqs::Received;
+    use pyqs_sqs::carried::EXPIRES;
+    use pyqs_sqs::{AttributeValue, Received};
     use std::time::Duration;
 
     fn take_in(arrivals: &mut Arrivals, queue: u32, body: &str) -> Arrival {
@@ -333,6 +334,23 @@ mod tests {
         }
         let beyond = take_in(&mut arrivals, 1, &body("m.beyond"));
         assert_eq!(beyond.work, Work::Task(TaskKind(0)));
+    }
+
+    #[test]
+    fn when_it_expires_is_said_by_an_attribute_or_by_celerys_body() {
+        let clocks = Clocks::at(clock::now());
+        let in_a_second = clocks.unix_millis + 1000;
+        let expires = |body: &str| {
+            let mut received = Received::new("id", "receipt", body);
+            let value = AttributeValue::number(in_a_second);
+            received.attributes.insert(EXPIRES.to_owned(), value);
+            let letter = Letter::open(received, Reader::default());
+            let arrival = Arrivals::default().take_in(QueueId(1), false, letter, clocks);
+            arrival.expires
+        };
+        let expected = Some(clocks.now + Duration::from_secs(1));
+        assert_eq!(expires(&body("a.b")), expected);
+        assert_eq!(expires("not json"), None, "what can't be read is kept");
     }
 
     #[test]

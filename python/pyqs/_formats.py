@@ -1,0 +1,37 @@
+"""The format in which calls of tasks are written: PyQS's own, or Celery's."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, Optional, cast
+
+from .errors import SettingsInvalid
+
+Format = Literal["pyqs", "celery"]
+
+VARIABLE = "PYQS_FORMAT"
+"""The environment's word, for all tasks that say nothing themselves."""
+
+_configured: Optional[Format] = None
+
+
+def checked(value: str, name: str) -> Format:
+    """A format by its name; ``name`` is what is named where there is none such."""
+    if value not in ("pyqs", "celery"):
+        raise SettingsInvalid(f"{name} is {value!r}; the formats are 'pyqs' (the default) and 'celery'")
+    return cast(Format, value)
+
+
+def configure(value: str) -> None:
+    """Set what :func:`chosen` goes by before the environment."""
+    global _configured
+    _configured = checked(value, "format=")
+
+
+def chosen(declared: Optional[Format]) -> Format:
+    """The format for a task that declares this: its own, else the configured one, else the environment's, else
+    PyQS's."""
+    if declared or _configured:
+        return declared or cast(Format, _configured)
+    value = os.environ.get(VARIABLE)
+    return checked(value, VARIABLE) if value else "pyqs"

@@ -1,0 +1,120 @@
+"""Sending calls of one task: what ``.delay`` and its like stand on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Callable, Optional, Union
+
+from . import _bodies, _formats, _options, _producer, _pyqs
+from ._bodies import Arguments
+from ._options import Declared, Headers, SendOptions
+from ._producer import MessageId, Outgoing
+
+logger = logging.getLogger("pyqs")
+
+SQS_DELAY_SECONDS_MAX = 900
+"""The longest delay that SQS itself keeps; beyond it, workers send the message on until it is due."""
+
+
+class Sender:
+    """Sends calls of one task."""
+
+    def __init__(self, declared: Declared) -> None:
+        self._declared = declared.checked()
+
+    def delay(self) -> Callable[..., MessageId]:
+        """The function that becomes ``.delay``: of its own, so that it can carry what else the task declares."""
+
+        def delay(*args: Any, **kwargs: Any) -> MessageId:
+            """Send this call to the queue and return the message's id.
+
+            ``_delay_seconds=`` overrides the task's own delay, within the same limits.
+            """
+            return self._send((args, kwargs), self._options(kwargs))
+
+        return delay
+
+    def apply_async(
+        self,
+        args: Sequence[Any] = (),
+        kwargs: Optional[Mapping[str, Any]] = None,
+        *,
+        countdown: Optional[float] = None,
+        eta: Optional[datetime] = None,
+        expires: Union[float, datetime, None] = None,
+        queue: Optional[str] = None,
+        group: Optional[str] = None,
+        dedup_id: Optional[str] = None,
+        headers: Optional[Headers] = None,
+    ) -> MessageId:
+        """Send a call with these arguments to the queue and return the message's id.
+
+        >>> send_email.apply_async(["Hello"], {"to": "ada@example.org"}, countdown=60, expires=3600)
+        '219f8380-5770-4cc2-8c3e-5c715e145f5e'
+
+        :param args: the arguments by position.
+        :param kwargs: the arguments by keyword.
+        :param countdown: not to be run before so many seconds, at most 366 days; fractions are rounded up.
+        :param eta: not to be run before this moment, which has a time zone; one that is past is now.
+        :param expires: not to be run after so many seconds, or after this moment: a worker deletes it then.
+        :param queue: another queue than the task's.
+        :param group: the message group: on a FIFO queue order is kept within it, on a standard queue it is the tenant
+            of SQS's fair queues.
+        :param dedup_id: on a FIFO queue a message of the same id within 5 minutes is not delivered again.
+        :param headers: text, numbers or bytes that go with the message: as its message attributes, or, in Celery's
+            format, as its headers.
+        """
+        options = SendOptions(countdown, eta, expires, queue, group, dedup_id, headers)
+        return self._send(_arguments(self._declared.path, args, {} if kwargs is None else kwargs), options)
+
+    def _options(self, kwargs: dict[str, Any]) -> SendOptions:
+        """What a call's own keyword says, which is none of the function's."""
+        if "_delay_seconds" not in kwargs:
+            return SendOptions()
+        return SendOptions(countdown=_options.delay_seconds(self._declared.path, kwargs.pop("_delay_seconds")))
+
+    def _send(self, arguments: Arguments, options: SendOptions) -> MessageId:
+        queue, message = self._message(arguments, options)
+        logger.info("Delaying task %s: %s, %s", self._declared.path, *arguments)
+        return _producer.send(queue, message)
+
+    def _message(self, arguments: Arguments, options: SendOptions) -> tuple[str, Outgoing]:
+        """The queue for a call, and its message."""
+        declared = self._declared
+        times = _options.times(declared, options)
+        queue = _options.queue(declared, options)
+        format = _formats.chosen(declared.format)
+        headers = _options.headers(declared.path, format, options.headers)
+        message = Outgoing(
+            body="",
+            delay_seconds=times.delay_seconds,
+            group=_options.group(declared, options, *arguments),
+            dedup_id=_options.dedup_id(declared, options, *arguments),
+            attributes=headers,
+        )
+        if format == "celery":
+            body = _bodies.celery(
+                declared.path,
+                arguments,
+                queue=queue,
+                eta=times.due_at,
+                expires=times.expires_at,
+                limits=declared.limits,
+                headers=headers,
+            )
+            # Beyond SQS's longest, whoever receives it goes by its eta.
+            delay = min(times.delay_seconds, SQS_DELAY_SECONDS_MAX)
+            return queue, message._replace(body=body, delay_seconds=delay, attributes={})
+        if times.expires is not None:
+            headers[_pyqs.EXPIRES_ATTRIBUTE] = int(times.expires * 1000)
+        return queue, message._replace(body=_bodies.native(declared.path, arguments))
+
+
+def _arguments(path: str, args: Any, kwargs: Any) -> Arguments:
+    if isinstance(args, (str, bytes)) or not isinstance(args, Sequence):
+        raise TypeError(f"the args of {path} are a {type(args).__name__}; give a list or a tuple")
+    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
+        raise TypeError(f"the kwargs of {path} are {kwargs!r}; give a dict of arguments by their names")
+    return tuple(args), dict(kwargs)

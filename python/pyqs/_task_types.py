@@ -1,0 +1,65 @@
+"""What ``@task`` makes of a function, for type checkers alone: nothing imports this at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Callable, Optional, Protocol, TypeVar, Union, overload
+
+from typing_extensions import Concatenate, ParamSpec
+
+from ._bound import BoundTask
+from ._options import Headers
+from ._producer import MessageId
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
+
+
+class Task(Protocol[P, R]):
+    """A function marked with ``@task``: itself when called, a message when delayed."""
+
+    __name__: str
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    @overload
+    def delay(self, *args: P.args, **kwargs: P.kwargs) -> MessageId: ...
+
+    # A keyword beside a ParamSpec can't be written down, so with `_delay_seconds` arguments go unchecked.
+    @overload
+    def delay(self, *args: Any, _delay_seconds: Optional[int], **kwargs: Any) -> MessageId: ...
+
+    def apply_async(
+        self,
+        args: Sequence[Any] = (),
+        kwargs: Optional[Mapping[str, Any]] = None,
+        *,
+        countdown: Optional[float] = None,
+        eta: Optional[datetime] = None,
+        expires: Union[float, datetime, None] = None,
+        queue: Optional[str] = None,
+        group: Optional[str] = None,
+        dedup_id: Optional[str] = None,
+        headers: Optional[Headers] = None,
+    ) -> MessageId: ...
+
+
+class Decorator(Protocol):
+    """What ``task(...)`` returns: to be applied to a function."""
+
+    queue_name: Optional[str]
+    delay_seconds: Optional[int]
+    function_path: Optional[str]
+
+    def __call__(self, function: Callable[P, R]) -> Task[P, R]: ...
+
+
+class BoundDecorator(Protocol):
+    """What ``task(bind=True)`` returns: callers don't give the function's ``self``."""
+
+    queue_name: Optional[str]
+    delay_seconds: Optional[int]
+    function_path: Optional[str]
+
+    def __call__(self, function: Callable[Concatenate[BoundTask, P], R]) -> Task[P, R]: ...
