@@ -56,6 +56,7 @@ class Setting:
             "$ARN$NAME": queue.arn,
             "$ARN": queue.arn.removesuffix("queue"),
             "$NAME": self.name,
+            "$PREFIX": self.prefix,
         }
 
     def fill(self, value: Any) -> Any:

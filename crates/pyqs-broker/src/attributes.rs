@@ -67,7 +67,7 @@ impl RedrivePolicy {
     }
 
     /// The refusal of this policy.
-    pub(crate) fn refusal(&self, reason: &str) -> Error {
+    pub fn refusal(&self, reason: &str) -> Error {
         let policy = format!(
             "{{\"deadLetterTargetArn\":\"{}\",\"maxReceiveCount\":{}}}",
             self.dead_letter_arn, self.receives_max

@@ -79,6 +79,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The refusal of an ARN that names nothing.
+    pub fn resource_not_found(parameter: &str) -> Self {
+        Self::ResourceNotFound {
+            message: format!(
+                "The resource that you specified for the {parameter} parameter doesn't exist."
+            ),
+        }
+    }
+
     /// A message for a FIFO queue has nothing to tell duplicates by.
     pub fn deduplication_missing() -> Self {
         Self::InvalidParameterValue {

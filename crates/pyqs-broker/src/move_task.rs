@@ -134,11 +134,7 @@ impl<P: Payload> Broker<P> {
             });
         }
         self.queue(name_of_arn(arn))
-            .map_err(|_| Error::ResourceNotFound {
-                message: format!(
-                    "The resource that you specified for the {parameter} parameter doesn't exist."
-                ),
-            })
+            .map_err(|_| Error::resource_not_found(parameter))
     }
 
     /// `StartMessageMoveTask`: from now on [`advance`](Self::advance) moves the messages that are

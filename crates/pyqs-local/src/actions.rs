@@ -5,14 +5,17 @@
 //! [`Action::handle`].
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use pyqs_broker::QueueId;
+use pyqs_broker::{Attribute, Broker, Error as BrokerError, QueueId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::address::{Address, queue_of_url};
+use crate::address::{Address, parts_of_url};
+use crate::attributes;
+use crate::content::Body;
 use crate::engine::{Engine, Unconfirmed};
 use crate::error::ApiError;
 
@@ -205,8 +208,44 @@ impl Action {
 impl Call {
     /// The queue that a `QueueUrl` parameter names.
     fn queue(&self, url: Option<&str>) -> Result<QueueId, ApiError> {
-        let name = queue_of_url(url.ok_or(ApiError::missing("QueueUrl"))?)?;
+        let (account, name) = parts_of_url(url.ok_or(ApiError::missing("QueueUrl"))?)?;
+        self.check_owner(Some(account))?;
         self.engine.look(|broker| Ok(broker.queue(name)?))
+    }
+
+    /// Other accounts have no queues here.
+    fn check_owner(&self, account: Option<&str>) -> Result<(), ApiError> {
+        if account.is_some_and(|account| account != self.address.account()) {
+            return Err(BrokerError::QueueDoesNotExist.into());
+        }
+        Ok(())
+    }
+
+    /// The queue that an ARN parameter names.
+    fn queue_of_arn(
+        &self,
+        broker: &Broker<Body>,
+        parameter: &'static str,
+        arn: &str,
+    ) -> Result<QueueId, ApiError> {
+        let queue = broker.queue_of_arn(parameter, arn)?;
+        if self.address.owns(arn) {
+            return Ok(queue);
+        }
+        Err(BrokerError::resource_not_found(parameter).into())
+    }
+
+    /// Queue attributes, with a dead-letter queue of this account and region if any.
+    fn attributes(&self, texts: &BTreeMap<String, String>) -> Result<Vec<Attribute>, ApiError> {
+        let attributes = attributes::parse_all(texts)?;
+        for attribute in &attributes {
+            if let Attribute::RedrivePolicy(Some(policy)) = attribute
+                && !self.address.owns(&policy.dead_letter_arn)
+            {
+                return Err(policy.refusal("Dead letter target does not exist.").into());
+            }
+        }
+        Ok(attributes)
     }
 }
 

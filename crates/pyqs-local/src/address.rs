@@ -73,6 +73,12 @@ impl Address {
         &self.account
     }
 
+    /// Whether an ARN is of this endpoint's account and of the region that the client asks for.
+    pub(crate) fn owns(&self, arn: &str) -> bool {
+        let name = arn.rsplit(':').next().unwrap_or_default();
+        self.arn(name) == arn
+    }
+
     pub(crate) fn url(&self, queue: &str) -> String {
         format!("{}://{}/{}/{queue}", self.scheme, self.host, self.account)
     }
@@ -93,12 +99,12 @@ pub(crate) fn arn(region: &str, account: &str, queue: &str) -> String {
     format!("arn:aws:sqs:{region}:{account}:{queue}")
 }
 
-/// The queue's name in a queue URL: what follows host and account. Neither of these is compared:
-/// the same endpoint has other names from inside a container.
-pub(crate) fn queue_of_url(url: &str) -> Result<&str, ApiError> {
+/// Account and name in a queue URL. What stands before them is not compared: the same endpoint has
+/// other names from inside a container.
+pub(crate) fn parts_of_url(url: &str) -> Result<(&str, &str), ApiError> {
     let path = url.split_once("://").map_or(url, |(_, rest)| rest);
     match path.split('/').collect::<Vec<_>>()[..] {
-        [_host, _account, name] if !name.is_empty() => Ok(name),
+        [_host, account, name] if !name.is_empty() => Ok((account, name)),
         _ => Err(ApiError::InvalidAddress {
             address: url.to_owned(),
         }),
@@ -112,7 +118,7 @@ mod tests {
     #[test]
     fn queue_names_in_urls() {
         let ok = "http://localhost:9324/000000000000/email";
-        assert_eq!(queue_of_url(ok).unwrap(), "email");
+        assert_eq!(parts_of_url(ok).unwrap(), ("000000000000", "email"));
         for url in [
             "",
             "email",
@@ -121,7 +127,7 @@ mod tests {
             "http://h/1/",
             "http://h/1/a/b",
         ] {
-            assert!(queue_of_url(url).is_err(), "{url}");
+            assert!(parts_of_url(url).is_err(), "{url}");
         }
     }
 

@@ -23,7 +23,7 @@ use tokio::time::{Instant, Interval};
 use tokio_rustls::TlsAcceptor;
 
 use crate::engine::Unconfirmed;
-use crate::tls::Socket;
+use crate::tls::{HANDSHAKE_MAX, Socket};
 
 /// How long to wait after a failed accept, which is mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -50,7 +50,7 @@ impl Listener for TrackingListener {
                 Ok((stream, address)) => {
                     // Without it answers may wait for acknowledgements; nothing else depends on it.
                     let _ = stream.set_nodelay(true);
-                    let socket = Socket::new(stream, self.tls.as_ref());
+                    let socket = Socket::new(stream, self.tls.as_ref(), HANDSHAKE_MAX);
                     return (TrackedStream::new(socket), address);
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,

@@ -1,5 +1,6 @@
 //! The way of a request: who may ask, what is asked, how it is answered.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -149,7 +150,9 @@ async fn answer(
 }
 
 /// A web page anywhere can make a browser post here: browsers say so, and are refused
-/// (`Sec-Fetch-Site`, and `Origin` for those that don't send it).
+/// (`Sec-Fetch-Site`, and `Origin` for those that don't send it). A page whose own name leads here,
+/// as by DNS rebinding, is of the same site to its browser: what a browser sends is taken only
+/// under names that nobody else can have.
 fn refuse_cross_site(headers: &HeaderMap, site: &Site) -> Result<(), ApiError> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none")) {
@@ -160,10 +163,22 @@ fn refuse_cross_site(headers: &HeaderMap, site: &Site) -> Result<(), ApiError> {
         let parts = origin.split_once("://");
         parts.is_some_and(|parts| parts == (site.scheme(), host))
     };
-    match text(ORIGIN.as_str()) {
-        Some(origin) if !is_own(origin) => Err(ApiError::CrossSite),
-        _ => Ok(()),
+    let is_browser = headers.contains_key("sec-fetch-site") || headers.contains_key(ORIGIN);
+    let is_foreign = text(ORIGIN.as_str()).is_some_and(|origin| !is_own(origin));
+    if is_foreign || (is_browser && !is_address(host)) {
+        return Err(ApiError::CrossSite);
     }
+    Ok(())
+}
+
+/// Whether a `Host` is this machine's name for itself, or an IP address.
+fn is_address(host: &str) -> bool {
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+        .map_or(host, |(name, _)| name);
+    let ip = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || ip.parse::<IpAddr>().is_ok()
 }
 
 /// The clock that signatures are checked by.

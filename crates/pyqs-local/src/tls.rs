@@ -119,12 +119,13 @@ pub(crate) struct Greeting {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream, acceptor: Option<&TlsAcceptor>) -> Self {
+    /// Where there is an acceptor, the handshake must have ended within `limit`.
+    pub(crate) fn new(stream: TcpStream, acceptor: Option<&TlsAcceptor>, limit: Duration) -> Self {
         match acceptor {
             None => Self::Plain(stream),
             Some(acceptor) => Self::Greeting(Box::new(Greeting {
                 accept: acceptor.accept(stream),
-                limit: Box::pin(tokio::time::sleep(HANDSHAKE_MAX)),
+                limit: Box::pin(tokio::time::sleep(limit)),
                 speaks_tls: false,
             })),
         }
@@ -260,5 +261,49 @@ impl AsyncWrite for Socket {
             Self::Encrypted(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Greeting(_) | Self::Failed => Poll::Ready(Ok(())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn file(name: &str) -> PathBuf {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        crates.join("pyqs-sqs/tests/tls").join(name)
+    }
+
+    /// What a server reads from a client that begins so and then says nothing.
+    async fn read_after(beginning: &[u8], limit: Duration) -> io::Result<usize> {
+        let acceptor = acceptor(&TlsFiles {
+            certificate: file("server.pem"),
+            key: file("server.key"),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connect = TcpStream::connect(listener.local_addr().unwrap());
+        let (client, accepted) = tokio::join!(connect, listener.accept());
+        let mut client = client.unwrap();
+        client.write_all(beginning).await.unwrap();
+        let (stream, _) = accepted.unwrap();
+        let mut socket = Socket::new(stream, Some(&acceptor.unwrap()), limit);
+        socket.read(&mut [0]).await
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_takes_too_long_ends_the_connection() {
+        let limit = Duration::from_millis(20);
+        for beginning in [&[][..], &[HANDSHAKE_RECORD, 3, 1, 0]] {
+            let error = read_after(beginning, limit).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{beginning:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn plain_http_does_not_wait_for_the_limit() {
+        let error = read_after(b"GET / HTTP/1.1", HANDSHAKE_MAX).await;
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Call, tags as rules};
-use crate::attributes;
 use crate::error::ApiError;
 
 #[derive(Deserialize)]
@@ -27,7 +26,7 @@ pub(super) struct Output {
 
 pub(super) async fn handle(call: &Call, input: Input) -> Result<Output, ApiError> {
     let name = input.queue_name.ok_or(ApiError::missing("QueueName"))?;
-    let attributes = attributes::parse_all(&input.attributes.unwrap_or_default())?;
+    let attributes = call.attributes(&input.attributes.unwrap_or_default())?;
     let tags = input.tags.unwrap_or_default();
     rules::check(&name, &BTreeMap::new(), &tags)?;
     let create = call.engine.act(|broker, now| {

@@ -9,6 +9,8 @@ use crate::error::ApiError;
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Input {
     queue_name: Option<String>,
+    #[serde(rename = "QueueOwnerAWSAccountId")]
+    owner: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -17,12 +19,12 @@ pub(super) struct Output {
     queue_url: String,
 }
 
-/// The owner's account is not looked at: there is only one here.
 pub(super) fn handle(call: &Call, input: &Input) -> Result<Output, ApiError> {
     let name = input.queue_name.as_deref();
     let name = name.ok_or(ApiError::missing("QueueName"))?;
     call.engine.look(|broker| {
         broker.check_name(name)?;
+        call.check_owner(input.owner.as_deref())?;
         Ok(broker.queue(name)?)
     })?;
     Ok(Output {

@@ -49,7 +49,7 @@ pub(super) fn handle(call: &Call, input: &Input) -> Result<Output, ApiError> {
     let max = ranged("MaxResults", input.max_results, 1..=10, reason)?.unwrap_or(1);
     let max = (max as usize).min(MOVE_TASKS_LISTED_MAX);
     call.engine.look(|broker| {
-        let source = broker.queue_of_arn("SourceArn", source_arn)?;
+        let source = call.queue_of_arn(broker, "SourceArn", source_arn)?;
         let output = |task: &MoveTask| {
             let handle = || MoveHandle {
                 task_id: broker.move_task_name(task.id),

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Call, Nothing};
-use crate::attributes;
 use crate::error::ApiError;
 
 #[derive(Deserialize)]
@@ -18,7 +17,7 @@ pub(super) struct Input {
 pub(super) async fn handle(call: &Call, input: Input) -> Result<Nothing, ApiError> {
     let queue = call.queue(input.queue_url.as_deref())?;
     let attributes = input.attributes.ok_or(ApiError::missing("Attributes"))?;
-    let attributes = attributes::parse_all(&attributes)?;
+    let attributes = call.attributes(&attributes)?;
     let set = call
         .engine
         .act(|broker, now| Ok(broker.set_attributes(now, queue, &attributes)?));

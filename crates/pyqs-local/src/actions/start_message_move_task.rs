@@ -30,8 +30,11 @@ pub(super) async fn handle(call: &Call, input: Input) -> Result<Output, ApiError
         "Must be between 1 and 500, if provided.",
     )?;
     let start = call.engine.act(|broker, now| {
-        let source = broker.queue_of_arn("SourceArn", &source_arn)?;
+        let source = call.queue_of_arn(broker, "SourceArn", &source_arn)?;
         let destination = input.destination_arn.as_deref();
+        if let Some(arn) = destination {
+            call.queue_of_arn(broker, "DestinationArn", arn)?;
+        }
         let id = broker.start_move_task(now, source, destination, rate)?;
         Ok(broker.move_task_name(id))
     });

@@ -259,7 +259,7 @@ async fn a_region_and_an_account_are_in_all_arns() {
     });
     let dead = server.queue("dead", json!({})).await;
     assert_eq!(dead, "http://sqs.test:9324/123456789012/dead");
-    let policy = json!({"deadLetterTargetArn": "arn:aws:sqs:us-east-1:000000000000:dead", "maxReceiveCount": 3});
+    let policy = json!({"deadLetterTargetArn": "arn:aws:sqs:eu-west-3:123456789012:dead", "maxReceiveCount": 3});
     let queue = server
         .queue("email", json!({"RedrivePolicy": policy.to_string()}))
         .await;
@@ -348,7 +348,7 @@ async fn a_certificate_makes_it_https() {
         "https://sqs.test:9324/000000000000/email"
     );
     for (origin, status) in [
-        ("https://sqs.test:9324", 200),
+        ("https://sqs.test:9324", 403),
         ("http://sqs.test:9324", 403),
     ] {
         client

@@ -42,14 +42,14 @@ ReceiveMessage | {"QueueUrl":"$Q","AttributeNames":["x"]} | 400 | sqs#InvalidAtt
 ListQueues | {"MaxResults":1001} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 StartMessageMoveTask | {} | 400 | coral#MissingRequiredParameterException | MissingParameter
 StartMessageMoveTask | {"SourceArn":"email"} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
-StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:0:nope"} | 404 | sqs#ResourceNotFoundException | ResourceNotFoundException
-StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:0:email"} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
-StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:0:email","MaxNumberOfMessagesPerSecond":501} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
-StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:0:email","MaxNumberOfMessagesPerSecond":-1} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:000000000000:nope"} | 404 | sqs#ResourceNotFoundException | ResourceNotFoundException
+StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:000000000000:email"} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:000000000000:email","MaxNumberOfMessagesPerSecond":501} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+StartMessageMoveTask | {"SourceArn":"arn:aws:sqs:us-east-1:000000000000:email","MaxNumberOfMessagesPerSecond":-1} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 CancelMessageMoveTask | {"TaskHandle":"x"} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 CancelMessageMoveTask | {"TaskHandle":"eyJ0YXNrSWQiOiJ4Iiwic291cmNlQXJuIjoieCJ9"} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 ListMessageMoveTasks | {} | 400 | coral#MissingRequiredParameterException | MissingParameter
-ListMessageMoveTasks | {"SourceArn":"arn:aws:sqs:us-east-1:0:email","MaxResults":11} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
+ListMessageMoveTasks | {"SourceArn":"arn:aws:sqs:us-east-1:000000000000:email","MaxResults":11} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 AddPermission | {"QueueUrl":"$Q"} | 400 | coral#MissingRequiredParameterException | MissingParameter
 AddPermission | {"QueueUrl":"$Q","Label":"a b","AWSAccountIds":["123456789012"],"Actions":["SendMessage"]} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
 AddPermission | {"QueueUrl":"$Q","Label":"a","AWSAccountIds":["123456789012"],"Actions":["CreateQueue"]} | 400 | coral#InvalidParameterValueException | InvalidParameterValue
