@@ -86,17 +86,17 @@ const REFUSALS: &str = "
 / | Action=GetQueueUrl&QueueName=nope | 400 | AWS.SimpleQueueService.NonExistentQueue
 /1/nope | Action=SendMessage&MessageBody=x | 400 | AWS.SimpleQueueService.NonExistentQueue
 /nope | Action=SendMessage&MessageBody=x | 400 | InvalidAddress
-/1/email | Action=SendMessage | 400 | MissingParameter
-/1/email | Action=SendMessage&MessageBody=%01 | 400 | InvalidMessageContents
-/1/email | Action=SendMessage&MessageBody=%FF | 400 | MalformedInput
-/1/email | Action=SendMessage&MessageBody=x&DelaySeconds=x | 400 | InvalidParameterValue
-/1/email | Action=SendMessage&MessageBody=x&DelaySeconds=901 | 400 | InvalidParameterValue
-/1/email | Action=SendMessage&MessageBody=x&MessageAttribute=x | 400 | MissingParameter
-/1/email | Action=SendMessage&MessageBody=x&MessageAttribute.1.Name=a | 400 | InvalidParameterValue
-/1/email | Action=SendMessageBatch&Entries= | 400 | AWS.SimpleQueueService.EmptyBatchRequest
-/1/email | Action=SendMessageBatch&SendMessageBatchRequestEntry=x | 400 | AWS.SimpleQueueService.InvalidBatchEntryId
-/1/email | Action=DeleteMessage&ReceiptHandle=x | 400 | ReceiptHandleIsInvalid
-/1/email | Action=GetQueueAttributes&AttributeName.1=x | 400 | InvalidAttributeName
+/000000000000/email | Action=SendMessage | 400 | MissingParameter
+/000000000000/email | Action=SendMessage&MessageBody=%01 | 400 | InvalidMessageContents
+/000000000000/email | Action=SendMessage&MessageBody=%FF | 400 | MalformedInput
+/000000000000/email | Action=SendMessage&MessageBody=x&DelaySeconds=x | 400 | InvalidParameterValue
+/000000000000/email | Action=SendMessage&MessageBody=x&DelaySeconds=901 | 400 | InvalidParameterValue
+/000000000000/email | Action=SendMessage&MessageBody=x&MessageAttribute=x | 400 | MissingParameter
+/000000000000/email | Action=SendMessage&MessageBody=x&MessageAttribute.1.Name=a | 400 | InvalidParameterValue
+/000000000000/email | Action=SendMessageBatch&Entries= | 400 | AWS.SimpleQueueService.EmptyBatchRequest
+/000000000000/email | Action=SendMessageBatch&SendMessageBatchRequestEntry=x | 400 | AWS.SimpleQueueService.InvalidBatchEntryId
+/000000000000/email | Action=DeleteMessage&ReceiptHandle=x | 400 | ReceiptHandleIsInvalid
+/000000000000/email | Action=GetQueueAttributes&AttributeName.1=x | 400 | InvalidAttributeName
 ";
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn hostile_forms_get_an_answer() {
         many.as_bytes(),
     ];
     for body in bodies {
-        for path in ["/", "/1/email", "/%00/%ff", "/health", "/?Action=%ff", "//"] {
+        for path in ["/", "/000000000000/email", "/%00/%ff", "/health", "/?Action=%ff", "//"] {
             let media_type = "application/x-www-form-urlencoded";
             let answer = send(&server, "POST", path, media_type, body).await;
             assert!(
