@@ -18,10 +18,12 @@ pub(crate) const ACK_BACKOFF: Backoff = Backoff {
 };
 
 /// Gathers messages into requests: at once when none is under way, else what has gathered when
-/// one comes back, and full ones at any time.
+/// one comes back, and full ones at any time. What may wait, waits for company first.
 #[derive(Debug, Default)]
 pub(crate) struct Batcher {
     waiting: VecDeque<MessageKey>,
+    /// The earliest moment at which something of that is to go in a request that is not full.
+    send_by: Option<Instant>,
     in_flight: usize,
     retries: BTreeSet<(Instant, MessageKey)>,
     /// After a request that failed as a whole: no other before this.
@@ -31,7 +33,18 @@ pub(crate) struct Batcher {
 
 impl Batcher {
     pub(crate) fn push(&mut self, message: MessageKey) {
+        self.push_by(message, Instant::ORIGIN);
+    }
+
+    /// Of a message that may wait until then for others.
+    pub(crate) fn push_by(&mut self, message: MessageKey, by: Instant) {
         self.waiting.push_back(message);
+        self.send_by = Some(self.send_by.map_or(by, |earlier| earlier.min(by)));
+    }
+
+    /// Nothing waits for company any more.
+    pub(crate) fn hurry(&mut self) {
+        self.send_by = self.send_by.map(|_| Instant::ORIGIN);
     }
 
     /// Takes out a message that waits, also for its retry.
@@ -58,10 +71,11 @@ impl Batcher {
             && at <= now
         {
             self.retries.pop_first();
-            self.waiting.push_back(message);
+            self.push(message);
         }
         let full = usize::from(BATCH_MAX);
-        let is_worth_it = self.in_flight == 0 || self.waiting.len() >= full;
+        let is_time = self.send_by.is_some_and(|by| by <= now);
+        let is_worth_it = (self.in_flight == 0 && is_time) || self.waiting.len() >= full;
         let is_held = self.held_until.is_some_and(|until| now < until);
         if self.waiting.is_empty()
             || !is_worth_it
@@ -71,7 +85,11 @@ impl Batcher {
             return None;
         }
         self.in_flight += 1;
-        Some(self.waiting.drain(..self.waiting.len().min(full)).collect())
+        let batch = self.waiting.drain(..self.waiting.len().min(full)).collect();
+        if self.waiting.is_empty() {
+            self.send_by = None;
+        }
+        Some(batch)
     }
 
     /// A request came back with an answer for each message.
@@ -94,10 +112,10 @@ impl Batcher {
         let held = self
             .held_until
             .filter(|&until| until > now && !self.waiting.is_empty());
-        match (retry, held) {
-            (Some(retry), Some(held)) => Some(retry.min(held)),
-            (retry, held) => retry.or(held),
-        }
+        let send_by = self
+            .send_by
+            .filter(|&by| by > now && self.in_flight == 0 && !self.waiting.is_empty());
+        [retry, held, send_by].into_iter().flatten().min()
     }
 }
 
@@ -138,6 +156,26 @@ mod tests {
         assert_eq!(sizes(&mut batcher, Instant::ORIGIN), [10]);
         batcher.answered();
         assert_eq!(sizes(&mut batcher, Instant::ORIGIN), [3]);
+    }
+
+    #[test]
+    fn what_may_wait_goes_in_a_full_request_or_when_its_time_has_come() {
+        let (now, by) = (Instant::ORIGIN, Instant::ORIGIN + Duration::from_secs(1));
+        let waiting = |count| {
+            let mut batcher = Batcher::default();
+            (0..count).for_each(|key| batcher.push_by(MessageKey(key), by));
+            batcher
+        };
+        assert_eq!(sizes(&mut waiting(9), now), []);
+        assert_eq!(waiting(9).wakeup(now), Some(by));
+        assert_eq!(sizes(&mut waiting(9), by), [9]);
+        assert_eq!(sizes(&mut waiting(10), now), [10]);
+        let mut with_another = waiting(3);
+        with_another.push(MessageKey(9));
+        assert_eq!(sizes(&mut with_another, now), [4]);
+        let mut hurried = waiting(3);
+        hurried.hurry();
+        assert_eq!(sizes(&mut hurried, now), [3]);
     }
 
     #[test]

@@ -119,8 +119,8 @@ pub use time::Instant;
 pub mod limits {
     pub use crate::ack::REQUESTS_IN_FLIGHT_MAX;
     pub use crate::consumer::{
-        FAILED_HIDDEN_MIN, HOP_MAX, KINDS_MAX, OVERDUE_AFTER, POISON_HIDDEN_MAX, POISON_HIDDEN_MIN,
-        RELEASE_FAILURES_MAX,
+        FAILED_HIDDEN_MIN, HOP_MAX, KINDS_MAX, OVERDUE_AFTER, POISON_GATHERED_MAX,
+        POISON_HIDDEN_MAX, POISON_HIDDEN_MIN, RELEASE_FAILURES_MAX,
     };
     pub use crate::fetch::{ATTEMPT_MAX, EXTRA_WAIT, POLLS_MAX, PREFETCH};
     pub use crate::lease::{

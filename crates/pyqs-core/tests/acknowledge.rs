@@ -174,7 +174,7 @@ fn a_message_that_runs_and_comes_again_shares_the_fate_of_the_run() {
         scene.wait(secs(20));
         let changes = scene.changes().len();
         scene.end(message.key, outcome, secs(20));
-        scene.wait(secs(1));
+        scene.wait(secs(2));
         assert_eq!(scene.dispatched(), [message.key]);
         assert_eq!(scene.deletes().concat().len(), deleted, "{outcome:?}");
         assert_eq!(scene.changes().len() - changes, changed, "{outcome:?}");

@@ -2,7 +2,13 @@
 
 mod scene;
 
-use pyqs_core::{Action, Arrival, Counters, Event, Outcome, ProcessId, Report, Work};
+use std::time::Duration;
+
+use pyqs_core::limits::POISON_GATHERED_MAX;
+use pyqs_core::{
+    Action, Arrival, Counters, Event, Outcome, ProcessId, RateLimit, Report, Settings, Share,
+    TaskKind, Work,
+};
 use scene::{Q, Scene, ms, secs};
 
 /// What visibility a message gets that fails so long after it was received.
@@ -53,7 +59,7 @@ fn poison_is_hidden_longer_with_each_receive_and_told_once() {
         let mut scene = Scene::with(own_secs, 1);
         let arrival = poison(&mut scene, receive_count);
         scene.bring(Q, vec![arrival.clone()]);
-        scene.wait(secs(1));
+        scene.wait(secs(2));
         let (message, hidden_for) = (arrival.key, secs(hidden));
         assert_eq!(
             scene.reports(),
@@ -87,8 +93,84 @@ fn what_a_process_can_not_run_is_poison_too() {
     let keys = scene.receive(Q, 1);
     scene.end(keys[0], Outcome::Unrunnable, ms(1));
     assert!(matches!(scene.reports()[..], [Report::PoisonSeen { .. }]));
+    scene.wait(POISON_GATHERED_MAX);
     assert_eq!(scene.changes().len(), 1);
     assert_eq!(scene.consumer.snapshot().counters.poison, 1);
+}
+
+#[test]
+fn a_task_known_to_be_unrunnable_holds_up_nothing_behind_it() {
+    let mut scene = Scene::with(30, 1);
+    let unknown = |scene: &mut Scene| Arrival {
+        work: Work::Task(TaskKind(1)),
+        ..scene.arrival()
+    };
+    let first = [unknown(&mut scene), scene.arrival()];
+    scene.bring(Q, first.to_vec());
+    let tiny = Duration::from_micros(10);
+    scene.end(first[0].key, Outcome::Unrunnable, tiny);
+    scene.end(first[1].key, Outcome::Succeeded, tiny);
+    scene.wait(secs(21));
+    // All are given to the one process at once, as tiny tasks are.
+    let next: Vec<Arrival> = (0..9)
+        .map(|number| match number % 3 {
+            1 => unknown(&mut scene),
+            _ => scene.arrival(),
+        })
+        .collect();
+    scene.bring(Q, next.clone());
+    let keys = next.iter().map(|arrival| arrival.key);
+    assert_eq!(scene.dispatched()[2..], keys.collect::<Vec<_>>());
+}
+
+#[test]
+fn an_unrunnable_task_spends_no_turn_of_a_limited_rate() {
+    let rate = RateLimit {
+        tasks: 1,
+        per: secs(60),
+    };
+    let mut scene = Scene::new(Settings::default());
+    let share = Share {
+        rate: Some(rate),
+        ..Share::default()
+    };
+    scene.queue(Q, 30, false, share);
+    scene.processes(1, None);
+    for _ in 0..3 {
+        let keys = scene.receive(Q, 1);
+        assert_eq!(scene.dispatched().last(), keys.first());
+        scene.end(keys[0], Outcome::Unrunnable, ms(1));
+        scene.wait(ms(500));
+    }
+    let keys = scene.receive(Q, 1);
+    assert_eq!(scene.dispatched().last(), keys.first());
+}
+
+#[test]
+fn poison_is_hidden_in_full_requests_or_within_a_second() {
+    let mut scene = Scene::with(30, 1);
+    let requests =
+        |scene: &Scene| scene.count(|action| matches!(action, Action::ChangeVisibility { .. }));
+    for _ in 0..9 {
+        let one = poison(&mut scene, 1);
+        scene.bring(Q, vec![one]);
+        scene.wait(ms(50));
+    }
+    assert_eq!(requests(&scene), 0);
+    let tenth = poison(&mut scene, 1);
+    scene.bring(Q, vec![tenth]);
+    assert_eq!((requests(&scene), scene.changes().len()), (1, 10));
+    let alone = poison(&mut scene, 1);
+    scene.bring(Q, vec![alone.clone()]);
+    scene.wait(POISON_GATHERED_MAX.saturating_sub(ms(1)));
+    assert_eq!(requests(&scene), 1);
+    scene.wait(ms(2));
+    assert_eq!(requests(&scene), 2);
+    // A stop does not wait for others.
+    let last = poison(&mut scene, 1);
+    scene.bring(Q, vec![last]);
+    scene.tell(Event::Stop { now: false });
+    assert_eq!(requests(&scene), 3);
 }
 
 #[test]

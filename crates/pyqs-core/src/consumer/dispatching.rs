@@ -174,8 +174,12 @@ impl Consumer {
             self.deadlines.set(Deadline::Rested(process), rests_until);
             self.fair_share.correct(queue, expected, took);
         }
-        if !matches!(outcome, Outcome::Unrunnable | Outcome::NotStarted) {
-            self.learn(queue, work, took);
+        match outcome {
+            Outcome::NotStarted => {}
+            // Of its name it is known that it takes no time: the next one need not wait for a free
+            // process, and keep all that waits behind it from those that are quickly done.
+            Outcome::Unrunnable => self.learn_kind(work, took),
+            _ => self.learn(queue, work, took),
         }
         self.conclude(key, outcome);
     }
@@ -188,9 +192,18 @@ impl Consumer {
             Outcome::Exhausted => self.exhaust(key),
             Outcome::DeadLetter => self.dead_letter(key),
             Outcome::Discarded => self.discard(key),
-            Outcome::Unrunnable => self.poison(key),
+            Outcome::Unrunnable => self.unrunnable(key),
             Outcome::NotStarted => self.not_started(key),
         }
+    }
+
+    /// No task of that name, or not with such arguments: nothing ran, which spends no turn of a limited rate.
+    fn unrunnable(&mut self, key: MessageKey) {
+        let queue = self.held[&key].queue;
+        if let Some(throttle) = &mut self.queue_mut(queue).throttle {
+            throttle.came_back();
+        }
+        self.poison(key);
     }
 
     /// The process saw a lapsed lease. If it has been extended since, the message may wait again,
@@ -268,6 +281,14 @@ impl Consumer {
     }
 
     fn learn(&mut self, queue: QueueId, work: Work, took: Duration) {
+        self.learn_kind(work, took);
+        self.queue_mut(queue)
+            .pace
+            .get_or_insert(Pace::new(took))
+            .observe(took);
+    }
+
+    fn learn_kind(&mut self, work: Work, took: Duration) {
         if let Work::Task(kind) = work {
             if self.paces.len() >= KINDS_MAX && !self.paces.contains_key(&kind) {
                 self.paces.clear();
@@ -277,9 +298,5 @@ impl Consumer {
                 .or_insert(Pace::new(took))
                 .observe(took);
         }
-        self.queue_mut(queue)
-            .pace
-            .get_or_insert(Pace::new(took))
-            .observe(took);
     }
 }

@@ -13,6 +13,11 @@ use crate::time::whole_secs_up;
 pub const POISON_HIDDEN_MAX: Duration = Duration::from_mins(15);
 /// The shortest, lest a queue without a visibility timeout bring it at once again.
 pub const POISON_HIDDEN_MIN: Duration = Duration::from_secs(1);
+/// Poison waits this long at most until a request that hides it is full: nobody is in need of it, and one request for
+/// each would slow down what else the queue brings.
+pub const POISON_GATHERED_MAX: Duration = Duration::from_secs(1);
+/// And no longer than this part of the time that it is hidden.
+const POISON_GATHERED_PART: u32 = 16;
 /// A message whose task failed is hidden for at least this long, for the same reason.
 pub const FAILED_HIDDEN_MIN: Duration = Duration::from_secs(1);
 
@@ -144,8 +149,9 @@ impl Consumer {
         });
         self.queue_mut(id)
             .spare_followers(now, receive_count, hidden_for);
+        let patience = (hidden_for / POISON_GATHERED_PART).min(POISON_GATHERED_MAX);
         for key in [Some(key), twin].into_iter().flatten() {
-            self.release(key, hidden_for);
+            self.release_within(key, hidden_for, patience);
         }
     }
 
@@ -226,6 +232,11 @@ impl Consumer {
 
     /// Changes its visibility, once and for all.
     pub(super) fn release(&mut self, key: MessageKey, hidden_for: Duration) {
+        self.release_within(key, hidden_for, Duration::ZERO);
+    }
+
+    /// The request may wait for others so long, if the lease and a stop let it.
+    fn release_within(&mut self, key: MessageKey, hidden_for: Duration, patience: Duration) {
         let held = &self.held[&key];
         if held.lease.has_lapsed(self.now) {
             // There is nothing left to change: it is visible already.
@@ -233,6 +244,13 @@ impl Consumer {
         }
         let hidden_for = held.lease.hideable(self.now, hidden_for);
         let is_extending = held.is_extending;
+        let may_wait = self.stop == Stop::No
+            && held.lease.left(self.now) > patience + self.needed_to_start(held);
+        let by = if may_wait {
+            self.now + patience
+        } else {
+            self.now
+        };
         self.set_phase(
             key,
             Phase::Releasing {
@@ -243,7 +261,7 @@ impl Consumer {
         self.set_upkeep(key, None);
         if !is_extending {
             let id = self.held[&key].queue;
-            self.queue_mut(id).releases.push(key);
+            self.queue_mut(id).releases.push_by(key, by);
         }
     }
 

@@ -49,6 +49,9 @@ impl Consumer {
         for key in waiting {
             self.give_back(key);
         }
+        for queue in self.queues.values_mut() {
+            queue.releases.hurry();
+        }
         for process in self.pool.with_several() {
             self.take_back(process);
         }

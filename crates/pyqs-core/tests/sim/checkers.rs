@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pyqs_core::limits::{BATCH_MAX, HEARTBEAT_NEEDS_MIN, PIPELINE_MAX, POLLS_MAX, RATE_BURST};
+use pyqs_core::limits::{
+    BATCH_MAX, HEARTBEAT_NEEDS_MIN, PIPELINE_MAX, POLLS_MAX, RATE_BURST, UNCONFIRMED_MAX,
+};
 use pyqs_core::{Action, EntryReply, Event, Instant, MessageKey, Onward, Outcome, ProcessId};
 use pyqs_core::{RateLimit, Report, RequestId, Snapshot};
 
@@ -284,7 +286,7 @@ impl Checkers {
                 message, outcome, ..
             } => {
                 self.came_back(sqs, *message);
-                if *outcome == Outcome::NotStarted {
+                if matches!(outcome, Outcome::NotStarted | Outcome::Unrunnable) {
                     self.did_not_run(sqs, *message);
                 }
             }
@@ -541,6 +543,11 @@ impl Checkers {
             buffered <= plan.settings.buffer_max + batches + returned,
             "{buffered} messages are buffered"
         );
+        // Besides, what waits for SQS, and what open receives brought meanwhile.
+        let unconfirmed = snapshot.queues.len()
+            * (3 * UNCONFIRMED_MAX + POLLS_MAX * usize::from(BATCH_MAX) + returned);
+        let held_max = plan.settings.buffer_max + batches + 2 * returned + unconfirmed;
+        assert!(self.held.len() <= held_max, "{} held", self.held.len());
         assert_eq!(running, self.given.len());
         for (queue, state) in &snapshot.queues {
             assert_eq!(

@@ -123,13 +123,17 @@ fn a_hundred_queues_are_served_by_one_worker() {
 #[test]
 fn a_tenth_of_poison_leaves_nine_tenths_of_the_speed() {
     let took = |poison_every: u32| {
-        let jobs = (0..5000).map(|number| Job {
-            poison: match number {
+        let jobs = (0..5000).map(|number| {
+            let poison = match number {
                 number if poison_every == 0 || number % poison_every != 0 => Poison::No,
-                number if number % 2 == 0 => Poison::Unreadable,
+                number if number % (2 * poison_every) == 0 => Poison::Unreadable,
                 _ => Poison::Unrunnable,
-            },
-            ..job(0, MS / 50, Duration::ZERO)
+            };
+            Job {
+                kind: u32::from(poison == Poison::Unrunnable),
+                poison,
+                ..job(0, MS / 50, Duration::ZERO)
+            }
         });
         let mut world = world(2, vec![queue(30)], jobs.collect());
         let is_over = |world: &World| world.checkers.unfinished().is_empty();
