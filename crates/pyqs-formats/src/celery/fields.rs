@@ -1,5 +1,7 @@
 //! `Fields`: the named facts of a task, from headers or from a payload.
 
+use std::collections::BTreeSet;
+
 use super::Part;
 use crate::json::Scanner;
 use crate::message::Canvas;
@@ -179,11 +181,12 @@ impl Fields {
         else {
             return Vec::new();
         };
-        let is_listed = |name: &Value| names.contains(name);
-        let stamps = stamps.into_iter().filter(|(name, _)| is_listed(name));
-        stamps
-            .filter_map(|(name, value)| Some((text(name)?, value)))
-            .collect()
+        // A set: both may be long, and each is looked for in the other.
+        let names: BTreeSet<String> = names.into_iter().filter_map(text).collect();
+        let stamps = stamps
+            .into_iter()
+            .filter_map(|(name, value)| Some((text(name)?, value)));
+        stamps.filter(|(name, _)| names.contains(name)).collect()
     }
 }
 
