@@ -76,7 +76,15 @@ def test_a_full_tour_is_what_the_model_says(checked: Any) -> None:
     checked.list_queue_tags(QueueUrl=dead)
     checked.add_permission(QueueUrl=queue, Label="p", AWSAccountIds=["123456789012"], Actions=["SendMessage"])
     checked.remove_permission(QueueUrl=queue, Label="p")
-    task = checked.start_message_move_task(SourceArn=arn, MaxNumberOfMessagesPerSecond=1)["TaskHandle"]
+    # More than the task moves in the time until it is cancelled.
+    dead_letters = [{"Id": str(number), "MessageBody": "x"} for number in range(10)]
+    for _ in range(10):
+        checked.send_message_batch(QueueUrl=dead, Entries=dead_letters)
+    elsewhere = checked.create_queue(QueueName=new_name())["QueueUrl"]
+    found = checked.get_queue_attributes(QueueUrl=elsewhere, AttributeNames=["QueueArn"])["Attributes"]
+    task = checked.start_message_move_task(
+        SourceArn=arn, DestinationArn=found["QueueArn"], MaxNumberOfMessagesPerSecond=1
+    )["TaskHandle"]
     checked.list_message_move_tasks(SourceArn=arn)
     checked.cancel_message_move_task(TaskHandle=task)
 
