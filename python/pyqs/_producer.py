@@ -76,6 +76,12 @@ def send(queue: str, message: Outgoing) -> MessageId:
     return MessageId(_producer.send(queue, message))
 
 
+def send_many(queue: str, messages: list[Outgoing]) -> list[Union[MessageId, Exception]]:
+    """Send messages in parallel batches: of each the id or why it was not sent, in order."""
+    answers = _producer.send_many(queue, messages)
+    return [MessageId(answer) if isinstance(answer, str) else answer for answer in answers]
+
+
 def queue_url(queue: str) -> str:
     """The URL of a queue, which is created where it is missing."""
     return _producer.queue_url(queue)

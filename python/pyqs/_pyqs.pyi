@@ -260,6 +260,8 @@ class Producer:
     ) -> Producer: ...
     def send(self, queue: str, message: Outgoing) -> str:
         """Send a message; returns its id when SQS has it."""
+    def send_many(self, queue: str, messages: list[Outgoing]) -> list[Union[str, Exception]]:
+        """Send messages in parallel batches; the id or the exception of each, in order."""
     def queue_url(self, queue: str) -> str:
         """The queue's URL; a missing queue is created."""
     def shutdown(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Callable, Optional, Union
 
@@ -16,6 +16,12 @@ logger = logging.getLogger("pyqs")
 
 SQS_DELAY_SECONDS_MAX = 900
 """The longest delay that SQS itself keeps; beyond it, workers send the message on until it is due."""
+
+MANY_AT_ONCE = 5000
+"""Messages that ``delay_many`` holds at a time."""
+
+Item = Union[tuple[Any, ...], Mapping[str, Any]]
+"""The arguments of one call of ``delay_many``."""
 
 
 class Sender:
@@ -69,6 +75,78 @@ class Sender:
         options = SendOptions(countdown, eta, expires, queue, group, dedup_id, headers)
         return self._send(_arguments(self._declared.path, args, {} if kwargs is None else kwargs), options)
 
+    async def adelay(self, *args: Any, **kwargs: Any) -> MessageId:
+        """As ``delay``, for ``async`` code: the event loop runs on meanwhile.
+
+        A call that is cancelled may still be sent.
+        """
+        import asyncio  # here, since it takes longer to import than all the rest
+
+        queue, message = self._prepared((args, kwargs), self._options(kwargs))
+        return await asyncio.get_running_loop().run_in_executor(None, _producer.send, queue, message)
+
+    def delay_many(self, items: Iterable[Item]) -> list[Union[MessageId, Exception]]:
+        """Send a call for each item, in parallel batches; of each the message's id or why it was not sent, in order.
+
+        >>> send_email.delay_many([("Hello",), {"subject": "Hello", "to": "ada@example.org"}])
+        ['219f8380-5770-4cc2-8c3e-5c715e145f5e', '0b7c4b8e-...']
+
+        :param items: tuples (arguments by position) and mappings (arguments by keyword). No more than 5,000 are held at
+            a time, so a generator may give any number. What it raises is raised when all before it is sent.
+        """
+        results: list[Union[MessageId, Exception]] = []
+        chunk: list[Union[Outgoing, Exception]] = []
+        try:
+            for item in items:
+                chunk.append(self._item(item))
+                if len(chunk) == MANY_AT_ONCE:
+                    full, chunk = chunk, []
+                    results += self._send_chunk(full)
+        finally:
+            results += self._send_chunk(chunk)
+        failed = [result for result in results if isinstance(result, Exception)]
+        if failed:
+            logger.warning(
+                "%d of %d messages of task %s were not sent; the first: %s",
+                len(failed),
+                len(results),
+                self._declared.path,
+                failed[0],
+            )
+        return results
+
+    def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:
+        """As ``delay``, when Django's present transaction is committed; at once where there is none.
+
+        The arguments are written now. What is rolled back is not sent.
+        """
+        try:
+            from django.db import transaction  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        except ImportError:
+            raise NotImplementedError("delay_on_commit needs Django: pip install django") from None
+        queue, message = self._prepared((args, kwargs), self._options(kwargs))
+        transaction.on_commit(lambda: _producer.send(queue, message))
+
+    def _item(self, item: Item) -> Union[Outgoing, Exception]:
+        try:
+            if isinstance(item, tuple):
+                arguments: Arguments = (item, {})
+            elif isinstance(item, Mapping):
+                arguments = _arguments(self._declared.path, (), item)
+            else:
+                kind = type(item).__name__
+                raise TypeError(
+                    f"an item for {self._declared.path} is a {kind}; give a tuple of arguments, or a dict by their names"
+                )
+            return self._prepared(arguments, SendOptions())[1]
+        except Exception as error:
+            return error
+
+    def _send_chunk(self, chunk: list[Union[Outgoing, Exception]]) -> list[Union[MessageId, Exception]]:
+        messages = [message for message in chunk if isinstance(message, Outgoing)]
+        answers = iter(_producer.send_many(self._declared.queue, messages) if messages else ())
+        return [next(answers) if isinstance(message, Outgoing) else message for message in chunk]
+
     def _options(self, kwargs: dict[str, Any]) -> SendOptions:
         """What a call's own keyword says, which is none of the function's."""
         if "_delay_seconds" not in kwargs:
@@ -76,9 +154,12 @@ class Sender:
         return SendOptions(countdown=_options.delay_seconds(self._declared.path, kwargs.pop("_delay_seconds")))
 
     def _send(self, arguments: Arguments, options: SendOptions) -> MessageId:
-        queue, message = self._message(arguments, options)
+        return _producer.send(*self._prepared(arguments, options))
+
+    def _prepared(self, arguments: Arguments, options: SendOptions) -> tuple[str, Outgoing]:
+        prepared = self._message(arguments, options)
         logger.info("Delaying task %s: %s, %s", self._declared.path, *arguments)
-        return _producer.send(queue, message)
+        return prepared
 
     def _message(self, arguments: Arguments, options: SendOptions) -> tuple[str, Outgoing]:
         """The queue for a call, and its message."""

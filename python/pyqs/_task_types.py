@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Callable, Optional, Protocol, TypeVar, Union, overload
 
@@ -11,6 +11,7 @@ from typing_extensions import Concatenate, ParamSpec
 from ._bound import BoundTask
 from ._options import Headers
 from ._producer import MessageId
+from ._sender import Item
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -43,6 +44,12 @@ class Task(Protocol[P, R]):
         dedup_id: Optional[str] = None,
         headers: Optional[Headers] = None,
     ) -> MessageId: ...
+
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> MessageId: ...
+
+    def delay_many(self, items: Iterable[Item]) -> list[Union[MessageId, Exception]]: ...
+
+    def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> None: ...
 
 
 class Decorator(Protocol):

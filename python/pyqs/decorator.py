@@ -157,6 +157,9 @@ class _Decorator:
         task = cast(Any, function)
         task.delay = sender.delay()
         task.apply_async = sender.apply_async
+        task.adelay = sender.adelay
+        task.delay_many = sender.delay_many
+        task.delay_on_commit = sender.delay_on_commit
         _limits.declare(function, self._declared.limits)
         _policy.declare(function, self._policy)
         if self._is_bound:

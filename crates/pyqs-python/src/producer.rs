@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyList};
 use pyqs::{AttributeValue, ClientError, ConnectOptions, Outgoing, blocking};
 use pyqs_sqs::carried;
 
@@ -79,6 +79,28 @@ impl Producer {
     fn send(&self, py: Python<'_>, queue: &str, message: Message<'_>) -> PyResult<String> {
         let message = message.outgoing()?;
         waiting(py, |keep_waiting| self.0.send(queue, message, keep_waiting))
+    }
+
+    /// Sends messages in parallel batches; the id or the exception of each, in order.
+    fn send_many<'py>(
+        &self,
+        py: Python<'py>,
+        queue: &str,
+        messages: Vec<Message<'py>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let messages = messages.into_iter().map(Message::outgoing);
+        let messages = messages.collect::<PyResult<Vec<_>>>()?;
+        let answers = waiting(py, |keep_waiting| {
+            self.0.send_many(queue, messages, keep_waiting)
+        })?;
+        let results = PyList::empty(py);
+        for answer in answers {
+            match answer {
+                Ok(id) => results.append(id)?,
+                Err(error) => results.append(errors::client(&error).into_value(py))?,
+            }
+        }
+        Ok(results)
     }
 
     /// The URL of a queue, which is created where it is missing.
