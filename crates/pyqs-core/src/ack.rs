@@ -61,8 +61,12 @@ impl Batcher {
         failures: u32,
         jitter: &mut Jitter,
     ) {
-        self.retries
-            .insert((now + ACK_BACKOFF.pause(failures, jitter), message));
+        self.retry_at(now + ACK_BACKOFF.pause(failures, jitter), message);
+    }
+
+    /// To be sent again then.
+    pub(crate) fn retry_at(&mut self, at: Instant, message: MessageKey) {
+        self.retries.insert((at, message));
     }
 
     /// The next request to send now, if there is one. It counts as under way.

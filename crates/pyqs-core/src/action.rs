@@ -106,6 +106,9 @@ pub enum Onward {
     },
     /// To the dead-letter queue that its task named.
     DeadLetter,
+    /// Not it, but the messages that are to be sent after its task: Celery's `link`, chains, `link_error`.
+    /// The driver has them. Its entry is `Done` when SQS has all of them.
+    Callbacks,
 }
 
 /// Something worth telling. A report about a message comes before its [`Action::Forget`].
@@ -166,7 +169,8 @@ pub enum Report {
         /// Its queue.
         queue: QueueId,
     },
-    /// A message that is still held here was delivered again: its earlier lease was lost.
+    /// A message that is still held here was delivered again: its earlier lease was lost. Whatever the driver
+    /// keeps of the earlier delivery beside its receipt holds for the new one too.
     Redelivered {
         /// The new delivery.
         message: MessageKey,
@@ -181,7 +185,8 @@ pub enum Report {
         /// Its queue.
         queue: QueueId,
     },
-    /// SQS has confirmed that it has the message where it was sent on to; what is here is deleted.
+    /// SQS has confirmed that it has the message where it was sent on to, or all callbacks; what is here is
+    /// deleted.
     SentOn {
         /// The message.
         message: MessageKey,
@@ -190,7 +195,8 @@ pub enum Report {
         /// Whereto.
         onward: Onward,
     },
-    /// A message could not be sent on, and no retry would help: it stays in its queue.
+    /// A message could not be sent on, and no retry would help: it stays in its queue. Callbacks are tried
+    /// again nevertheless, since the task has run; of these it is told once a delivery.
     ForwardRefused {
         /// The message.
         message: MessageKey,
@@ -198,8 +204,16 @@ pub enum Report {
         queue: QueueId,
         /// Whereto it was to go.
         onward: Onward,
-        /// After this long it is delivered again.
+        /// After this long it is delivered again, or its callbacks are sent again.
         hidden_for: Duration,
+    },
+    /// A task's callbacks could not be sent, and will not be from here: its message was held for as long as
+    /// SQS allows, or the consumer ends. SQS delivers it again, and whoever gets it runs its task again.
+    CallbacksGivenUp {
+        /// The message.
+        message: MessageKey,
+        /// Its queue.
+        queue: QueueId,
     },
     /// The answer to a message that was sent on was lost, so it is sent again: there may be two of
     /// it.

@@ -168,6 +168,8 @@ impl Trouble {
 pub enum Outcome {
     /// The function returned.
     Succeeded,
+    /// The function returned, and messages are to be sent before its own is deleted: the driver has them.
+    SucceededWithCallbacks,
     /// It raised.
     Failed,
     /// It raised, and is to run again after this long, which is rounded up to whole seconds.
@@ -179,6 +181,8 @@ pub enum Outcome {
     Exhausted,
     /// It raised, and its message is to go to a dead-letter queue, which the driver knows.
     DeadLetter,
+    /// It raised for good, and messages are to be sent in place of its own: the driver has them.
+    FailedWithErrbacks,
     /// Nothing is to come of its message: it is deleted.
     Discarded,
     /// It can't be run here: unknown or refused task, arguments that can't be read.

@@ -225,6 +225,8 @@ pub(crate) enum Phase {
         failures: u32,
         /// A request with it has not come back.
         is_under_way: bool,
+        /// That it was refused has been told.
+        is_refusal_told: bool,
     },
     /// It is done with, and so it is to be deleted.
     Deleting { failures: u32, since: Done },

@@ -65,11 +65,15 @@ pub struct Counters {
     pub expired: u64,
     /// Messages confirmed in a dead-letter queue.
     pub dead_lettered: u64,
+    /// Tasks whose callbacks SQS has confirmed, all of them.
+    pub callbacks_sent: u64,
+    /// Tasks whose callbacks were not sent in the end; their messages come again.
+    pub callbacks_given_up: u64,
     /// Hops confirmed, of messages whose time had not come.
     pub hops: u64,
-    /// Messages that could not be sent on, and stay.
+    /// Sends of messages that were refused: they stay, and what is to follow a task is sent again.
     pub forwards_refused: u64,
-    /// Messages sent on again since the answer was lost: there may be two of each.
+    /// Messages and callbacks sent on again since the answer was lost: there may be two of each.
     pub forwards_unsure: u64,
     /// Tasks whose process died of them.
     pub crashed: u64,

@@ -160,6 +160,8 @@ impl Sender<'_> {
             root_id: Some(self.root_id.clone()),
             parent_id: Some(self.parent_id.clone()),
             group: options.text("group_id")?.or(group.map(str::to_owned)),
+            reply_to: options.text("reply_to")?,
+            message_group: options.text("MessageGroupId")?,
             origin: self.origin.clone(),
             headers: Vec::new(),
             canvas: Canvas {

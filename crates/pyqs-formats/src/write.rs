@@ -39,6 +39,10 @@ pub struct CeleryCall {
     pub parent_id: Option<String>,
     /// The group that it is a member of.
     pub group: Option<String>,
+    /// The queue that waits for the result.
+    pub reply_to: Option<String>,
+    /// The message group, for a FIFO queue: kombu's option `MessageGroupId`. It is not part of the body.
+    pub message_group: Option<String>,
     /// Who sends it, for logs.
     pub origin: String,
     /// The sender's own headers; a name of Celery's own among them is passed over by readers.
@@ -91,6 +95,8 @@ impl CeleryCall {
         self.write_headers(&mut out)?;
         out.push_str(r#", "properties": {"correlation_id": "#);
         write_text(&self.id, &mut out);
+        out.push_str(r#", "reply_to": "#);
+        write_text(self.reply_to.as_deref().unwrap_or_default(), &mut out);
         out.push_str(r#", "delivery_mode": 2, "delivery_info": {"exchange": "", "routing_key": "#);
         write_text(&self.queue, &mut out);
         out.push_str(r#"}, "priority": 0, "body_encoding": "base64", "delivery_tag": "#);

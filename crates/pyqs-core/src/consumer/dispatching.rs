@@ -187,10 +187,12 @@ impl Consumer {
     fn conclude(&mut self, key: MessageKey, outcome: Outcome) {
         match outcome {
             Outcome::Succeeded => self.succeed(key),
+            Outcome::SucceededWithCallbacks => self.succeed_with_callbacks(key),
             Outcome::Failed => self.fail(key),
             Outcome::Retry { delay } => self.retry(key, delay),
             Outcome::Exhausted => self.exhaust(key),
             Outcome::DeadLetter => self.dead_letter(key),
+            Outcome::FailedWithErrbacks => self.fail_with_errbacks(key),
             Outcome::Discarded => self.discard(key),
             Outcome::Unrunnable => self.unrunnable(key),
             Outcome::NotStarted => self.not_started(key),

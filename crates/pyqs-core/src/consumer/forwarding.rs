@@ -1,5 +1,6 @@
-//! Messages that are sent on: by hops until their time has come, and to dead-letter queues. The new
-//! message comes first, and what is here is deleted only when SQS has confirmed it.
+//! Messages that are sent on: by hops until their time has come, and to dead-letter queues; and those that are
+//! to follow a task, its callbacks. The new message comes first, and what is here is deleted only when SQS has
+//! confirmed it.
 
 use std::time::Duration;
 
@@ -8,10 +9,17 @@ use super::replies::{Request, by_key};
 use crate::action::{Action, Onward, Report};
 use crate::event::{BatchReply, EntryReply, Trouble};
 use crate::message::{Done, Held, MessageKey, Phase, QueueId, RequestId};
+use crate::retry::Backoff;
 use crate::time::{Instant, whole_secs_up};
 
 /// The longest delay of a message (AWS: `SendMessage`, `DelaySeconds`).
 pub const HOP_MAX: Duration = Duration::from_mins(15);
+
+/// How callbacks that were refused are sent again: a person must do something, as make their queue.
+const CALLBACKS_BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(1),
+    max: Duration::from_mins(1),
+};
 
 impl Consumer {
     /// Its time has not come: it is sent on until then. It is not hidden here for so long, since
@@ -50,11 +58,14 @@ impl Consumer {
             onward,
             failures: 0,
             is_under_way: false,
+            is_refusal_told: false,
         };
         self.set_phase(key, phase);
         let held = &self.held[&key];
-        // The message that is made of it carries the same id, and is another matter.
-        if self.by_id.get(&held.id) == Some(&key) {
+        // The message that is made of it carries the same id, and is another matter; of callbacks none is made
+        // of it, and its task must not run again meanwhile.
+        let is_about_itself = onward != Onward::Callbacks;
+        if is_about_itself && self.by_id.get(&held.id) == Some(&key) {
             self.by_id.remove(&held.id);
         }
         self.forwarding.insert(held.sqs_id().clone(), key);
@@ -127,17 +138,27 @@ impl Consumer {
         else {
             return;
         };
-        match onward {
-            Onward::Hop { .. } => self.counters.hops += 1,
-            Onward::DeadLetter => self.counters.dead_lettered += 1,
-        }
+        let done = match onward {
+            Onward::Hop { .. } => {
+                self.counters.hops += 1;
+                Done::SentOn
+            }
+            Onward::DeadLetter => {
+                self.counters.dead_lettered += 1;
+                Done::SentOn
+            }
+            Onward::Callbacks => {
+                self.counters.callbacks_sent += 1;
+                Done::ForGood
+            }
+        };
         let queue = self.held[&key].queue;
         self.report(Report::SentOn {
             message: key,
             queue,
             onward,
         });
-        self.start_deleting(key, Done::SentOn);
+        self.start_deleting(key, done);
     }
 
     /// It stays where it is: until it is due, or for the queue's own visibility timeout.
@@ -151,6 +172,7 @@ impl Consumer {
         let wanted = match onward {
             Onward::Hop { due, .. } => whole_secs_up(due.saturating_since(self.now)),
             Onward::DeadLetter => self.queues[&held.queue].attributes.visibility_timeout,
+            Onward::Callbacks => return self.callbacks_refused(key),
         };
         let hidden_for = held.lease.hideable(self.now, wanted);
         self.counters.forwards_refused += 1;
@@ -164,6 +186,52 @@ impl Consumer {
             self.note_unrun(key);
         }
         self.release(key, hidden_for);
+    }
+
+    /// Its task has run, and must not run again for want of a queue, say: it is kept, and they are sent again.
+    fn callbacks_refused(&mut self, key: MessageKey) {
+        self.counters.forwards_refused += 1;
+        let Some(held) = self.held.get_mut(&key) else {
+            return;
+        };
+        let Phase::Forwarding {
+            failures,
+            is_under_way,
+            is_refusal_told,
+            ..
+        } = &mut held.phase
+        else {
+            return;
+        };
+        *failures = failures.saturating_add(1);
+        *is_under_way = false;
+        let is_first = !std::mem::replace(is_refusal_told, true);
+        let pause = CALLBACKS_BACKOFF.pause(*failures, &mut self.jitter);
+        let queue = held.queue;
+        if held.lease.is_at_its_end(self.now) {
+            return self.give_up_callbacks(key);
+        }
+        if is_first {
+            self.report(Report::ForwardRefused {
+                message: key,
+                queue,
+                onward: Onward::Callbacks,
+                hidden_for: pause,
+            });
+        }
+        let at = self.now + pause;
+        self.queue_mut(queue).forwards.retry_at(at, key);
+    }
+
+    /// What is to follow its task is not sent from here.
+    pub(super) fn give_up_callbacks(&mut self, key: MessageKey) {
+        let queue = self.held[&key].queue;
+        self.counters.callbacks_given_up += 1;
+        self.report(Report::CallbacksGivenUp {
+            message: key,
+            queue,
+        });
+        self.forget(key);
     }
 
     /// The answer may have been lost, and not the request.
@@ -186,6 +254,7 @@ impl Consumer {
             onward,
             failures,
             is_under_way,
+            ..
         } = &mut held.phase
         else {
             return;
@@ -193,12 +262,13 @@ impl Consumer {
         *failures += 1;
         *is_under_way = false;
         let failures = *failures;
-        let is_over = match onward {
-            Onward::Hop { .. } => held.lease.has_lapsed(self.now),
-            Onward::DeadLetter => held.lease.is_at_its_end(self.now),
-        };
-        if is_over {
-            return self.forget(key);
+        match onward {
+            Onward::Hop { .. } if held.lease.has_lapsed(self.now) => return self.forget(key),
+            Onward::DeadLetter if held.lease.is_at_its_end(self.now) => return self.forget(key),
+            Onward::Callbacks if held.lease.is_at_its_end(self.now) => {
+                return self.give_up_callbacks(key);
+            }
+            _ => {}
         }
         let queue = self
             .queues
@@ -211,7 +281,7 @@ impl Consumer {
 
     /// The lease of a message to be sent on was lost. A hop is left to whoever gets it next, unless
     /// it is on its way; but what has failed for good is sent all the same, as it would be deleted
-    /// after a success, or a task that outlives its lease would run for ever.
+    /// after a success, or a task that outlives its lease would run for ever. So are callbacks.
     pub(super) fn lose_forward(&mut self, key: MessageKey) {
         let held = &self.held[&key];
         if let Phase::Forwarding {

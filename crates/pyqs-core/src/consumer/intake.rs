@@ -1,7 +1,7 @@
 //! Receives that came back.
 
 use super::Consumer;
-use crate::action::Report;
+use crate::action::{Onward, Report};
 use crate::event::Trouble;
 use crate::fetch::{Counts, Health, Open};
 use crate::lease::Lease;
@@ -118,6 +118,14 @@ impl Consumer {
         match earlier.map(|earlier| (earlier, self.held[&earlier].phase)) {
             _ if is_done => return self.delete_duplicate(key, Done::ForGood),
             Some((_, Phase::Deleting { .. })) => return self.delete_duplicate(key, Done::ForGood),
+            // Another message of the same logical id, whose task has run.
+            Some((
+                earlier,
+                Phase::Forwarding {
+                    onward: Onward::Callbacks,
+                    ..
+                },
+            )) => return self.meet_forward(key, earlier),
             Some((earlier, Phase::Running { .. })) => self.share_fate(key, earlier),
             Some((earlier, Phase::Buffered)) => {
                 self.report(Report::Redelivered {
@@ -174,12 +182,27 @@ impl Consumer {
             earlier,
         });
         self.counters.redelivered += 1;
-        if self.held[&key].group.is_none() {
-            self.forget(key);
-            return true;
+        match self.held[&earlier].phase {
+            // Its task has run, and does not begin anew. The new delivery has the better lease.
+            Phase::Forwarding {
+                onward: Onward::Callbacks,
+                is_under_way: false,
+                ..
+            } if self.held[&earlier].sqs_id() == self.held[&key].sqs_id() => {
+                self.drop_forward(earlier);
+                self.by_id.insert(self.held[&key].id.clone(), key);
+                self.forward(key, Onward::Callbacks);
+            }
+            Phase::Forwarding {
+                onward: Onward::Hop { .. } | Onward::DeadLetter,
+                ..
+            } if self.held[&key].group.is_some() => {
+                self.drop_forward(earlier);
+                return self.take_on(key);
+            }
+            _ => self.forget(key),
         }
-        self.drop_forward(earlier);
-        self.take_on(key)
+        true
     }
 
     /// A message that was done with came again: its task does not run again.

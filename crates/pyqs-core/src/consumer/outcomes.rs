@@ -28,6 +28,28 @@ impl Consumer {
         self.finish_with(key);
     }
 
+    /// Its task returned: what is to follow it is sent, then it is deleted. Its group goes on meanwhile, since
+    /// its turn was the run.
+    pub(super) fn succeed_with_callbacks(&mut self, key: MessageKey) {
+        self.counters.succeeded += 1;
+        self.send_callbacks(key);
+    }
+
+    /// Its task failed for good, and others are to hear of it.
+    pub(super) fn fail_with_errbacks(&mut self, key: MessageKey) {
+        self.counters.failed += 1;
+        self.give_back_followers(key);
+        self.send_callbacks(key);
+    }
+
+    fn send_callbacks(&mut self, key: MessageKey) {
+        let own = self.queues[&self.held[&key].queue]
+            .attributes
+            .visibility_timeout;
+        let key = self.settle_twin(key, own);
+        self.forward(key, Onward::Callbacks);
+    }
+
     /// Nothing is to come of it.
     pub(super) fn discard(&mut self, key: MessageKey) {
         self.counters.discarded += 1;

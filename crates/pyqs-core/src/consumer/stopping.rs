@@ -1,7 +1,7 @@
 //! The way to the end.
 
 use super::Consumer;
-use crate::action::Action;
+use crate::action::{Action, Onward};
 use crate::deadlines::Deadline;
 use crate::message::{MessageKey, Phase, PollId};
 use crate::stop::{STOP_NOW_PATIENCE, STOP_PATIENCE, STOP_POLL_GRACE, Stop};
@@ -96,6 +96,10 @@ impl Consumer {
         for key in held {
             match self.held.get(&key).map(|held| held.phase) {
                 Some(Phase::Deleting { .. }) => self.give_up_delete(key),
+                Some(Phase::Forwarding {
+                    onward: Onward::Callbacks,
+                    ..
+                }) => self.give_up_callbacks(key),
                 Some(_) => self.forget(key),
                 None => {}
             }

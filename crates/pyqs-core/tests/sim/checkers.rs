@@ -48,6 +48,7 @@ struct JobRecord {
     runs: u32,
     successes: u32,
     over: Option<Over>,
+    callbacks: Callbacks,
     /// It asked to run again no earlier.
     retry_at: Option<Instant>,
 }
@@ -58,6 +59,16 @@ impl JobRecord {
     }
 }
 
+/// What is to follow a job that has run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Callbacks {
+    #[default]
+    None,
+    Wanted,
+    /// SQS has them.
+    Sent,
+}
+
 /// How a job that does not succeed can be done.
 #[derive(Clone, Copy, Debug)]
 enum Over {
@@ -65,6 +76,8 @@ enum Over {
     /// SQS has it in the dead-letter queue.
     Dead,
     Expired,
+    /// It failed for good, and others are to hear of it.
+    Failed,
 }
 
 /// The jobs of a message group.
@@ -223,6 +236,7 @@ impl Checkers {
     /// Another worker ran a job.
     pub(crate) fn ran_elsewhere(&mut self, job: usize) {
         self.jobs[job].runs += 1;
+        self.jobs[job].callbacks = Callbacks::None;
         self.succeeded(job);
     }
 
@@ -244,6 +258,14 @@ impl Checkers {
         }
         match outcome {
             Outcome::Succeeded => self.succeeded(job),
+            Outcome::SucceededWithCallbacks => {
+                record.callbacks = Callbacks::Wanted;
+                self.succeeded(job);
+            }
+            Outcome::FailedWithErrbacks => {
+                record.callbacks = Callbacks::Wanted;
+                record.over = Some(Over::Failed);
+            }
             Outcome::Discarded => record.over = Some(Over::Discarded),
             Outcome::Retry { delay } => record.retry_at = Some(now + delay),
             _ => {}
@@ -263,8 +285,17 @@ impl Checkers {
             }
             let delivery = &sqs.deliveries[message];
             self.sends.taken(delivery);
-            if onwards[message] == Onward::DeadLetter {
-                self.jobs[delivery.body.job].over = Some(Over::Dead);
+            let record = &mut self.jobs[delivery.body.job];
+            match onwards[message] {
+                Onward::Hop { .. } => {}
+                Onward::DeadLetter => record.over = Some(Over::Dead),
+                Onward::Callbacks => {
+                    assert!(
+                        record.is_done(),
+                        "callbacks of {message:?} are sent, and it has not ended"
+                    );
+                    record.callbacks = Callbacks::Sent;
+                }
             }
         }
     }
@@ -439,11 +470,19 @@ impl Checkers {
         let delivery = &sqs.deliveries[&message];
         let number = delivery.body.job;
         let record = &self.jobs[number];
+        let is_confirmed = self.sends.is_confirmed(delivery);
         assert!(
             record.successes > 0
-                || matches!(record.over, Some(Over::Discarded | Over::Expired))
-                || self.sends.is_confirmed(delivery),
+                || matches!(
+                    record.over,
+                    Some(Over::Discarded | Over::Expired | Over::Failed)
+                )
+                || is_confirmed,
             "job {number} is deleted, and it is not done"
+        );
+        assert!(
+            record.callbacks != Callbacks::Wanted || is_confirmed,
+            "job {number} is deleted, and what is to follow it was not sent"
         );
     }
 

@@ -84,6 +84,10 @@ pub(crate) enum Ending {
     Success,
     Discard,
     DeadLetter,
+    /// As a success, with messages to be sent after it.
+    Callbacks,
+    /// As a failure for good, with messages to be sent in its place.
+    Errbacks,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -338,6 +342,8 @@ impl Job {
             ending: match rng.range(0, 99) {
                 0..5 => Ending::Discard,
                 5..10 => Ending::DeadLetter,
+                10..20 => Ending::Callbacks,
+                20..24 => Ending::Errbacks,
                 _ => Ending::Success,
             },
             due: (poison == Poison::No && rng.permille(50)).then(|| {

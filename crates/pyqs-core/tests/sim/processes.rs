@@ -195,6 +195,8 @@ fn outcome(job: &Job, run: u32) -> Option<Outcome> {
             Ending::Success => Outcome::Succeeded,
             Ending::Discard => Outcome::Discarded,
             Ending::DeadLetter => Outcome::DeadLetter,
+            Ending::Callbacks => Outcome::SucceededWithCallbacks,
+            Ending::Errbacks => Outcome::FailedWithErrbacks,
         })
     }
 }
