@@ -7,6 +7,7 @@ queue for so long. Only a retry with other arguments, or to another queue, is a 
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import math
@@ -20,6 +21,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from celery import _state, exceptions, signals
 from celery.app import trace
 from celery.app.task import Context, Task
+from celery.utils.functional import arity_greater
 from celery.utils.time import maybe_make_aware
 
 from . import _limits, _producer, errors
@@ -150,6 +152,21 @@ class CeleryExecution(Execution):
             return Decision("exhausted")
         return super()._decision(error)
 
+    def _wants_errbacks(self, error: BaseException) -> bool:
+        return super()._wants_errbacks(error) and not isinstance(error, exceptions.Reject)
+
+    def _call_errbacks(self, error: BaseException) -> list[int]:
+        called = []
+        for number, errback in enumerate((self._request and self._request.errbacks) or ()):
+            signature = self._task.app.signature(errback)
+            if _takes_error(signature):
+                called.append(number)
+                try:
+                    signature(self._request, error, error.__traceback__)
+                except Exception:
+                    logger.exception("Errback %s of task %s raised", signature.task, self._path)
+        return called
+
     def _send(self, message: _Message, delay_seconds: int) -> Decision:
         """Send a retry that is a message of its own; the present one goes once SQS has that."""
         here = self._job.queue_url.rpartition("/")[2]
@@ -235,6 +252,16 @@ def _delay(task: Any, when: Any) -> int:
     else:
         seconds = task.default_retry_delay if when is None else when
     return min(max(math.ceil(seconds or 0), 0), DELAY_MAX_SECS)
+
+
+def _takes_error(signature: Any) -> bool:
+    """Whether an errback is called with the request, the exception and the traceback. Others are sent, and get the
+    task's id: as Celery tells them apart."""
+    try:
+        header = signature.type.__header__
+    except (AttributeError, exceptions.NotRegistered):
+        return False
+    return not isinstance(header, functools.partial) and arity_greater(header, 1)
 
 
 def _positive(limit: Optional[float]) -> Optional[float]:

@@ -30,16 +30,15 @@ class EventLoop:
         self._thread.start()
         return self._loop
 
-    def run(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> None:
-        """Run a coroutine to its end, on the calling thread unless the loop has another."""
+    def run(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> Any:
+        """Run a coroutine to its end, on the calling thread unless the loop has another; gives what it returns."""
         if self._thread:
             assert self._loop, "made with the thread"
-            asyncio.run_coroutine_threadsafe(limited(coroutine, limits, clock), self._loop).result()
-            return
+            return asyncio.run_coroutine_threadsafe(limited(coroutine, limits, clock), self._loop).result()
         if self._loop is None or self._loop.is_closed():  # a task may have closed it
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(limited(coroutine, limits, clock))
+        return self._loop.run_until_complete(limited(coroutine, limits, clock))
 
     def close(self) -> None:
         """End what is left on it, at the process's end."""

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     class Host(Protocol):
         """What a plain function needs of the thread that it runs on."""
 
-        def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> None:
-            """Run a coroutine to its end."""
+        def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> Any:
+            """Run a coroutine to its end; gives what it returns."""
 
         def soft_limit(self, lane: Lane, seconds: float, error: type[BaseException]) -> SoftLimit:
             """Raise this in the calling thread when the seconds are over, unless the lane's task is recorded."""
@@ -73,6 +73,8 @@ def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
         lane.record("unrunnable")
         unrunnable.log(job, reason)
         return None
+    if job.left_out is not None:
+        lane.warn_once(job.left_out)
     asked = Limits(job.time_limit, job.soft_time_limit)
     kind: type[Execution] = Execution
     if _celery.has_request(function):
@@ -162,8 +164,7 @@ class Execution:
         try:
             result = self._call_within_soft_limit(host)
             if inspect.iscoroutine(result):
-                host.wait_for(result, self._limits, self._clock)
-                self._record_success()
+                self._record_success(host.wait_for(result, self._limits, self._clock))
         except BaseException as error:  # sys.exit() in a task is the task's failure, not this process's end
             self._failed(error)
         else:
@@ -175,8 +176,7 @@ class Execution:
         from ._event_loop import limited
 
         try:
-            await limited(self._call(), self._limits, self._clock)
-            self._record_success()
+            self._record_success(await limited(self._call(), self._limits, self._clock))
         except BaseException as error:
             self._failed(error)
         else:
@@ -194,7 +194,7 @@ class Execution:
         result = self._call()
         if not inspect.iscoroutine(result):
             # Within the soft limit: once it is recorded, the limit can't raise any more.
-            self._record_success()
+            self._record_success(result)
         return result
 
     def _call(self) -> Any:
@@ -270,6 +270,10 @@ class Execution:
         try:
             decision = self._decision(error)
             reason = f"{type(error).__name__}: {error}"
+            if decision.outcome in ("failed", "exhausted", "dead_letter") and self._wants_errbacks(error):
+                called = self._call_errbacks(error)
+                self._lane.record_errbacks(self._job, decision.queue, reason, called)
+                return decision._replace(has_errbacks=True)
         except Exception:  # of the user's backoff function, or the error's own text
             logger.exception("What becomes of task %s can't be found out; its message comes back", self._path)
             decision, reason = Decision("failed"), ""
@@ -284,9 +288,19 @@ class Execution:
     def _decision(self, error: BaseException) -> Decision:
         return _policy.declared(self._function).decide(error, self._attempt)
 
-    def _record_success(self) -> None:
+    def _wants_errbacks(self, _error: BaseException) -> bool:
+        return self._job.has_errbacks
+
+    def _call_errbacks(self, _error: BaseException) -> list[int]:
+        """Call those of the message's ``link_error`` that are to be called here; gives their numbers."""
+        return []
+
+    def _record_success(self, result: Any) -> None:
         self._end_if_forked()
-        self._lane.record("succeeded")
+        if self._job.has_callbacks:
+            self._lane.record_callbacks(self._job, result)
+        else:
+            self._lane.record("succeeded")
 
     def _succeeded(self) -> None:
         self._after.update(status="success")
@@ -323,6 +337,9 @@ class Execution:
 
 
 def _what_follows(decision: Decision, attempt: int) -> str:
+    if decision.has_errbacks:
+        whereto = "is deleted" if decision.queue is None else f"goes to dead-letter queue {decision.queue}"
+        return f"; run {attempt}, its link_error is sent, and then its message {whereto}"
     if decision.outcome == "retry":
         return f"; run {attempt}, the next one in {decision.delay_seconds} s"
     if decision.outcome == "exhausted":

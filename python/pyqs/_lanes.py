@@ -57,11 +57,11 @@ class Lanes:
             if self._event_loop:
                 self._event_loop.close()
 
-    def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> None:
+    def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> Any:
         """Run a coroutine that a plain function has returned."""
         self._started_loop()
         assert self._event_loop, "just started"
-        self._event_loop.run(coroutine, limits, clock)
+        return self._event_loop.run(coroutine, limits, clock)
 
     def soft_limit(self, lane: Lane, seconds: float, error: type[BaseException]) -> AlarmLimit:
         """Raise in the calling thread when the seconds are over."""

@@ -60,6 +60,8 @@ class Decision(NamedTuple):
     outcome: Outcome
     delay_seconds: int = 0
     queue: Optional[str] = None
+    has_errbacks: bool = False
+    """Its message's ``link_error`` is sent, and then the message is deleted."""
 
 
 class Policy(NamedTuple):

@@ -171,6 +171,14 @@ class Lane:
         delay_seconds: int = 0,
     ) -> None:
         """How the running task ended, for good; a retry comes so many seconds later."""
+    def record_callbacks(self, job: Job, result: object) -> None:
+        """The running task, which is the job's, returned this: what is to follow is sent. Raises ``TypeError`` or
+        ``RecursionError``, and records nothing, if the result goes on and no message can carry it."""
+    def record_errbacks(self, job: Job, queue: Optional[str], reason: str, called: list[int]) -> None:
+        """The running task failed for good: the job's ``link_error`` is sent but for those that were called, by
+        their numbers, and its message goes to the queue, if one is given."""
+    def warn_once(self, line: str) -> None:
+        """Have the manager log a warning, unless it has done so before."""
     def record_dead_letter(self, queue: str, reason: str) -> None:
         """The running task failed for good: its message is to go to this queue."""
     def foresee(
@@ -223,6 +231,16 @@ class Job:
     @property
     def retries_before(self) -> int:
         """How often it was retried before this message was sent, as Celery's say; 0 for others."""
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether messages are to be sent after its success. Known once its arguments were asked for, as the next
+        two."""
+    @property
+    def has_errbacks(self) -> bool:
+        """Whether messages are to be sent after its failure."""
+    @property
+    def left_out(self) -> Optional[str]:
+        """What of its workflow will not be done, for people."""
     @property
     def attributes(self) -> dict[str, Union[str, bytes]]:
         """The message's attributes: texts and numbers as text, the others as bytes."""

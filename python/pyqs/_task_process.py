@@ -106,13 +106,13 @@ class _MainThread:
             if self._event_loop:
                 self._event_loop.close()
 
-    def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> None:
+    def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> Any:
         """Run a coroutine on the process's event loop."""
         if self._event_loop is None:
             from ._event_loop import EventLoop
 
             self._event_loop = EventLoop()
-        self._event_loop.run(coroutine, limits, clock)
+        return self._event_loop.run(coroutine, limits, clock)
 
     def soft_limit(self, lane: Lane, seconds: float, error: type[BaseException]) -> SignalLimit:
         """Raise when the seconds are over."""

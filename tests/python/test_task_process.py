@@ -27,6 +27,8 @@ class Job:
     attempt = 1
     retries_before = 0
     receive_count = 2
+    has_callbacks = has_errbacks = False
+    left_out = None
 
     def __init__(self, task_name: str, *args: Any, **kwargs: Any) -> None:
         self.task = task_name

@@ -8,11 +8,12 @@ use pyqs_core::limits::LEASE_TOTAL_MAX;
 use pyqs_core::{
     Action, Arrival, EntryReply, Event, MessageKey, Onward, Outcome, Report, RequestId, Trouble,
 };
-use scene::{Q, Scene, ms, secs};
+use scene::{Q, Replies, Scene, ms, secs};
 
 /// A task has run, and its callbacks are on their way.
 fn ended(outcome: Outcome) -> (Scene, MessageKey) {
     let mut scene = Scene::with(30, 1);
+    scene.sends = Replies::Never;
     let keys = scene.receive(Q, 1);
     scene.end(keys[0], outcome, ms(1));
     (scene, keys[0])

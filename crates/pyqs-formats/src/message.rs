@@ -1,7 +1,7 @@
 //! `Message`: a task with its arguments.
 
 use crate::head::Head;
-use crate::undecodable::{Flaw, Layer, Undecodable};
+use crate::undecodable::Flaw;
 use crate::value::Value;
 
 /// A message read whole.
@@ -70,28 +70,6 @@ impl Message {
             stamps: Vec::new(),
             headers: Vec::new(),
         })
-    }
-
-    /// The message, if running its task is all that it asks for.
-    ///
-    /// An error (fault `Unsupported`) names what Celery is to send after the task's success: who can't send it
-    /// must not run the task, or the rest of the work is lost without a word. `link_error` does not count: a
-    /// message whose task failed stays in its queue.
-    pub fn standing_alone(self) -> Result<Self, Undecodable> {
-        let what = if !self.canvas.chain.is_empty() {
-            "the rest of a chain"
-        } else if !self.canvas.callbacks.is_empty() {
-            "a link"
-        } else if self.canvas.chord.is_some() {
-            "a chord's body"
-        } else {
-            return Ok(self);
-        };
-        let reason = format!(
-            "{what} is to be sent after the task, which is not done here; leave this queue to a Celery worker, \
-             or send the tasks one by one"
-        );
-        Err(Flaw::unsupported(reason).within(Layer::Task))
     }
 }
 

@@ -129,9 +129,6 @@ impl Sender<'_> {
         canvas: Canvas,
         group: Option<&str>,
     ) -> Result<CeleryCall, Flaw> {
-        if options.get("chord").is_some() {
-            return Err(chord_refused());
-        }
         let own = list(signature.get("args"))?;
         let is_immutable = signature.get("immutable") == Some(&Value::Bool(true));
         let result = (!is_immutable).then(|| self.result.clone());
@@ -160,6 +157,10 @@ impl Sender<'_> {
             root_id: Some(self.root_id.clone()),
             parent_id: Some(self.parent_id.clone()),
             group: options.text("group_id")?.or(group.map(str::to_owned)),
+            group_index: match options.get("group_index") {
+                Some(Value::Int(index)) => Some(*index),
+                _ => None,
+            },
             reply_to: options.text("reply_to")?,
             message_group: options.text("MessageGroupId")?,
             origin: self.origin.clone(),
@@ -167,6 +168,8 @@ impl Sender<'_> {
             canvas: Canvas {
                 callbacks: signatures(options.get("link"))?,
                 errbacks: signatures(options.get("link_error"))?,
+                // A member of a chord's header takes its body along.
+                chord: options.get("chord").cloned(),
                 ..canvas
             },
         })

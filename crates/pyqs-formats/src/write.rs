@@ -39,6 +39,8 @@ pub struct CeleryCall {
     pub parent_id: Option<String>,
     /// The group that it is a member of.
     pub group: Option<String>,
+    /// Its place in that group.
+    pub group_index: Option<i64>,
     /// The queue that waits for the result.
     pub reply_to: Option<String>,
     /// The message group, for a FIFO queue: kombu's option `MessageGroupId`. It is not part of the body.
@@ -168,10 +170,14 @@ impl CeleryCall {
             limits.map(|limit| limit.map_or("null".to_owned(), |secs| format!("{secs:?}")));
         write!(
             out,
-            r#", "retries": {}, "timelimit": [{hard}, {soft}], "ignore_result": false}}"#,
+            r#", "retries": {}, "timelimit": [{hard}, {soft}], "ignore_result": false"#,
             self.retries
         )
         .expect("writing to a String does not fail");
+        if let Some(index) = self.group_index {
+            write!(out, r#", "group_index": {index}"#).expect("writing to a String does not fail");
+        }
+        out.push('}');
         Ok(())
     }
 }

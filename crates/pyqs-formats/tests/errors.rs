@@ -120,26 +120,3 @@ fn payloads() {
     assert_snapshot!(payload(r#"[[{"__type__": "date", "__value__": "x"}], {}, {}]"#), @"payload: a typed value of date that is none");
     assert_snapshot!(payload("[[], {}, {}"), @"payload: the JSON ends early");
 }
-
-#[test]
-fn what_asks_for_more_than_its_task_is_read_but_does_not_stand_alone() {
-    let alone = |embed: &str| {
-        let payload = format!("[[], {{}}, {embed}]");
-        let body = envelope(
-            &payload,
-            r#"{"task": "t", "id": "i"}"#,
-            "{}",
-            r#""application/json""#,
-        );
-        let message = read(&body).expect("readable");
-        message
-            .standing_alone()
-            .map(|message| message.head.task)
-            .map_err(|error| error.to_string())
-    };
-    let nothing = r#"{"callbacks": null, "errbacks": [{"task": "e"}], "chain": [], "chord": null}"#;
-    assert_eq!(alone(nothing), Ok("t".to_owned()));
-    assert_snapshot!(alone(r#"{"chain": [{"task": "u"}]}"#).unwrap_err(), @"task: the rest of a chain is to be sent after the task, which is not done here; leave this queue to a Celery worker, or send the tasks one by one");
-    assert_snapshot!(alone(r#"{"callbacks": [{"task": "u"}]}"#).unwrap_err(), @"task: a link is to be sent after the task, which is not done here; leave this queue to a Celery worker, or send the tasks one by one");
-    assert_snapshot!(alone(r#"{"chord": {"task": "u"}}"#).unwrap_err(), @"task: a chord's body is to be sent after the task, which is not done here; leave this queue to a Celery worker, or send the tasks one by one");
-}

@@ -110,15 +110,26 @@ fn a_chain_is_its_first_with_the_others_behind_it() {
 }
 
 #[test]
+fn a_member_of_a_header_takes_the_body_along() {
+    let options = json!({"chord": {"task": "b"}, "group_id": "g", "group_index": 3});
+    let call = calls(&json!({"task": "a", "options": options}))
+        .unwrap()
+        .remove(0);
+    assert_eq!(call.canvas.chord, Some(value(&json!({"task": "b"}))));
+    assert_eq!(
+        (call.group.as_deref(), call.group_index),
+        (Some("g"), Some(3))
+    );
+    let message = read(&call.to_body().unwrap()).unwrap();
+    assert!(message.canvas.chord.is_some());
+}
+
+#[test]
 fn a_chord_is_refused_with_the_reason() {
     let reason = "task: a chord's body needs the results of other tasks, which are not kept here; \
                   leave this queue to a Celery worker";
     assert_eq!(
         refusal(&json!({"task": "celery.chord", "subtask_type": "chord"})),
-        reason
-    );
-    assert_eq!(
-        refusal(&json!({"task": "a", "options": {"chord": {"task": "b"}}})),
         reason
     );
     let group = json!({"task": "celery.group", "kwargs": {"tasks": [{"task": "a"}]}});

@@ -23,6 +23,7 @@ fn again(message: &Message) -> CeleryCall {
         root_id: celery.root_id.clone(),
         parent_id: celery.parent_id.clone(),
         group: celery.group.clone(),
+        group_index: None,
         reply_to: celery.reply_to.clone(),
         message_group: None,
         origin: "tests".to_owned(),

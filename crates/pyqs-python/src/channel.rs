@@ -6,10 +6,12 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyqs_worker::{AfterDeath, DeadLetter, TaskOutcome};
+use pyqs_formats::Value;
+use pyqs_worker::{AfterDeath, DeadLetter, TaskOutcome, Unsendable};
 
+use crate::from_python::from_python;
 use crate::job::Job;
 use crate::manager::Ledger;
 use crate::settings::WorkerSettings;
@@ -177,11 +179,61 @@ impl Lane {
         self.channel.is_running(self.number) && interrupt::raise_in(thread, class)
     }
 
+    /// Says that the running task, which is that of the job, returned this, and what is to follow it. Raises
+    /// `TypeError` or `RecursionError`, and records nothing, if it is to go on and no message carries it.
+    fn record_callbacks(&self, job: &Job, result: &Bound<'_, PyAny>) -> PyResult<()> {
+        let callbacks = match job.after() {
+            None => Vec::new(),
+            Some(after) => {
+                let result = if after.wants_result() {
+                    from_python(result)?
+                } else {
+                    Value::Null
+                };
+                after.success(result).map_err(|error| unsendable(&error))?
+            }
+        };
+        let outcome = TaskOutcome::SucceededWithCallbacks;
+        self.channel
+            .record_callbacks(self.number, outcome, callbacks, None);
+        Ok(())
+    }
+
+    /// Says that the running task failed for good, and that its `link_error` is to be sent, without those of these
+    /// numbers; where a queue is given, its message goes there, too.
+    #[allow(clippy::needless_pass_by_value)] // As Python passes them.
+    fn record_errbacks(
+        &self,
+        job: &Job,
+        queue: Option<String>,
+        reason: String,
+        called: Vec<usize>,
+    ) -> PyResult<()> {
+        let errbacks = job
+            .after()
+            .map_or(Ok(Vec::new()), |after| after.failure(&called));
+        let letter = queue.map(|queue| DeadLetter { queue, reason });
+        let outcome = TaskOutcome::FailedWithErrbacks;
+        let errbacks = errbacks.map_err(|error| unsendable(&error))?;
+        self.channel
+            .record_callbacks(self.number, outcome, errbacks, letter);
+        Ok(())
+    }
+
+    /// Has the manager log a warning, unless it has done so before.
+    fn warn_once(&self, line: &str) -> PyResult<()> {
+        Ok(self.channel.warn_once(line)?)
+    }
+
     /// Says that the running task failed for good, and where its message is to go.
     fn record_dead_letter(&self, queue: String, reason: String) {
         self.channel
             .record_dead_letter(self.number, DeadLetter { queue, reason });
     }
+}
+
+fn unsendable(error: &Unsendable) -> PyErr {
+    PyTypeError::new_err(error.to_string())
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,20 +1,36 @@
 //! One task to run.
 
+use std::sync::OnceLock;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use pyqs_formats::message::Canvas;
 use pyqs_sqs::AttributeValue;
+use pyqs_worker::AfterTask;
 
+use crate::errors::UndecodableMessage;
+use crate::message;
 use crate::reader::Reader;
-use crate::{errors, message};
 
 /// See [`pyqs_worker::Job`].
 #[pyclass(frozen, module = "pyqs._pyqs")]
-pub(crate) struct Job(pyqs_worker::Job);
+pub(crate) struct Job {
+    job: pyqs_worker::Job,
+    /// Known once the message was read whole.
+    after: OnceLock<Option<AfterTask>>,
+}
 
 impl From<pyqs_worker::Job> for Job {
     fn from(job: pyqs_worker::Job) -> Self {
-        Self(job)
+        let after = OnceLock::new();
+        Self { job, after }
+    }
+}
+
+impl Job {
+    /// What is to be sent after the task; none before its arguments were asked for.
+    pub(crate) fn after(&self) -> Option<&AfterTask> {
+        self.after.get()?.as_ref()
     }
 }
 
@@ -22,64 +38,64 @@ impl From<pyqs_worker::Job> for Job {
 impl Job {
     #[getter]
     fn message_id(&self) -> &str {
-        &self.0.message_id
+        &self.job.message_id
     }
 
     #[getter]
     fn receipt_handle(&self) -> &str {
-        &self.0.receipt
+        &self.job.receipt
     }
 
     #[getter]
     fn queue_url(&self) -> &str {
-        &self.0.queue_url
+        &self.job.queue_url
     }
 
     #[getter]
     fn task(&self) -> &str {
-        &self.0.task
+        &self.job.task
     }
 
     #[getter]
     fn fetch_time(&self) -> f64 {
-        self.0.fetch_time
+        self.job.fetch_time
     }
 
     #[getter]
     fn timeout(&self) -> u32 {
-        self.0.timeout
+        self.job.timeout
     }
 
     #[getter]
     fn time_limit(&self) -> Option<f64> {
-        self.0.limits.hard.map(|limit| limit.as_secs_f64())
+        self.job.limits.hard.map(|limit| limit.as_secs_f64())
     }
 
     #[getter]
     fn soft_time_limit(&self) -> Option<f64> {
-        self.0.limits.soft.map(|limit| limit.as_secs_f64())
+        self.job.limits.soft.map(|limit| limit.as_secs_f64())
     }
 
     #[getter]
     fn attempt(&self) -> u32 {
-        self.0.attempt
+        self.job.attempt
     }
 
     #[getter]
     fn receive_count(&self) -> u32 {
-        self.0.receive_count
+        self.job.receive_count
     }
 
     #[getter]
     fn retries_before(&self) -> u32 {
-        self.0.retries_before
+        self.job.retries_before
     }
 
     /// The message's attributes: texts and numbers as text, the others as bytes.
     #[getter]
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let attributes = PyDict::new(py);
-        for (name, value) in &self.0.attributes {
+        for (name, value) in &self.job.attributes {
             match value {
                 AttributeValue::Text { value, .. } => attributes.set_item(name, value)?,
                 AttributeValue::Binary { value, .. } => {
@@ -96,7 +112,7 @@ impl Job {
         py: Python<'py>,
         reader: &Reader,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let body = &self.0.body;
+        let body = &self.job.body;
         match reader.read(body) {
             Ok(message) => message::request(py, &message.head, &message.canvas, &message.headers),
             // Its arguments are a pickle that Python's own loader reads.
@@ -110,21 +126,39 @@ impl Job {
         py: Python<'py>,
         reader: &Reader,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let pickle = reader.pickle(&self.0.body)?;
+        let pickle = reader.pickle(&self.job.body)?;
         Ok(pickle.map(|bytes| PyBytes::new(py, &bytes)))
     }
 
-    /// Decodes the arguments, positional and by keyword. A message that asks for more than its task is
-    /// undecodable too.
+    /// Whether messages are to be sent when the task has succeeded.
+    #[getter]
+    fn has_callbacks(&self) -> bool {
+        self.after().is_some_and(AfterTask::has_callbacks)
+    }
+
+    /// For people: what of its workflow will not be done.
+    #[getter]
+    fn left_out(&self) -> Option<String> {
+        self.after()?.left_out()
+    }
+
+    /// Whether messages are to be sent when the task fails for good.
+    #[getter]
+    fn has_errbacks(&self) -> bool {
+        self.after().is_some_and(AfterTask::has_errbacks)
+    }
+
+    /// Decodes the arguments, positional and by keyword. A message that asks for what can't be done after its task
+    /// is undecodable too.
     fn arguments<'py>(
         &self,
         py: Python<'py>,
         reader: &Reader,
     ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
-        let message = reader
-            .read(&self.0.body)?
-            .standing_alone()
-            .map_err(|error| errors::undecodable(&error))?;
+        let message = reader.read(&self.job.body)?;
+        let after = AfterTask::of(&message, &self.job)
+            .map_err(|error| UndecodableMessage::new_err((error.to_string(), "task")))?;
+        self.after.get_or_init(|| after);
         message::arguments(py, &message)
     }
 }

@@ -74,6 +74,27 @@ pub fn sqs_name(name: &str) -> Result<Cow<'_, str>, NameError> {
     Ok(dashed)
 }
 
+/// The name that kombu, the transport of Celery's, gives a queue in SQS: `-` for `.`, `_` for every other ASCII
+/// punctuation but `-` and `_`; a `.fifo` at the end stays.
+///
+/// ```
+/// use pyqs_sqs::names::kombu_name;
+/// assert_eq!(kombu_name("shop.orders@eu.fifo"), "shop-orders_eu.fifo");
+/// ```
+pub fn kombu_name(name: &str) -> String {
+    let (stem, end) = match name.strip_suffix(FIFO) {
+        Some(stem) => (stem, FIFO),
+        None => (name, ""),
+    };
+    let replaced = stem.chars().map(|c| match c {
+        '.' => '-',
+        '-' | '_' => c,
+        c if c.is_ascii_punctuation() => '_',
+        c => c,
+    });
+    replaced.chain(end.chars()).collect()
+}
+
 /// The queue of this name: as it is where there is one, else dashed. [`SqsError::QueueMissing`]
 /// when there is neither. The URL's name tells which it was.
 pub async fn resolve(sqs: &(impl Sqs + ?Sized), name: &str) -> Result<QueueUrl, SqsError> {

@@ -9,8 +9,9 @@ use pyqs_sqs::carried::Carried;
 use pyqs_sqs::{AttributeValue, Receipt, Received};
 
 use crate::clock;
+use crate::forwards::Part;
 use crate::process::successes::Mark;
-use crate::process::wire::{DeadLetter, JOBS_BYTES_MAX, TimeLimits};
+use crate::process::wire::{Callback, DeadLetter, JOBS_BYTES_MAX, TimeLimits};
 
 /// Pairs of queue and task name that are told apart; all further ones count as one kind. It bounds
 /// what a sender can make a worker remember.
@@ -114,6 +115,8 @@ pub(crate) struct Held {
     pub(crate) is_due_by_body: bool,
     /// Where it is to go, and why, once its task has failed for good.
     pub(crate) dead_letter: Option<DeadLetter>,
+    /// What is to be sent after its task; what SQS has is taken out.
+    pub(crate) callbacks: Vec<Option<Callback>>,
     /// Why it could not be sent on.
     pub(crate) refusal: Option<String>,
 }
@@ -204,6 +207,7 @@ impl Arrivals {
             due,
             is_due_by_body,
             dead_letter: None,
+            callbacks: Vec::new(),
             refusal: None,
         };
         self.held.insert(key, held);
@@ -227,6 +231,43 @@ impl Arrivals {
     pub(crate) fn dead_letter(&mut self, message: MessageKey, letter: DeadLetter) {
         if let Some(held) = self.held.get_mut(&message) {
             held.dead_letter = Some(letter);
+        }
+    }
+
+    /// These messages are to be sent after its task, and its own perhaps to a dead-letter queue.
+    pub(crate) fn callbacks(
+        &mut self,
+        message: MessageKey,
+        callbacks: Vec<Callback>,
+        letter: Option<DeadLetter>,
+    ) {
+        if let Some(held) = self.held.get_mut(&message) {
+            held.callbacks = callbacks.into_iter().map(Some).collect();
+            held.dead_letter = letter;
+        }
+    }
+
+    /// SQS has a part of what is to be sent after a task.
+    pub(crate) fn sent(&mut self, part: Part) {
+        let Some(held) = self.held.get_mut(&part.message) else {
+            return;
+        };
+        match part.callback {
+            Some(number) => {
+                held.callbacks.get_mut(number).and_then(Option::take);
+            }
+            None => held.dead_letter = None,
+        }
+    }
+
+    /// What was said of the earlier delivery's task holds for this one too.
+    pub(crate) fn redelivered(&mut self, message: MessageKey, earlier: MessageKey) {
+        let Some(earlier) = self.held.get(&earlier) else {
+            return;
+        };
+        let said = (earlier.dead_letter.clone(), earlier.callbacks.clone());
+        if let Some(held) = self.held.get_mut(&message) {
+            (held.dead_letter, held.callbacks) = said;
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::arrivals::{Arrivals, Clocks, Letter};
 use crate::clock;
-use crate::forwards::Forward;
+use crate::forwards::{Answers, Forward};
 use crate::inbound::{Inbound, PollFailure};
 use crate::observe::{Log, Observer};
 use crate::process::TaskProcessId;
@@ -164,7 +164,11 @@ impl Driver {
                 request,
                 reply,
                 reasons,
+                sent,
             } => {
+                for part in sent {
+                    self.arrivals.sent(part);
+                }
                 for (message, reason) in reasons {
                     self.arrivals.refused(message, reason);
                 }
@@ -195,10 +199,22 @@ impl Driver {
                 process,
                 frame: FromProcess::DeadLetter(lane, sequence, letter),
             } => {
-                if let Some(message) = self.pool.dead_letter(process, lane, sequence) {
+                if let Some(message) = self.pool.announced(process, lane, sequence) {
                     self.arrivals.dead_letter(message, letter);
                 }
             }
+            Inbound::Process {
+                process,
+                frame: FromProcess::Callbacks(lane, sequence, callbacks, letter),
+            } => {
+                if let Some(message) = self.pool.announced(process, lane, sequence) {
+                    self.arrivals.callbacks(message, callbacks, letter);
+                }
+            }
+            Inbound::Process {
+                frame: FromProcess::WarnOnce(line),
+                ..
+            } => self.observer.warn_once(now, line),
             Inbound::Process { process, frame } => {
                 self.pool.frame(process, frame, now, &mut self.events);
                 if let Some(reason) = self.pool.take_fatal() {
@@ -372,9 +388,7 @@ impl Driver {
                 } => self.forward(request, queue, messages),
                 Action::Forget { message } => self.arrivals.forget(message),
                 Action::Report(report) => {
-                    if let Report::LeaseLost { message, .. } = report {
-                        self.pool.lose_lease(message);
-                    }
+                    self.heed(report);
                     self.observer
                         .report(report, now, &self.arrivals, &self.queues);
                 }
@@ -386,6 +400,25 @@ impl Driver {
         }
         self.dispatch(&mut dispatches);
         GO_ON
+    }
+
+    /// What a report means to what is kept here.
+    fn heed(&mut self, report: Report) {
+        match report {
+            Report::LeaseLost { message, .. } => self.pool.lose_lease(message),
+            Report::Redelivered { message, earlier } => self.arrivals.redelivered(message, earlier),
+            // From now on it must not run again, whoever manages.
+            Report::SentOn {
+                message,
+                onward: Onward::Callbacks,
+                ..
+            } => {
+                if let Some(held) = self.arrivals.held(message) {
+                    self.pool.successes().add(held.mark);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// All that a process gets in this step goes to it in as few frames as hold it.
@@ -444,17 +477,23 @@ impl Driver {
             return;
         };
         let clocks = Clocks::at(clock::now());
-        let (mut forwards, mut refused) = (Vec::new(), Vec::new());
+        let (mut forwards, mut answers) = (Vec::new(), Answers::default());
         for (message, onward) in messages {
             let Some(held) = self.arrivals.held(message) else {
                 continue;
             };
-            match Forward::new(message, held, url, onward, clocks) {
-                Ok(forward) => forwards.push(forward),
-                Err(reason) => refused.push((message, reason)),
+            let of_it = if onward == Onward::Callbacks {
+                Forward::after_task(message, held, url, clocks)
+            } else {
+                Forward::new(message, held, url, onward, clocks).map(|forward| vec![forward])
+            };
+            match of_it {
+                Ok(of_it) if of_it.is_empty() => answers.nothing_to_send(message),
+                Ok(of_it) => forwards.extend(of_it),
+                Err(reason) => answers.refuse(message, reason),
             }
         }
-        self.requests.forward(request, forwards, refused);
+        self.requests.forward(request, forwards, answers);
     }
 
     fn change_visibility(

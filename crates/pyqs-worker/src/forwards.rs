@@ -1,8 +1,10 @@
 //! Messages sent on: what goes out, and what SQS says to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use pyqs_core::limits::HOP_MAX;
 use pyqs_core::{BatchReply, EntryReply, MessageKey, Onward, Trouble};
 use pyqs_sqs::carried::{ATTEMPTS, ATTRIBUTES_MAX, DUE, ID, REASON, SOURCE};
 use pyqs_sqs::{
@@ -11,10 +13,14 @@ use pyqs_sqs::{
 };
 
 use crate::arrivals::{Clocks, Held};
+use crate::process::wire::Callback;
 use crate::requests::trouble;
 
 /// As many bytes of a reason are carried to a dead-letter queue.
 const REASON_BYTES_MAX: usize = 1000;
+
+/// The message group of kombu's, where the sender names none.
+const FIFO_GROUP_DEFAULT: &str = "default";
 
 /// The most bytes in one request (AWS: `SendMessageBatch`).
 const REQUEST_BYTES_MAX: usize = QueueAttributes::MESSAGE_SIZE_MAX_DEFAULT;
@@ -22,9 +28,16 @@ const REQUEST_BYTES_MAX: usize = QueueAttributes::MESSAGE_SIZE_MAX_DEFAULT;
 /// One message to be sent on.
 #[derive(Debug)]
 pub(crate) struct Forward {
-    pub(crate) key: MessageKey,
+    part: Part,
     to: Destination,
     message: Outgoing,
+}
+
+/// What is sent for a message: the message itself, or one of those that are to be sent after its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Part {
+    pub(crate) message: MessageKey,
+    pub(crate) callback: Option<usize>,
 }
 
 /// A queue, as far as it is known.
@@ -46,8 +59,40 @@ impl Forward {
         let (to, message) = match onward {
             Onward::Hop { .. } => (Destination::Url(from.clone()), hop(held, onward, clocks)?),
             Onward::DeadLetter => dead_letter(held, from)?,
+            Onward::Callbacks => unreachable!("`after_task` makes these"),
         };
-        Ok(Self { key, to, message })
+        let part = Part {
+            message: key,
+            callback: None,
+        };
+        Ok(Self { part, to, message })
+    }
+
+    /// What is to be sent after a message's task and has not been sent; the message itself too, where it is to go
+    /// to a dead-letter queue.
+    pub(crate) fn after_task(
+        key: MessageKey,
+        held: &Held,
+        from: &QueueUrl,
+        clocks: Clocks,
+    ) -> Result<Vec<Self>, String> {
+        let mut forwards = Vec::new();
+        if held.dead_letter.is_some() {
+            forwards.push(Self::new(key, held, from, Onward::DeadLetter, clocks)?);
+        }
+        for (number, callback) in held.callbacks.iter().enumerate() {
+            let Some(callback) = callback else { continue };
+            let part = Part {
+                message: key,
+                callback: Some(number),
+            };
+            forwards.push(Self {
+                part,
+                to: Destination::Name(callback.queue.clone()),
+                message: following(callback, held, clocks),
+            });
+        }
+        Ok(forwards)
     }
 }
 
@@ -87,6 +132,30 @@ fn hop(held: &Held, onward: Onward, clocks: Clocks) -> Result<Outgoing, String> 
         carry(ATTEMPTS, AttributeValue::number(i64::from(attempts)));
     }
     Ok(message)
+}
+
+/// Its time is in its body too: a delay spares the hops, or a Celery worker's memory.
+fn following(callback: &Callback, held: &Held, clocks: Clocks) -> Outgoing {
+    let mut message = Outgoing::new(callback.body.as_str());
+    let id = AttributeValue::text(callback.id.as_str());
+    message.attributes.insert(ID.to_owned(), id);
+    if names::is_fifo(&callback.queue) {
+        let group = callback.group.as_ref().or(held.group.as_ref());
+        message.group = Some(group.map_or(FIFO_GROUP_DEFAULT, String::as_str).to_owned());
+        message.deduplication_id = Some(callback.id.clone());
+        return message;
+    }
+    let due = callback
+        .due_unix_millis
+        .map(|millis| clocks.instant(millis));
+    let left = due
+        .map(|due| due.saturating_since(clocks.now))
+        .unwrap_or_default();
+    if !left.is_zero() {
+        let whole_secs = Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0));
+        message.delay = Some(whole_secs.min(HOP_MAX));
+    }
+    message
 }
 
 fn dead_letter(held: &Held, from: &QueueUrl) -> Result<(Destination, Outgoing), String> {
@@ -188,37 +257,71 @@ impl Destinations {
 /// What became of messages that were to be sent on.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    entries: Vec<(MessageKey, EntryReply)>,
+    entries: Vec<(Part, EntryReply)>,
     /// Why messages were refused.
     pub(crate) reasons: Vec<(MessageKey, String)>,
-    /// Of the messages without an entry.
+    /// What may have been sent.
+    unsure: BTreeSet<MessageKey>,
+    /// Why that is not known.
     trouble: Option<Trouble>,
 }
 
 impl Answers {
     /// For the core. A message without an entry may have been sent.
     pub(crate) fn reply(&self) -> BatchReply {
+        let mut worst: BTreeMap<MessageKey, EntryReply> = BTreeMap::new();
+        for &(part, reply) in &self.entries {
+            let entry = worst.entry(part.message).or_insert(reply);
+            *entry = match (*entry, reply) {
+                (EntryReply::Refused, _) | (_, EntryReply::Refused) => EntryReply::Refused,
+                (EntryReply::Done, other) | (other, _) => other,
+            };
+        }
+        worst.retain(|key, _| !self.unsure.contains(key));
         match self.trouble {
-            Some(trouble) if self.entries.is_empty() => Err(trouble),
-            _ => Ok(self.entries.clone()),
+            Some(trouble) if worst.is_empty() => Err(trouble),
+            _ => Ok(worst.into_iter().collect()),
         }
     }
 
-    pub(crate) fn refuse(&mut self, key: MessageKey, reason: String) {
-        self.entries.push((key, EntryReply::Refused));
-        self.reasons.push((key, reason));
+    /// What SQS has.
+    pub(crate) fn sent(&self) -> Vec<Part> {
+        let sent = self
+            .entries
+            .iter()
+            .filter(|(_, reply)| *reply == EntryReply::Done);
+        sent.map(|&(part, _)| part).collect()
     }
 
-    fn failed(&mut self, key: MessageKey, error: &SqsError) {
+    /// All that there was to send for it has been sent, or done otherwise.
+    pub(crate) fn nothing_to_send(&mut self, message: MessageKey) {
+        let callback = None;
+        self.entries
+            .push((Part { message, callback }, EntryReply::Done));
+    }
+
+    /// A message that could not even be made.
+    pub(crate) fn refuse(&mut self, message: MessageKey, reason: String) {
+        let callback = None;
+        self.refused(Part { message, callback }, reason);
+    }
+
+    fn refused(&mut self, part: Part, reason: String) {
+        self.entries.push((part, EntryReply::Refused));
+        self.reasons.push((part.message, reason));
+    }
+
+    fn failed(&mut self, part: Part, error: &SqsError) {
         match error {
             SqsError::TimedOut(_) | SqsError::Unreachable(_) | SqsError::ServerError(_) => {
+                self.unsure.insert(part.message);
                 self.trouble = Some(trouble(error));
             }
             SqsError::Denied(_) | SqsError::QueueMissing(_) | SqsError::Rejected(_) => {
-                self.refuse(key, error.to_string());
+                self.refused(part, error.to_string());
             }
             // Throttled, or credentials that are being renewed.
-            _ => self.entries.push((key, EntryReply::Failed)),
+            _ => self.entries.push((part, EntryReply::Failed)),
         }
     }
 }
@@ -230,10 +333,10 @@ pub(crate) async fn send(
     forwards: Vec<Forward>,
     answers: &mut Answers,
 ) {
-    let mut by_destination: BTreeMap<Destination, Vec<(MessageKey, Outgoing)>> = BTreeMap::new();
+    let mut by_destination: BTreeMap<Destination, Vec<(Part, Outgoing)>> = BTreeMap::new();
     for forward in forwards {
         let of_it = by_destination.entry(forward.to).or_default();
-        of_it.push((forward.key, forward.message));
+        of_it.push((forward.part, forward.message));
     }
     for (to, messages) in by_destination {
         match destinations.url(sqs, to).await {
@@ -252,19 +355,19 @@ pub(crate) async fn send(
             Err(error) if error.is_retryable() => {
                 let failed = messages
                     .into_iter()
-                    .map(|(key, _)| (key, EntryReply::Failed));
+                    .map(|(part, _)| (part, EntryReply::Failed));
                 answers.entries.extend(failed);
             }
             Err(error) => {
-                for (key, _) in messages {
-                    answers.failed(key, &error);
+                for (part, _) in messages {
+                    answers.failed(part, &error);
                 }
             }
         }
     }
 }
 
-fn batches(messages: Vec<(MessageKey, Outgoing)>) -> Vec<Vec<(MessageKey, Outgoing)>> {
+fn batches(messages: Vec<(Part, Outgoing)>) -> Vec<Vec<(Part, Outgoing)>> {
     let mut batches = vec![Vec::new()];
     let mut bytes = 0;
     for (key, message) in messages {
@@ -283,7 +386,7 @@ fn batches(messages: Vec<(MessageKey, Outgoing)>) -> Vec<Vec<(MessageKey, Outgoi
 }
 
 fn note(
-    keys: &[MessageKey],
+    keys: &[Part],
     reply: Result<Vec<Result<String, EntryError>>, SqsError>,
     answers: &mut Answers,
 ) {
@@ -297,7 +400,7 @@ fn note(
                     }
                     Err(refused) => {
                         let (code, reason) = refused.into_code_and_message();
-                        answers.refuse(key, format!("{code}: {reason}"));
+                        answers.refused(key, format!("{code}: {reason}"));
                     }
                 }
             }

@@ -7,6 +7,7 @@ use pyqs_core::{BatchReply, MessageKey, PollId, RequestId, Share, Trouble};
 use pyqs_sqs::{QueueAttributes, QueueUrl};
 
 use crate::arrivals::Letter;
+use crate::forwards::Part;
 use crate::process::TaskProcessId;
 use crate::process::control::FromSupervisor;
 use crate::process::wire::FromProcess;
@@ -35,6 +36,8 @@ pub(crate) enum Inbound {
         reply: BatchReply,
         /// Why messages were refused.
         reasons: Vec<(MessageKey, String)>,
+        /// What SQS has.
+        sent: Vec<Part>,
     },
     /// A queue to work on was found.
     QueueFound {

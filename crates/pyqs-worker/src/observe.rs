@@ -1,5 +1,6 @@
 //! What is logged, and in which words: those of `PyQS` where it has them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pyqs_core::{Counters, Instant, Onward, Report, Trouble};
@@ -15,6 +16,9 @@ use crate::settings::LogLevel;
 /// Messages of one kind of trouble that are named within [`NAMED_PERIOD`]; further ones are counted and
 /// told in one line, since such trouble rarely comes to one message alone.
 pub(crate) const NAMED_MAX: u32 = 10;
+
+/// As many lines that are told once are remembered.
+const WARNED_MAX: usize = 1000;
 
 /// See [`NAMED_MAX`].
 pub(crate) const NAMED_PERIOD: Duration = Duration::from_mins(1);
@@ -68,6 +72,9 @@ pub(crate) struct Observer {
     refused: RateLimit,
     /// Messages that may have been sent twice.
     unsure: RateLimit,
+    /// Lines that are told once.
+    warnings: RateLimit,
+    warned: BTreeSet<String>,
 }
 
 impl Observer {
@@ -80,6 +87,8 @@ impl Observer {
             deletes_given_up: RateLimit::default(),
             refused: RateLimit::default(),
             unsure: RateLimit::default(),
+            warnings: RateLimit::default(),
+            warned: BTreeSet::new(),
         }
     }
 
@@ -161,6 +170,12 @@ impl Observer {
             Report::SentOn {
                 message, onward, ..
             } => self.sent_on(&named(message), onward, dead_letter_queue(message, arrivals)),
+            Report::CallbacksGivenUp { message, .. } => self.log.error(|| {
+                format!(
+                    "what is to follow {} was not sent; its message comes back, and its task runs again",
+                    named(message)
+                )
+            }),
             Report::ForwardRefused { .. }
             | Report::ForwardUnsure { .. }
             | Report::GroupWaits { .. }
@@ -211,6 +226,16 @@ impl Observer {
         }
     }
 
+    /// A line of a task process's, told once for all of them. What was told is forgotten when there is much of it.
+    pub(crate) fn warn_once(&mut self, now: Instant, line: String) {
+        if self.warned.len() >= WARNED_MAX {
+            self.warned.clear();
+        }
+        if self.warned.insert(line.clone()) && self.warnings.lets_pass(now) {
+            self.log.warning(|| line);
+        }
+    }
+
     /// The last line of a stop: all that there was.
     pub(crate) fn summary(&self, counters: &Counters) {
         self.log.info(|| {
@@ -257,17 +282,24 @@ impl Observer {
                 let refusal = arrivals
                     .held(message)
                     .and_then(|held| held.refusal.as_deref());
+                let why = refusal.unwrap_or("SQS refuses it");
                 let whereto = match onward {
                     Onward::Hop { .. } => "its own queue, to wait until it is due".to_owned(),
                     Onward::DeadLetter => {
                         format!("dead-letter queue {}", dead_letter_queue(message, arrivals))
                     }
+                    Onward::Callbacks => {
+                        return format!(
+                            "what is to follow {} can't be sent: {why}; its message stays, its task has run, and \
+                             this is tried again until it works",
+                            named(message)
+                        );
+                    }
                 };
                 format!(
-                    "{} can't be sent to {whereto}: {}; it stays where it is, and comes back in \
+                    "{} can't be sent to {whereto}: {why}; it stays where it is, and comes back in \
                      {} s",
                     named(message),
-                    refusal.unwrap_or("SQS refuses it"),
                     hidden_for.as_secs()
                 )
             }),
@@ -321,6 +353,9 @@ impl Observer {
             Onward::DeadLetter => self
                 .log
                 .info(|| format!("{message} was sent to dead-letter queue {dead_letter_queue}")),
+            Onward::Callbacks => self
+                .log
+                .info(|| format!("what is to follow {message} was sent")),
         }
     }
 
@@ -395,6 +430,10 @@ impl Observer {
         if let Some(count) = self.unsure.roll_over(now) {
             self.log
                 .warning(|| format!("{count} more messages were sent on twice, or may have been"));
+        }
+        if let Some(count) = self.warnings.roll_over(now) {
+            self.log
+                .warning(|| format!("{count} more warnings of task processes"));
         }
         if let Some(count) = self.deletes_given_up.roll_over(now) {
             self.log

@@ -142,29 +142,27 @@ impl Requests {
 }
 
 impl Requests {
-    /// Sends messages on. What could not even be made is refused.
+    /// Sends messages on. Of what needs no request the answers are known.
     pub(crate) fn forward(
         &mut self,
         request: RequestId,
         forwards: Vec<Forward>,
-        refused: Vec<(MessageKey, String)>,
+        mut answers: Answers,
     ) {
         let sqs = Arc::clone(&self.sqs);
         let inbound = self.inbound.clone();
         let destinations = self.destinations.clone();
         self.running.spawn(async move {
-            let mut answers = Answers::default();
-            for (key, reason) in refused {
-                answers.refuse(key, reason);
-            }
             forwards::send(&*sqs, &destinations, forwards, &mut answers).await;
             let reply = answers.reply();
+            let sent = answers.sent();
             let reasons = answers.reasons;
             // The driver is gone only at the very end.
             let _ = inbound.send(Inbound::Forwarded {
                 request,
                 reply,
                 reasons,
+                sent,
             });
         });
     }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pyqs_core::limits::{
-    BATCH_MAX, HEARTBEAT_NEEDS_MIN, PIPELINE_MAX, POLLS_MAX, RATE_BURST, UNCONFIRMED_MAX,
+    BATCH_MAX, HEARTBEAT_NEEDS_MIN, PIPELINE_MAX, POLLS_MAX, UNCONFIRMED_MAX,
 };
 use pyqs_core::{Action, EntryReply, Event, Instant, MessageKey, Onward, Outcome, ProcessId};
-use pyqs_core::{RateLimit, Report, RequestId, Snapshot};
+use pyqs_core::{Report, RequestId, Snapshot};
 
 use crate::faults::{Plan, Poison};
+use crate::paces::PaceRecord;
 use crate::sends::Sends;
 use crate::sqs::{Sqs, timestamp};
 
@@ -95,31 +96,6 @@ struct ProcessRecord {
     tasks_max: Option<u32>,
     given_ever: u32,
     given_now: usize,
-}
-
-/// The starts of a queue's tasks.
-#[derive(Debug, Default)]
-struct PaceRecord {
-    first: Option<Instant>,
-    starts: u32,
-    came_back: u32,
-}
-
-impl PaceRecord {
-    /// As many as the rate allows from the first start on, and a burst.
-    fn started(&mut self, now: Instant, message: MessageKey, rate: Option<RateLimit>) {
-        let first = *self.first.get_or_insert(now);
-        self.starts += 1;
-        if let Some(rate) = rate {
-            let time = now.saturating_since(first) + RATE_BURST;
-            let allowed = time.as_secs_f64() / rate.per.as_secs_f64() * f64::from(rate.tasks);
-            let counted = self.starts - self.came_back;
-            assert!(
-                f64::from(counted) <= allowed + 1.01,
-                "{message:?} starts as the {counted}th within {time:?}"
-            );
-        }
-    }
 }
 
 impl Checkers {

@@ -5,6 +5,7 @@
 mod checkers;
 mod faults;
 mod network;
+mod paces;
 mod processes;
 mod rng;
 mod scenarios;

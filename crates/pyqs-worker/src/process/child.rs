@@ -22,7 +22,9 @@ use super::job::Job;
 use super::ledger::{Ledger, Limit, OUTCOMES_KEPT, Sequence};
 use super::outcome::{AfterDeath, TaskOutcome};
 use super::successes::Mark;
-use super::wire::{DeadLetter, FrameBuffer, FromProcess, JobFrame, TaskResult, ToProcess, encode};
+use super::wire::{
+    Callback, DeadLetter, FrameBuffer, FromProcess, JobFrame, TaskResult, ToProcess, encode,
+};
 use crate::clock;
 
 /// How old a result may become while further tasks are run, before it is sent.
@@ -217,6 +219,36 @@ impl TaskChannel {
     /// Says that the lane's running task failed for good, and where its message is to go. The manager has that before
     /// the ledger has the outcome, so that neither is known without the other.
     pub fn record_dead_letter(&self, lane: u32, letter: DeadLetter) {
+        self.announce(lane, TaskOutcome::DeadLetter, |sequence| {
+            FromProcess::DeadLetter(lane, sequence, letter)
+        });
+    }
+
+    /// Says how the lane's running task ended, and what is to be sent after it; the same holds.
+    pub fn record_callbacks(
+        &self,
+        lane: u32,
+        outcome: TaskOutcome,
+        callbacks: Vec<Callback>,
+        letter: Option<DeadLetter>,
+    ) {
+        self.announce(lane, outcome, |sequence| {
+            FromProcess::Callbacks(lane, sequence, callbacks, letter)
+        });
+    }
+
+    /// Has the manager log a warning, unless it has done so before.
+    pub fn warn_once(&self, line: &str) -> io::Result<()> {
+        let line = line.chars().take(REASON_CHARS_MAX).collect();
+        self.unless_gone((), || self.send(&FromProcess::WarnOnce(line)))
+    }
+
+    fn announce(
+        &self,
+        lane: u32,
+        outcome: TaskOutcome,
+        frame: impl FnOnce(Sequence) -> FromProcess,
+    ) {
         let mut desk = self.desk();
         let Some(running) = desk.lanes[lane as usize].running else {
             return;
@@ -224,10 +256,9 @@ impl TaskChannel {
         if running.result.is_some() {
             return;
         }
-        let said = self.send(&FromProcess::DeadLetter(lane, running.sequence, letter));
         // A manager that is gone sends nothing; `finish` finds that out.
-        let outcome = match said {
-            Ok(()) => TaskOutcome::DeadLetter,
+        let outcome = match self.send(&frame(running.sequence)) {
+            Ok(()) => outcome,
             Err(_) => TaskOutcome::Failed,
         };
         self.record_at(&mut desk, lane, outcome);

@@ -42,6 +42,30 @@ pub struct Job {
     pub(super) mark: Mark,
 }
 
+#[cfg(test)]
+impl Job {
+    /// A message that a test makes something of.
+    pub(crate) fn for_tests(message_id: &str, queue_url: &str, body: &str) -> Self {
+        Self {
+            message_id: message_id.to_owned(),
+            receipt: String::new(),
+            queue_url: queue_url.to_owned(),
+            body: body.to_owned(),
+            task: String::new(),
+            fetch_time: 0.0,
+            timeout: 30,
+            receive_count: 1,
+            attempt: 1,
+            lease_until_nanos: 0,
+            limits: TimeLimits::default(),
+            retries_before: 0,
+            attributes: BTreeMap::new(),
+            sequence: 1,
+            mark: Mark::of(message_id),
+        }
+    }
+}
+
 impl From<JobFrame<'_>> for Job {
     fn from(frame: JobFrame<'_>) -> Self {
         Self {

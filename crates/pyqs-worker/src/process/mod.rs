@@ -2,7 +2,7 @@
 //!
 //! [`outcome`] is how tasks end, [`ledger`] the memory shared with them (of `shared` words), with the `successes`
 //! that outlive a manager, [`wire`] the frames on their sockets, [`child`] their own end of it, where [`job`] is what
-//! arrives, [`control`] the way to the
+//! arrives and [`after_task`] what is to be sent after it, [`control`] the way to the
 //! supervisor, which forks them. In the manager, `pool` keeps as many of them as are wanted (`crash_loop`
 //! slows it down, `memory` sees who has grown too large, `overtime` ends what runs for too long);
 //! `task_process` is one of them, with its lanes, `link` the end of its socket, and `tasks` what one lane
@@ -11,6 +11,7 @@
 //! A process that runs several tasks at once has as many lanes. To the core each lane is a process of its
 //! own, with its own line of tasks; that several live and die together is known only here.
 
+pub mod after_task;
 pub mod child;
 pub mod control;
 pub(crate) mod crash_loop;

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum TaskOutcome {
     /// The function returned.
     Succeeded,
+    /// The function returned, and messages are to be sent before its own is deleted.
+    SucceededWithCallbacks,
     /// The function raised.
     Failed,
     /// The function raised, and is to run again after so many seconds.
@@ -19,6 +21,8 @@ pub enum TaskOutcome {
     Exhausted,
     /// The function raised, and its message is to go where [`super::wire::DeadLetter`] says.
     DeadLetter,
+    /// The function raised for good, and messages are to be sent in place of its own.
+    FailedWithErrbacks,
     /// Nothing is to come of the message.
     Discarded,
     /// There is nothing to run: an unknown or refused task, or arguments that can't be decoded.
@@ -59,6 +63,16 @@ impl AfterDeath {
     }
 }
 
+impl TaskOutcome {
+    /// Whether the manager must have been told more before it can go by this.
+    pub(crate) fn is_announced(self) -> bool {
+        matches!(
+            self,
+            Self::DeadLetter | Self::SucceededWithCallbacks | Self::FailedWithErrbacks
+        )
+    }
+}
+
 impl From<TaskOutcome> for Outcome {
     fn from(outcome: TaskOutcome) -> Self {
         match outcome {
@@ -72,6 +86,8 @@ impl From<TaskOutcome> for Outcome {
             TaskOutcome::Exhausted => Self::Exhausted,
             TaskOutcome::DeadLetter => Self::DeadLetter,
             TaskOutcome::Discarded => Self::Discarded,
+            TaskOutcome::SucceededWithCallbacks => Self::SucceededWithCallbacks,
+            TaskOutcome::FailedWithErrbacks => Self::FailedWithErrbacks,
         }
     }
 }
@@ -87,6 +103,8 @@ pub(super) fn pack_outcome(outcome: TaskOutcome) -> (u64, u32) {
         TaskOutcome::Exhausted => (6, 0),
         TaskOutcome::DeadLetter => (7, 0),
         TaskOutcome::Discarded => (8, 0),
+        TaskOutcome::SucceededWithCallbacks => (9, 0),
+        TaskOutcome::FailedWithErrbacks => (10, 0),
     }
 }
 
@@ -101,6 +119,8 @@ pub(super) fn unpack_outcome(code: u64, delay_secs: u32) -> Option<TaskOutcome> 
         6 => TaskOutcome::Exhausted,
         7 => TaskOutcome::DeadLetter,
         8 => TaskOutcome::Discarded,
+        9 => TaskOutcome::SucceededWithCallbacks,
+        10 => TaskOutcome::FailedWithErrbacks,
         _ => return None,
     })
 }

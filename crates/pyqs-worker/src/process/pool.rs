@@ -234,8 +234,11 @@ impl Pool {
                 let took = now.saturating_since(process.asked_at);
                 self.start_took_max = self.start_took_max.max(took);
             }
-            // The driver has taken the second.
-            FromProcess::Ready | FromProcess::DeadLetter(..) => {}
+            // The driver has taken the others.
+            FromProcess::Ready
+            | FromProcess::DeadLetter(..)
+            | FromProcess::Callbacks(..)
+            | FromProcess::WarnOnce(_) => {}
             FromProcess::CantStart(reason) => self.cannot_start(reason),
             FromProcess::Results(results) => {
                 if let Some(told) = self.crash_loop.a_task_ended() {
@@ -268,8 +271,8 @@ impl Pool {
         }
     }
 
-    /// A process has said where a task's message is to go; which message that is.
-    pub(crate) fn dead_letter(
+    /// A process has said what is to be sent after a task, or where its message is to go; which message that is.
+    pub(crate) fn announced(
         &mut self,
         id: TaskProcessId,
         lane: u32,
@@ -277,7 +280,7 @@ impl Pool {
     ) -> Option<MessageKey> {
         let process = self.processes.get_mut(&id)?;
         let lane = process.lanes.get_mut(lane as usize)?;
-        lane.tasks.dead_letter(sequence)
+        lane.tasks.announced(sequence)
     }
 
     /// Gives tasks to a lane, in this order. Each job's lane and sequence are filled in here.

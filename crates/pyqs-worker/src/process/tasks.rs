@@ -16,8 +16,8 @@ pub(crate) struct TasksSent {
     last_sequence: Sequence,
     /// Sent, not taken back, not reported as ended; in the order of their sequences.
     in_flight: VecDeque<(Sequence, MessageKey)>,
-    /// Of these, the ones whose dead-letter queue is known.
-    dead_letters: BTreeSet<Sequence>,
+    /// Of these, the ones of which is known what is to be sent after them.
+    announced: BTreeSet<Sequence>,
     /// Ended with all that follows a task, as the process's frames say.
     finished: u32,
     /// Reported as ended.
@@ -84,11 +84,11 @@ impl TasksSent {
         self.in_flight.is_empty()
     }
 
-    /// The process has said where a task's message is to go; which message that is.
-    pub(crate) fn dead_letter(&mut self, sequence: Sequence) -> Option<MessageKey> {
+    /// The process has said what is to be sent after a task, or where its message is to go; which message that is.
+    pub(crate) fn announced(&mut self, sequence: Sequence) -> Option<MessageKey> {
         let mut in_flight = self.in_flight.iter();
         let &(_, message) = in_flight.find(|&&(sent, _)| sent == sequence)?;
-        self.dead_letters.insert(sequence);
+        self.announced.insert(sequence);
         Some(message)
     }
 
@@ -113,8 +113,8 @@ impl TasksSent {
             }
             // Only a process that writes at random leaves no outcome here.
             let (outcome, took) = ended.unwrap_or((TaskOutcome::Failed, Duration::ZERO));
-            if outcome == TaskOutcome::DeadLetter && !self.dead_letters.contains(&sequence) {
-                // The process has said whereto, and that is still to be read.
+            if outcome.is_announced() && !self.announced.contains(&sequence) {
+                // The process has said what, and that is still to be read.
                 return;
             }
             self.report(sequence, outcome, took, events);
@@ -150,7 +150,7 @@ impl TasksSent {
         match self.in_flight.front() {
             Some(&(first, message)) if first == sequence => {
                 self.in_flight.pop_front();
-                self.dead_letters.remove(&sequence);
+                self.announced.remove(&sequence);
                 self.ended += 1;
                 self.took += took;
                 events.push(Event::TaskEnded {
@@ -252,8 +252,8 @@ mod tests {
         let mut events = Vec::new();
         tasks.harvest(&ledger, 0, &mut events);
         assert_eq!(events, []);
-        assert_eq!(tasks.dead_letter(2), None);
-        assert_eq!(tasks.dead_letter(1), Some(MessageKey(1)));
+        assert_eq!(tasks.announced(2), None);
+        assert_eq!(tasks.announced(1), Some(MessageKey(1)));
         tasks.harvest(&ledger, 0, &mut events);
         assert_eq!(ended(&events), [(1, Outcome::DeadLetter)]);
     }

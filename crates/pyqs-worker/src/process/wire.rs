@@ -141,6 +141,11 @@ pub(crate) enum FromProcess {
     /// The message of a lane's running task is to go to a dead-letter queue: said before the ledger has
     /// its outcome.
     DeadLetter(u32, Sequence, DeadLetter),
+    /// These messages are to be sent after a lane's running task, and its own may be to go to a dead-letter
+    /// queue: said before the ledger has its outcome.
+    Callbacks(u32, Sequence, Vec<Callback>, Option<DeadLetter>),
+    /// To be logged as a warning, but not more than once.
+    WarnOnce(String),
     /// These have ended, post hooks included.
     Results(Vec<TaskResult>),
 }
@@ -152,6 +157,21 @@ pub struct DeadLetter {
     pub queue: String,
     /// For people, and for who reads the message there.
     pub reason: String,
+}
+
+/// A message that is to be sent after a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, DeserializeDerive)]
+pub struct Callback {
+    /// SQS's name of its queue.
+    pub queue: String,
+    /// The whole body.
+    pub body: String,
+    /// Its logical id: the same when it is sent again.
+    pub id: String,
+    /// Its message group, where the sender wants one.
+    pub group: Option<String>,
+    /// When its task is due, if that is said; the body says so too.
+    pub due_unix_millis: Option<i64>,
 }
 
 /// How one task ended.
