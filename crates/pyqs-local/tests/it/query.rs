@@ -136,7 +136,14 @@ async fn hostile_forms_get_an_answer() {
         many.as_bytes(),
     ];
     for body in bodies {
-        for path in ["/", "/000000000000/email", "/%00/%ff", "/health", "/?Action=%ff", "//"] {
+        for path in [
+            "/",
+            "/000000000000/email",
+            "/%00/%ff",
+            "/health",
+            "/?Action=%ff",
+            "//",
+        ] {
             let media_type = "application/x-www-form-urlencoded";
             let answer = send(&server, "POST", path, media_type, body).await;
             assert!(
