@@ -135,9 +135,7 @@ class Sender:
                 arguments = _arguments(self._declared.path, (), item)
             else:
                 kind = type(item).__name__
-                raise TypeError(
-                    f"an item for {self._declared.path} is a {kind}; give a tuple of arguments, or a dict by their names"
-                )
+                raise TypeError(f"an item for {self._declared.path} is a {kind}; give a tuple, or a dict by name")
             return self._prepared(arguments, SendOptions())[1]
         except Exception as error:
             return error
