@@ -79,7 +79,8 @@ def test_an_expired_message_is_deleted_without_running(ours_project: Project, ou
 
 def test_countdown_queue_and_headers(ours_project: Project, ours_queue: Queue) -> None:
     before = time.time()
-    call = f"work.apply_async([1], {{}}, countdown=0.5, queue='{ours_queue.name}', headers={{'a': 'b', 'n': 7, 'c': b'd'}})"
+    headers = "{'a': 'b', 'n': 7, 'c': b'd'}"
+    call = f"work.apply_async([1], countdown=0.5, queue='{ours_queue.name}', headers={headers})"
     send(ours_project, "elsewhere", call)
     (message,) = eventually(
         lambda: ours_queue.client.receive_message(
