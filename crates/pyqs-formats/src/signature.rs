@@ -19,8 +19,8 @@ pub struct Sender<'a> {
     pub root_id: String,
     /// The id of the task before.
     pub parent_id: String,
-    /// Where a call goes whose signature names no queue, by Celery's name of it.
-    pub queue: String,
+    /// Where a call of this task goes if its signature names no queue: Celery's name of the queue.
+    pub queue_of: &'a dyn Fn(&str) -> String,
     /// Microseconds since 1970, from which a countdown runs.
     pub now_unix_micros: i64,
     /// Who sends, for logs.
@@ -130,6 +130,7 @@ impl Sender<'_> {
         group: Option<&str>,
     ) -> Result<CeleryCall, Flaw> {
         let own = list(signature.get("args"))?;
+        let queue = self.queue(&task, options)?;
         let is_immutable = signature.get("immutable") == Some(&Value::Bool(true));
         let result = (!is_immutable).then(|| self.result.clone());
         Ok(CeleryCall {
@@ -140,7 +141,7 @@ impl Sender<'_> {
             },
             args: result.into_iter().chain(own.iter().cloned()).collect(),
             kwargs: kwargs.named()?,
-            queue: self.queue_of(options)?,
+            queue,
             retries: 0,
             eta: match options.get("countdown") {
                 Some(countdown) => Some(self.after(countdown)?),
@@ -176,13 +177,12 @@ impl Sender<'_> {
     }
 
     /// `queue`, which a pickled signature may hold as a map, else `routing_key`.
-    fn queue_of(&self, options: &Members<'_>) -> Result<String, Flaw> {
-        if let Some(Value::Map(queue)) = options.get("queue") {
-            let name = Members(queue).text("name")?;
-            return Ok(name.unwrap_or_else(|| self.queue.clone()));
-        }
-        let named = options.text("queue")?.or(options.text("routing_key")?);
-        Ok(named.unwrap_or_else(|| self.queue.clone()))
+    fn queue(&self, task: &str, options: &Members<'_>) -> Result<String, Flaw> {
+        let named = match options.get("queue") {
+            Some(Value::Map(queue)) => Members(queue).text("name")?,
+            _ => options.text("queue")?.or(options.text("routing_key")?),
+        };
+        Ok(named.unwrap_or_else(|| (self.queue_of)(task)))
     }
 
     /// A moment, or so many seconds from now.

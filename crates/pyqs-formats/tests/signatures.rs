@@ -23,7 +23,7 @@ fn with_sender<T>(work: impl FnOnce(&mut Sender<'_>) -> T) -> T {
         result: Value::Int(42),
         root_id: "root".to_owned(),
         parent_id: "parent".to_owned(),
-        queue: "here".to_owned(),
+        queue_of: &|_| "here".to_owned(),
         now_unix_micros: 0,
         origin: "tests".to_owned(),
         new_id: &mut new_id,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyqs_formats::Value;
-use pyqs_worker::{AfterDeath, DeadLetter, TaskOutcome, Unsendable};
+use pyqs_worker::{AfterDeath, CeleryQueues, DeadLetter, TaskOutcome, Unsendable};
 
 use crate::from_python::from_python;
 use crate::job::Job;
@@ -22,6 +22,7 @@ use crate::{descriptor, interrupt};
 struct TaskChannel {
     channel: Arc<pyqs_worker::TaskChannel>,
     lanes: u32,
+    queues: Arc<CeleryQueues>,
 }
 
 #[pymethods]
@@ -34,7 +35,11 @@ impl TaskChannel {
         let ledger = ledger.0.clone();
         let channel = pyqs_worker::TaskChannel::open(socket, ledger, slot, lanes, time_limit)?;
         let channel = Arc::new(channel);
-        Ok(Self { channel, lanes })
+        Ok(Self {
+            channel,
+            lanes,
+            queues: Arc::new(settings.0.celery_queues.clone()),
+        })
     }
 
     #[getter]
@@ -42,6 +47,7 @@ impl TaskChannel {
         let lane = |number| Lane {
             channel: Arc::clone(&self.channel),
             number,
+            queues: Arc::clone(&self.queues),
         };
         (0..self.lanes).map(lane).collect()
     }
@@ -77,6 +83,13 @@ impl TaskChannel {
 struct Lane {
     channel: Arc<pyqs_worker::TaskChannel>,
     number: u32,
+    queues: Arc<CeleryQueues>,
+}
+
+impl Lane {
+    fn job(&self, job: pyqs_worker::Job) -> Job {
+        Job::new(job, &self.queues)
+    }
 }
 
 #[pymethods]
@@ -91,14 +104,14 @@ impl Lane {
         loop {
             match py.detach(|| self.channel.next()) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => py.check_signals()?,
-                other => return Ok(other?.map(Job::from)),
+                other => return Ok(other?.map(|job| self.job(job))),
             }
         }
     }
 
     /// Begins the next of the tasks that are here.
     fn begin(&self) -> PyResult<Option<Job>> {
-        Ok(self.channel.begin(self.number)?.map(Job::from))
+        Ok(self.channel.begin(self.number)?.map(|job| self.job(job)))
     }
 
     /// Says how the running task ended.

@@ -1,12 +1,12 @@
 //! One task to run.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use pyqs_formats::message::Canvas;
 use pyqs_sqs::AttributeValue;
-use pyqs_worker::AfterTask;
+use pyqs_worker::{AfterTask, CeleryQueues};
 
 use crate::errors::UndecodableMessage;
 use crate::message;
@@ -16,18 +16,21 @@ use crate::reader::Reader;
 #[pyclass(frozen, module = "pyqs._pyqs")]
 pub(crate) struct Job {
     job: pyqs_worker::Job,
+    /// Where what follows the task goes.
+    queues: Arc<CeleryQueues>,
     /// Known once the message was read whole.
     after: OnceLock<Option<AfterTask>>,
 }
 
-impl From<pyqs_worker::Job> for Job {
-    fn from(job: pyqs_worker::Job) -> Self {
-        let after = OnceLock::new();
-        Self { job, after }
-    }
-}
-
 impl Job {
+    pub(crate) fn new(job: pyqs_worker::Job, queues: &Arc<CeleryQueues>) -> Self {
+        Self {
+            job,
+            queues: Arc::clone(queues),
+            after: OnceLock::new(),
+        }
+    }
+
     /// What is to be sent after the task; none before its arguments were asked for.
     pub(crate) fn after(&self) -> Option<&AfterTask> {
         self.after.get()?.as_ref()
@@ -156,7 +159,7 @@ impl Job {
         reader: &Reader,
     ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
         let message = reader.read(&self.job.body)?;
-        let after = AfterTask::of(&message, &self.job)
+        let after = AfterTask::of(&message, &self.job, &self.queues)
             .map_err(|error| UndecodableMessage::new_err((error.to_string(), "task")))?;
         self.after.get_or_init(|| after);
         message::arguments(py, &message)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pyqs_sqs::names::kombu_name;
 use serde::{Deserialize, Serialize};
 
 /// What is known of a Celery application's queues. Default: no application, whose queues have no prefix.
@@ -18,8 +19,6 @@ pub struct CeleryQueues {
     pub routes: BTreeMap<String, String>,
 }
 
-const FIFO: &str = ".fifo";
-
 impl CeleryQueues {
     /// Celery's name of the queue to which it would send a task that names none itself; `None` where no
     /// application says it.
@@ -35,21 +34,8 @@ impl CeleryQueues {
         if let Some(predefined) = predefined {
             return predefined.clone();
         }
-        match name.strip_suffix(FIFO) {
-            Some(stem) => format!("{}{FIFO}", replaced(stem)),
-            None => replaced(&name),
-        }
+        kombu_name(&name)
     }
-}
-
-fn replaced(name: &str) -> String {
-    let replaced = name.chars().map(|character| match character {
-        '.' => '-',
-        '-' | '_' => character,
-        _ if character.is_ascii_punctuation() => '_',
-        _ => character,
-    });
-    replaced.collect()
 }
 
 #[cfg(test)]

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pyqs_core::limits::{
-    BATCH_MAX, HEARTBEAT_NEEDS_MIN, PIPELINE_MAX, POLLS_MAX, UNCONFIRMED_MAX,
-};
+use pyqs_core::limits::{BATCH_MAX, HEARTBEAT_NEEDS_MIN, PIPELINE_MAX, POLLS_MAX, UNCONFIRMED_MAX};
 use pyqs_core::{Action, EntryReply, Event, Instant, MessageKey, Onward, Outcome, ProcessId};
 use pyqs_core::{Report, RequestId, Snapshot};
 

@@ -4,6 +4,7 @@
 //! value can be at fault.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use pyqs_formats::calendar::DateTime;
 use pyqs_formats::message::Canvas;
@@ -14,6 +15,7 @@ use pyqs_sqs::{QueueAttributes, names};
 
 use super::job::Job;
 use super::wire::Callback;
+use crate::celery_queues::CeleryQueues;
 use crate::clock;
 
 /// The most bytes of all messages that follow one task: a frame holds them, and the manager until they are sent.
@@ -47,6 +49,7 @@ pub struct AfterTask {
     group: Option<String>,
     message_id: String,
     queue: Queue,
+    queues: Arc<CeleryQueues>,
 }
 
 /// The queue of the present message.
@@ -86,12 +89,17 @@ impl Queue {
 }
 
 impl AfterTask {
-    /// What a message asks for; none if its task is all.
+    /// What a message asks for; none if its task is all. Where a signature names no queue, the application says
+    /// it by its routes; without one it is the queue of the message.
     ///
     /// # Errors
     ///
     /// What can't be done however its task ends.
-    pub fn of(message: &Message, job: &Job) -> Result<Option<Self>, Unsendable> {
+    pub fn of(
+        message: &Message,
+        job: &Job,
+        queues: &Arc<CeleryQueues>,
+    ) -> Result<Option<Self>, Unsendable> {
         let canvas = &message.canvas;
         let Some(celery) = &message.head.celery else {
             return Ok(None);
@@ -108,6 +116,7 @@ impl AfterTask {
             task_id,
             message_id: job.message_id.clone(),
             queue: Queue::of(sqs_name, celery.routing_key.as_deref()),
+            queues: Arc::clone(queues),
         };
         after.success(Value::Null)?;
         after.failure(&[])?;
@@ -207,7 +216,10 @@ impl AfterTask {
             result,
             root_id: self.root_id.clone(),
             parent_id: self.task_id.clone(),
-            queue: self.queue.name.clone(),
+            queue_of: &|task| {
+                let routed = self.queues.queue_of(task);
+                routed.unwrap_or(&self.queue.name).to_owned()
+            },
             now_unix_micros: clock::unix_millis().saturating_mul(1000),
             origin: format!("pyqs{}", std::process::id()),
             new_id: &mut new_id,
@@ -223,7 +235,7 @@ impl AfterTask {
                 });
             }
             Ok(Callback {
-                queue: self.queue.sqs_name_of(&call.queue),
+                queue: self.sqs_name_of(&call.queue),
                 id: self.id("message", number),
                 group: call.message_group,
                 due_unix_millis: call
@@ -233,6 +245,15 @@ impl AfterTask {
             })
         });
         callbacks.collect()
+    }
+
+    /// SQS's name of a queue of Celery's.
+    fn sqs_name_of(&self, name: &str) -> String {
+        if self.queues.default_queue.is_some() && name != self.queue.name {
+            self.queues.sqs_name(name)
+        } else {
+            self.queue.sqs_name_of(name)
+        }
     }
 
     /// An id that is always the same for what follows this message, so that what is sent twice can be told.
@@ -265,8 +286,10 @@ const MESSAGE_BYTES_MAX: usize = QueueAttributes::MESSAGE_SIZE_MAX_DEFAULT - 102
 mod tests {
     use pyqs_formats::{Value, read};
     use serde_json::{Value as Json, json};
+    use std::sync::Arc;
 
     use super::{AfterTask, Queue, Unsendable};
+    use crate::celery_queues::CeleryQueues;
     use crate::process::job::Job;
 
     fn body(embed: &Json) -> String {
@@ -278,10 +301,15 @@ mod tests {
     }
 
     fn after(embed: &Json) -> Result<Option<AfterTask>, Unsendable> {
+        after_within(embed, CeleryQueues::default())
+    }
+
+    fn after_within(embed: &Json, queues: CeleryQueues) -> Result<Option<AfterTask>, Unsendable> {
         let body = body(embed);
         let message = read(&body).unwrap();
         let url = "http://localhost/000000000000/eu-shop-orders";
-        AfterTask::of(&message, &Job::for_tests("m1", url, &body))
+        let job = Job::for_tests("m1", url, &body);
+        AfterTask::of(&message, &job, &Arc::new(queues))
     }
 
     /// Queue, task, arguments, parent and root of what follows.
@@ -323,6 +351,29 @@ mod tests {
         assert_eq!(sent(after.failure(&[]).unwrap()), [expected]);
         assert_eq!(after.failure(&[0]).unwrap(), []);
         assert!(after.wants_result() && after.has_callbacks() && after.has_errbacks());
+    }
+
+    #[test]
+    fn an_application_says_where_a_task_goes_and_what_its_queue_is_called() {
+        let queues = CeleryQueues {
+            prefix: "live-".to_owned(),
+            predefined: [("hot".to_owned(), "Hot_1".to_owned())].into(),
+            default_queue: Some("celery".to_owned()),
+            routes: [("a".to_owned(), "hot".to_owned())].into(),
+        };
+        let tasks = json!({"callbacks": [
+            {"task": "a"},
+            {"task": "b"},
+            {"task": "c", "options": {"queue": "mail.out"}},
+            {"task": "d", "options": {"queue": "shop.orders"}},
+        ]});
+        let after = after_within(&tasks, queues).unwrap().unwrap();
+        let sent = sent(after.success(Value::Null).unwrap());
+        let queues: Vec<&str> = sent.iter().map(|(queue, ..)| queue.as_str()).collect();
+        assert_eq!(
+            queues,
+            ["Hot_1", "live-celery", "live-mail-out", "eu-shop-orders"]
+        );
     }
 
     #[test]
