@@ -4,7 +4,11 @@
 //! that commit waits for two syncs of the disk too. Here a thread of its own does it, which holds
 //! up no commit. Only the end is the writer's: a log is begun anew when all of it is in the file,
 //! and while others write there is always a little that isn't.
+//!
+//! SQLite syncs the file only at that end. The thread does it after each of its passes, else the
+//! writer would wait for all that they wrote.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,6 +53,12 @@ impl Checkpoints {
         pages_max: u32,
     ) -> Result<Self, StoreError> {
         let connection = Connection::open(path)?;
+        // Not closed before the connections are: a process that closes a file gives back all its
+        // locks on it, SQLite's too.
+        let file = File::open(path).map_err(|source| StoreError::Folder {
+            path: path.display().to_string(),
+            source,
+        })?;
         let log_pages = Arc::new(AtomicU32::new(0));
         let (seen, length) = (Arc::clone(&log_pages), Arc::clone(&log_pages));
         // Takes the place of SQLite's own hook, which would checkpoint.
@@ -60,11 +70,13 @@ impl Checkpoints {
         let (finished, done) = channel();
         let thread = std::thread::spawn(move || {
             while asked.recv().is_ok() {
-                pass_until_little_is_left(&connection, &length);
+                pass_until_little_is_left(&connection, &file, &length);
                 if finished.send(()).is_err() {
-                    return;
+                    break;
                 }
             }
+            drop(connection);
+            drop(file);
         });
         Ok(Self {
             pages_max,
@@ -124,11 +136,17 @@ impl Drop for Checkpoints {
 }
 
 /// Each pass takes the log as it finds it, and `length` grows meanwhile.
-fn pass_until_little_is_left(connection: &Connection, length: &AtomicU32) {
+fn pass_until_little_is_left(connection: &Connection, file: &File, length: &AtomicU32) {
     for _ in 0..PASSES_MAX {
-        match pass(connection) {
-            Some(done) if i64::from(length.load(Ordering::Relaxed)) - done > REST_PAGES => {}
-            _ => return,
+        let Some(done) = pass(connection) else {
+            return;
+        };
+        // What can't be synced here is the writer's, whose pass fails if it can't either.
+        if file.sync_data().is_err() {
+            return;
+        }
+        if i64::from(length.load(Ordering::Relaxed)) - done <= REST_PAGES {
+            return;
         }
     }
 }
