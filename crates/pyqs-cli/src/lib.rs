@@ -32,3 +32,4 @@ mod shown;
 mod usage;
 
 pub use entry::{Outcome, main_without_python, run, run_with_python};
+pub use pyqs_local::RecyclingAllocator;

@@ -3,7 +3,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use pyqs_local::{Config, Server, Sync};
+use pyqs_local::{Config, RecyclingAllocator, Server, Sync};
+
+#[global_allocator]
+static ALLOCATOR: RecyclingAllocator = RecyclingAllocator;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

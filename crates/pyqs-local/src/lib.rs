@@ -27,10 +27,11 @@
 //!
 //! Modules in reading order: `config`, `server`, `connection` (who got what), `tls`, `http` (the way of
 //! a request; `http::fault` makes it go wrong where that is asked for), `actions` (one file each), `engine` (the broker, its long polls and its commits),
-//! `content` (what a message carries), `attributes`, `address` (URLs and ARNs), `policy`, `error`, `store`.
+//! `content` (what a message carries), `attributes`, `address` (URLs and ARNs), `policy`, `error`, `store`; `allocator` is for the programs that serve.
 
 mod actions;
 mod address;
+mod allocator;
 mod attributes;
 mod config;
 mod connection;
@@ -44,6 +45,7 @@ mod server;
 mod store;
 mod tls;
 
+pub use allocator::RecyclingAllocator;
 pub use config::{Access, AccessKey, Config, DeadLetter, QueueDeclaration, Secret, Sync, TlsFiles};
 pub use http::fault::{FaultError, FaultPlan, FaultRule};
 pub use server::{ServeError, Server};

@@ -31,6 +31,10 @@ mod values;
 
 use pyo3::prelude::*;
 
+/// Without locks: a process that forks with threads running may go on allocating.
+#[global_allocator]
+static ALLOCATOR: pyqs_cli::RecyclingAllocator = pyqs_cli::RecyclingAllocator;
+
 /// The module as Python imports it. Importing it starts nothing.
 #[pymodule]
 fn _pyqs(module: &Bound<'_, PyModule>) -> PyResult<()> {
