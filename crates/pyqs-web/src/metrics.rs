@@ -56,6 +56,16 @@ const COUNTERS: &[Metric<Counters>] = &[
         |c| Some(c.hops as f64),
     ),
     Metric(
+        "tasks_callbacks_sent",
+        "Tasks of Celery's, what was to follow them confirmed in its queues",
+        |c| Some(c.callbacks_sent as f64),
+    ),
+    Metric(
+        "tasks_callbacks_given_up",
+        "Tasks of Celery's, what was to follow them not sent in the end: their messages come again",
+        |c| Some(c.callbacks_given_up as f64),
+    ),
+    Metric(
         "sends_refused",
         "Messages that could not be sent on, and stay",
         |c| Some(c.forwards_refused as f64),
