@@ -30,7 +30,7 @@ def tell(path: str) -> dict[str, Any]:
     own = {name: task for name, task in app.tasks.items() if not name.startswith("celery.")}
     return {
         "celery": celery.__version__,
-        "queues": _celery_app.describe(app).queues,
+        "queues": list(_celery_app.describe(app).queues.values()),
         "settings": changed(app),
         "tasks": len(own),
         "task_options": task_options(app, own),

@@ -67,7 +67,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     row(
         "task_routes",
         Works,
-        "with --celery-app, for what is sent in Celery's format; @task(queue=...) says it too",
+        "with --celery-app, for what follows a task; @task(queue=...) says it for .delay",
     ),
     row(
         "task_default_exchange*",
