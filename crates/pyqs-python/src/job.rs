@@ -15,7 +15,7 @@ use crate::reader::Reader;
 /// See [`pyqs_worker::Job`].
 #[pyclass(frozen, module = "pyqs._pyqs")]
 pub(crate) struct Job {
-    job: pyqs_worker::Job,
+    inner: pyqs_worker::Job,
     /// Where what follows the task goes.
     queues: Arc<CeleryQueues>,
     /// Known once the message was read whole.
@@ -25,7 +25,7 @@ pub(crate) struct Job {
 impl Job {
     pub(crate) fn new(job: pyqs_worker::Job, queues: &Arc<CeleryQueues>) -> Self {
         Self {
-            job,
+            inner: job,
             queues: Arc::clone(queues),
             after: OnceLock::new(),
         }
@@ -41,64 +41,64 @@ impl Job {
 impl Job {
     #[getter]
     fn message_id(&self) -> &str {
-        &self.job.message_id
+        &self.inner.message_id
     }
 
     #[getter]
     fn receipt_handle(&self) -> &str {
-        &self.job.receipt
+        &self.inner.receipt
     }
 
     #[getter]
     fn queue_url(&self) -> &str {
-        &self.job.queue_url
+        &self.inner.queue_url
     }
 
     #[getter]
     fn task(&self) -> &str {
-        &self.job.task
+        &self.inner.task
     }
 
     #[getter]
     fn fetch_time(&self) -> f64 {
-        self.job.fetch_time
+        self.inner.fetch_time
     }
 
     #[getter]
     fn timeout(&self) -> u32 {
-        self.job.timeout
+        self.inner.timeout
     }
 
     #[getter]
     fn time_limit(&self) -> Option<f64> {
-        self.job.limits.hard.map(|limit| limit.as_secs_f64())
+        self.inner.limits.hard.map(|limit| limit.as_secs_f64())
     }
 
     #[getter]
     fn soft_time_limit(&self) -> Option<f64> {
-        self.job.limits.soft.map(|limit| limit.as_secs_f64())
+        self.inner.limits.soft.map(|limit| limit.as_secs_f64())
     }
 
     #[getter]
     fn attempt(&self) -> u32 {
-        self.job.attempt
+        self.inner.attempt
     }
 
     #[getter]
     fn receive_count(&self) -> u32 {
-        self.job.receive_count
+        self.inner.receive_count
     }
 
     #[getter]
     fn retries_before(&self) -> u32 {
-        self.job.retries_before
+        self.inner.retries_before
     }
 
     /// The message's attributes: texts and numbers as text, the others as bytes.
     #[getter]
     fn attributes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let attributes = PyDict::new(py);
-        for (name, value) in &self.job.attributes {
+        for (name, value) in &self.inner.attributes {
             match value {
                 AttributeValue::Text { value, .. } => attributes.set_item(name, value)?,
                 AttributeValue::Binary { value, .. } => {
@@ -115,7 +115,7 @@ impl Job {
         py: Python<'py>,
         reader: &Reader,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let body = &self.job.body;
+        let body = &self.inner.body;
         match reader.read(body) {
             Ok(message) => message::request(py, &message.head, &message.canvas, &message.headers),
             // Its arguments are a pickle that Python's own loader reads.
@@ -129,7 +129,7 @@ impl Job {
         py: Python<'py>,
         reader: &Reader,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let pickle = reader.pickle(&self.job.body)?;
+        let pickle = reader.pickle(&self.inner.body)?;
         Ok(pickle.map(|bytes| PyBytes::new(py, &bytes)))
     }
 
@@ -158,8 +158,8 @@ impl Job {
         py: Python<'py>,
         reader: &Reader,
     ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
-        let message = reader.read(&self.job.body)?;
-        let after = AfterTask::of(&message, &self.job, &self.queues)
+        let message = reader.read(&self.inner.body)?;
+        let after = AfterTask::of(&message, &self.inner, &self.queues)
             .map_err(|error| UndecodableMessage::new_err((error.to_string(), "task")))?;
         self.after.get_or_init(|| after);
         message::arguments(py, &message)
