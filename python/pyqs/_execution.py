@@ -243,7 +243,10 @@ class Execution:
     def _failed(self, error: BaseException) -> None:
         self._end_if_forked(error)
         decision = self._decide(error)
-        self._after.update(status="exception", exception=traceback.format_exc())
+        self._after.update(status="exception")
+        if get_events().post_process:
+            # Only for hooks: it takes longer than many a task.
+            self._after.update(exception=traceback.format_exc())
         if decision.outcome == "discarded":
             self._log_discarded(error)
         else:
