@@ -160,6 +160,8 @@ class Run:
         if self.journal.exists():
             with open(self.journal) as lines:
                 for line in lines:
+                    if not line.endswith("\n"):
+                        return  # it is being written
                     what, at, value = line.split()
                     yield what, float(at), value
 
