@@ -8,16 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-import string
 import traceback
 from typing import Any, NamedTuple, NoReturn, Optional
 
+from ._pyqs import kombu_name
 from .errors import PyqsError
-
-FIFO = ".fifo"
-
-# kombu's, in `kombu.transport.SQS`.
-_REPLACED = {ord(character): "_" for character in string.punctuation if character not in "-_."} | {ord("."): "-"}
 
 
 class Description(NamedTuple):
@@ -56,18 +51,7 @@ class Naming(NamedTuple):
     def sqs_name(self, queue: str) -> str:
         """SQS's name of a queue of Celery's."""
         name = self.prefix + queue
-        return self.predefined.get(queue) or self.predefined.get(name) or sqs_name(name)
-
-
-def sqs_name(name: str) -> str:
-    """A queue's name as kombu changes it for SQS.
-
-    >>> sqs_name("shop.orders@eu.fifo")
-    'shop-orders_eu.fifo'
-    """
-    if name.endswith(FIFO):
-        return name[: -len(FIFO)].translate(_REPLACED) + FIFO
-    return name.translate(_REPLACED)
+        return self.predefined.get(queue) or self.predefined.get(name) or kombu_name(name)
 
 
 def load(path: str) -> Any:

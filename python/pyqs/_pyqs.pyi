@@ -23,6 +23,7 @@ __all__ = [
     "decode_message",
     "find_queues",
     "is_subreaper",
+    "kombu_name",
     "region_name",
     "run_manager",
 ]
@@ -41,6 +42,9 @@ def decode_message(body: str, reader: Reader) -> dict[str, Any]:
 
 def celery_body(facts: CeleryFacts, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """The body of a message that a Celery worker runs. Raises ``TypeError`` for what JSON can't carry."""
+
+def kombu_name(name: str) -> str:
+    """The name that kombu gives a queue in SQS: ``shop-orders_eu.fifo`` for ``shop.orders@eu.fifo``."""
 
 def region_name() -> str:
     """The region that the environment and the profile files name, else ``us-east-1``."""

@@ -214,10 +214,10 @@ def test_without_task_queues_it_is_the_default_queue(project: Project, prefix: s
 def test_queues_are_named_as_kombu_does(project: Project) -> None:
     code = """
 from kombu.transport.SQS import Channel
-from pyqs._celery_app import sqs_name
+from pyqs._pyqs import kombu_name
 import string
 for name in ("a.b", "a.b.fifo", "A-b_c", "ö ä", "a" + string.punctuation, string.punctuation + ".fifo", ".fifo"):
-    assert sqs_name(name) == Channel.entity_name(None, name), name
+    assert kombu_name(name) == Channel.entity_name(None, name), name
 """
     done = project.run([sys.executable, "-c", code], PYTHONPATH=site_packages())
     assert done.returncode == 0, done.stderr

@@ -26,6 +26,7 @@ mod connection;
 mod entry;
 mod input;
 mod output;
+mod reading;
 pub mod reference;
 mod settings;
 mod shown;

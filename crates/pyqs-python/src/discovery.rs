@@ -1,4 +1,4 @@
-//! What a worker or a producer would find: queues, the region.
+//! What a worker or a producer would find: queues and their names, the region.
 
 use pyo3::prelude::*;
 use pyqs::{ConnectOptions, blocking};
@@ -24,7 +24,14 @@ fn region_name(py: Python<'_>) -> PyResult<String> {
     Ok(py.detach(|| runtime.block_on(pyqs_sqs::region_name(&options))))
 }
 
+/// The name that kombu gives a queue in SQS.
+#[pyfunction]
+fn kombu_name(name: &str) -> String {
+    pyqs_sqs::names::kombu_name(name)
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(find_queues, module)?)?;
+    module.add_function(wrap_pyfunction!(kombu_name, module)?)?;
     module.add_function(wrap_pyfunction!(region_name, module)?)
 }

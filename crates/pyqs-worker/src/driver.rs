@@ -482,12 +482,7 @@ impl Driver {
             let Some(held) = self.arrivals.held(message) else {
                 continue;
             };
-            let of_it = if onward == Onward::Callbacks {
-                Forward::after_task(message, held, url, clocks)
-            } else {
-                Forward::new(message, held, url, onward, clocks).map(|forward| vec![forward])
-            };
-            match of_it {
+            match Forward::all(message, held, url, onward, clocks) {
                 Ok(of_it) if of_it.is_empty() => answers.nothing_to_send(message),
                 Ok(of_it) => forwards.extend(of_it),
                 Err(reason) => answers.refuse(message, reason),

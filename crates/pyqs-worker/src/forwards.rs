@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyqs_core::limits::HOP_MAX;
-use pyqs_core::{BatchReply, EntryReply, MessageKey, Onward, Trouble};
+use pyqs_core::{BatchReply, EntryReply, Instant, MessageKey, Onward, Trouble};
 use pyqs_sqs::carried::{ATTEMPTS, ATTRIBUTES_MAX, DUE, ID, REASON, SOURCE};
 use pyqs_sqs::{
     AttributeValue, BATCH_ENTRIES_MAX, EntryError, Outgoing, QueueAttributes, QueueUrl, Sqs,
@@ -40,6 +40,14 @@ pub(crate) struct Part {
     pub(crate) callback: Option<usize>,
 }
 
+impl Part {
+    /// The message itself.
+    fn whole(message: MessageKey) -> Self {
+        let callback = None;
+        Self { message, callback }
+    }
+}
+
 /// A queue, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Destination {
@@ -48,64 +56,60 @@ enum Destination {
 }
 
 impl Forward {
-    /// What goes out for a message from the queue `from`, or why that can't be.
-    pub(crate) fn new(
+    /// All that goes out for a message from the queue `from`, or why that can't be. Of what is to follow its task,
+    /// only what has not been sent.
+    pub(crate) fn all(
         key: MessageKey,
         held: &Held,
         from: &QueueUrl,
         onward: Onward,
         clocks: Clocks,
-    ) -> Result<Self, String> {
-        let (to, message) = match onward {
-            Onward::Hop { .. } => (Destination::Url(from.clone()), hop(held, onward, clocks)?),
-            Onward::DeadLetter => dead_letter(held, from)?,
-            Onward::Callbacks => unreachable!("`after_task` makes these"),
-        };
-        let part = Part {
-            message: key,
-            callback: None,
-        };
-        Ok(Self { part, to, message })
-    }
-
-    /// What is to be sent after a message's task and has not been sent; the message itself too, where it is to go
-    /// to a dead-letter queue.
-    pub(crate) fn after_task(
-        key: MessageKey,
-        held: &Held,
-        from: &QueueUrl,
-        clocks: Clocks,
     ) -> Result<Vec<Self>, String> {
-        let mut forwards = Vec::new();
-        if held.dead_letter.is_some() {
-            forwards.push(Self::new(key, held, from, Onward::DeadLetter, clocks)?);
+        let whole = |to, message| Self {
+            part: Part::whole(key),
+            to,
+            message,
+        };
+        let to_dead_letters = || dead_letter(held, from).map(|(to, message)| whole(to, message));
+        match onward {
+            Onward::Hop {
+                delay,
+                due,
+                attempts,
+            } => {
+                let message = hop(held, delay, due, attempts, clocks)?;
+                Ok(vec![whole(Destination::Url(from.clone()), message)])
+            }
+            Onward::DeadLetter => Ok(vec![to_dead_letters()?]),
+            Onward::Callbacks => {
+                // The message itself too, where it is to go to a dead-letter queue.
+                let letter = held.dead_letter.as_ref().map(|_| to_dead_letters());
+                let mut forwards: Vec<Self> = letter.transpose()?.into_iter().collect();
+                for (number, callback) in held.callbacks.iter().enumerate() {
+                    let Some(callback) = callback else { continue };
+                    forwards.push(Self {
+                        part: Part {
+                            message: key,
+                            callback: Some(number),
+                        },
+                        to: Destination::Name(callback.queue.clone()),
+                        message: following(callback, held, clocks),
+                    });
+                }
+                Ok(forwards)
+            }
         }
-        for (number, callback) in held.callbacks.iter().enumerate() {
-            let Some(callback) = callback else { continue };
-            let part = Part {
-                message: key,
-                callback: Some(number),
-            };
-            forwards.push(Self {
-                part,
-                to: Destination::Name(callback.queue.clone()),
-                message: following(callback, held, clocks),
-            });
-        }
-        Ok(forwards)
     }
 }
 
 /// The message again, with all that it carries, and its time and identity as attributes.
-fn hop(held: &Held, onward: Onward, clocks: Clocks) -> Result<Outgoing, String> {
-    let Onward::Hop {
-        delay,
-        due,
-        attempts,
-    } = onward
-    else {
-        unreachable!("the caller has looked")
-    };
+fn hop(
+    held: &Held,
+    delay: Duration,
+    due: Instant,
+    attempts: u32,
+    clocks: Clocks,
+) -> Result<Outgoing, String> {
     let mut message = copy(held);
     message.delay = Some(delay);
     let due = match held.due {
@@ -295,15 +299,12 @@ impl Answers {
 
     /// All that there was to send for it has been sent, or done otherwise.
     pub(crate) fn nothing_to_send(&mut self, message: MessageKey) {
-        let callback = None;
-        self.entries
-            .push((Part { message, callback }, EntryReply::Done));
+        self.entries.push((Part::whole(message), EntryReply::Done));
     }
 
     /// A message that could not even be made.
     pub(crate) fn refuse(&mut self, message: MessageKey, reason: String) {
-        let callback = None;
-        self.refused(Part { message, callback }, reason);
+        self.refused(Part::whole(message), reason);
     }
 
     fn refused(&mut self, part: Part, reason: String) {

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use pyqs_formats::Reader;
-use pyqs_worker::CertificateStore;
 use serde_json::Value;
 
+use crate::reading::ReadingArgs;
 use crate::{input, output, shown};
 
 /// Show what a saved message says, layer by layer; nothing in it is run
@@ -18,25 +17,16 @@ pub(crate) struct Args {
     /// Print a JSON array, for scripts
     #[arg(long)]
     json: bool,
-    /// Certificates of those whose signed messages are read: a folder, a file, or a pattern
-    #[arg(long, value_name = "PATH", env = "PYQS_CERT_STORE")]
-    cert_store: Option<String>,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
 /// Prints the messages; an error if one of them can't be read.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let text = input::read(&args.file)?;
     let bodies = bodies(&text);
-    let store = args
-        .cert_store
-        .as_deref()
-        .map(CertificateStore::load)
-        .transpose()?;
-    let reader = match &store {
-        Some(store) => Reader::default().with_certificates(store),
-        None => Reader::default(),
-    };
-    let layers: Vec<_> = bodies.iter().map(|body| reader.layers(body)).collect();
+    let reading = args.reading.load()?;
+    let layers: Vec<_> = bodies.iter().map(|body| reading.layers(body)).collect();
     if args.json {
         output::data(
             &layers

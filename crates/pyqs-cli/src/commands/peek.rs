@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use pyqs_formats::{Layers, Reader};
+use pyqs_formats::Layers;
 use pyqs_sqs::{BATCH_ENTRIES_MAX, QueueUrl, Receipt, ReceiveRequest, Received, Sqs, names};
-use pyqs_worker::CertificateStore;
 use serde_json::Value;
 
 use crate::connection::ConnectionArgs;
+use crate::reading::ReadingArgs;
 use crate::{output, shown};
 
 /// How long a message is hidden if it can't be given back: enough for the requests, no more.
@@ -36,24 +36,16 @@ pub(crate) struct Args {
     /// Print a JSON array, for scripts
     #[arg(long)]
     json: bool,
-    /// Certificates of those whose signed messages are read: a folder, a file, or a pattern
-    #[arg(long, value_name = "PATH", env = "PYQS_CERT_STORE")]
-    cert_store: Option<String>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
 /// Prints the messages, and on standard error what the look has cost.
 pub(crate) fn run(args: Args) -> Result<()> {
-    let store = args
-        .cert_store
-        .as_deref()
-        .map(CertificateStore::load)
-        .transpose()?;
-    let reader = match &store {
-        Some(store) => Reader::default().with_certificates(store),
-        None => Reader::default(),
-    };
+    // Before it has cost a receive.
+    let reading = args.reading.load()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -62,7 +54,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let (messages, receives_max) = runtime.block_on(look(args))?;
     let layers: Vec<Layers> = messages
         .iter()
-        .map(|message| reader.layers(&message.body))
+        .map(|message| reading.layers(&message.body))
         .collect();
     let both = || messages.iter().zip(&layers);
     if is_json {

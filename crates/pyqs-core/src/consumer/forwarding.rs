@@ -138,20 +138,12 @@ impl Consumer {
         else {
             return;
         };
-        let done = match onward {
-            Onward::Hop { .. } => {
-                self.counters.hops += 1;
-                Done::SentOn
-            }
-            Onward::DeadLetter => {
-                self.counters.dead_lettered += 1;
-                Done::SentOn
-            }
-            Onward::Callbacks => {
-                self.counters.callbacks_sent += 1;
-                Done::ForGood
-            }
+        let (counter, done) = match onward {
+            Onward::Hop { .. } => (&mut self.counters.hops, Done::SentOn),
+            Onward::DeadLetter => (&mut self.counters.dead_lettered, Done::SentOn),
+            Onward::Callbacks => (&mut self.counters.callbacks_sent, Done::ForGood),
         };
+        *counter += 1;
         let queue = self.held[&key].queue;
         self.report(Report::SentOn {
             message: key,

@@ -61,7 +61,14 @@ fn hop(attempts: u32) -> Onward {
 }
 
 fn forward(held: &Held, onward: Onward) -> Result<Forward, String> {
-    Forward::new(MessageKey(1), held, &url("email"), onward, NOW)
+    forward_of(1, held, onward, NOW)
+}
+
+/// The one thing that goes out for a message that is sent on itself.
+fn forward_of(key: u64, held: &Held, onward: Onward, now: Clocks) -> Result<Forward, String> {
+    let mut all = Forward::all(MessageKey(key), held, &url("email"), onward, now)?;
+    assert_eq!(all.len(), 1);
+    Ok(all.remove(0))
 }
 
 /// The attributes of what goes out.
@@ -137,7 +144,7 @@ fn a_time_is_sent_on_as_it_came_whatever_the_clocks_do_meanwhile() {
             due,
             attempts,
         };
-        let forward = Forward::new(MessageKey(1), &hopped, &url("email"), onward, later);
+        let forward = forward_of(1, &hopped, onward, later);
         forward.unwrap().message.attributes[DUE].clone()
     };
     assert_eq!(carried(due, 0), AttributeValue::number(millis));
@@ -254,9 +261,9 @@ fn forwards(hops: u64, dead_letters: &[&str]) -> Vec<Forward> {
     let dead_letters = (hops..)
         .zip(dead_letters)
         .map(|(number, queue)| (number, dead(queue, "why", |_| {}), Onward::DeadLetter));
-    let all = hop.chain(dead_letters).map(|(number, held, onward)| {
-        Forward::new(MessageKey(number), &held, &url("email"), onward, NOW).unwrap()
-    });
+    let all = hop
+        .chain(dead_letters)
+        .map(|(number, held, onward)| forward_of(number, &held, onward, NOW).unwrap());
     all.collect()
 }
 
@@ -307,7 +314,7 @@ fn no_request_is_larger_than_sqs_takes() {
     let sender = Sender::with(&["email"]);
     let large = (0..5).map(|number| {
         let held = held(|received| received.body = "x".repeat(400_000));
-        Forward::new(MessageKey(number), &held, &url("email"), hop(0), NOW).unwrap()
+        forward_of(number, &held, hop(0), NOW).unwrap()
     });
     let answers = sender.send(large.collect());
     assert_eq!(entries(&answers).len(), 5);
