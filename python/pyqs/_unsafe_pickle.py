@@ -28,6 +28,7 @@ _DATA = {
     "copyreg._reconstructor",
     "pytz._UTC",
     "pytz._FixedOffset",
+    "pytz.FixedOffset",
 }
 # Signatures are maps with methods of Celery's; as maps they are read.
 _MAPS = {"celery.canvas.signature", "celery.canvas.subtask"}

@@ -93,6 +93,13 @@ def test_data_is_read_under_any_pattern(orders: Any) -> None:
         assert loaded([*values, orders.Order(1)], "myapp.*", protocol=protocol) == [*values, orders.Order(1)]
 
 
+@pytest.mark.parametrize("name", ["_FixedOffset", "FixedOffset"])
+def test_pytz_zones_of_older_and_newer_releases_are_data(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setitem(sys.modules, "pytz", types.SimpleNamespace(**{name: lambda minutes: ("pytz", minutes)}))
+    data = b"((lp0\ncpytz\n%s\n(I60\ntRa(d(dt." % name.encode()
+    assert PickleLoader(["shop.*"]).arguments(data) == ([("pytz", 60)], {})
+
+
 def test_other_classes_are_refused(orders: Any) -> None:
     data = pickle.dumps(([orders.Order(1)], {}, {}))
     error = refusal(data, "shop.*", "myapp.make")

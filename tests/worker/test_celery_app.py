@@ -9,6 +9,7 @@ import sys
 from typing import Any, Optional
 
 import pytest
+from pyqs.utils import decode_message
 from support.celery import python, site_packages
 from support.processes import Process
 from support.projects import Project
@@ -97,6 +98,18 @@ def test_what_celery_sends_is_run(project: Project, prefix: str, ours_queue: Que
     mail.wait_until_empty()
     assert [note["retries"] for note in project.notes("sent")] == [0, 1]
     assert len({note["id"] for note in project.notes("sent")}) == 1
+
+
+def test_what_follows_a_task_goes_by_the_applications_routes(project: Project, prefix: str, ours_queue: Queue) -> None:
+    orders = Queue(ours_queue.client, f"{prefix}-shop-orders")
+    mail = Queue(ours_queue.client, f"{prefix}-mail_eu")
+    send(project, "from proj.jobs import *\n(pay.si(12) | send.si('ada')).apply_async()")
+    start(project, orders.name)
+
+    project.wait_for_notes("paid")
+    orders.wait_until_empty()
+    (message,) = mail.receive()
+    assert decode_message(message)["task"] == "mail.send"
 
 
 def test_queues_that_are_named_are_worked_on_alone(project: Project, ours_queue: Queue) -> None:
