@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Callable, Optional, Union
 
-from . import _bodies, _formats, _options, _producer, _pyqs
+from . import _bodies, _formats, _options, _producer, _pyqs, _signature
 from ._bodies import Arguments
 from ._options import Declared, Headers, SendOptions
 from ._producer import MessageId, Outgoing
+from ._signature import Parameters
 
 logger = logging.getLogger("pyqs")
 
@@ -27,8 +28,12 @@ Item = Union[tuple[Any, ...], Mapping[str, Any]]
 class Sender:
     """Sends calls of one task."""
 
-    def __init__(self, declared: Declared) -> None:
+    def __init__(self, declared: Declared, function: Optional[Callable[..., Any]] = None) -> None:
+        """``function`` is what the arguments are held against; ``None`` is nothing, since it runs elsewhere."""
         self._declared = declared.checked()
+        self._function = function
+        self._parameters: Optional[Parameters] = None if function else _signature.ANYTHING
+        self._is_warned = False
 
     def delay(self) -> Callable[..., MessageId]:
         """The function that becomes ``.delay``: of its own, so that it can carry what else the task declares."""
@@ -155,9 +160,31 @@ class Sender:
         return _producer.send(*self._prepared(arguments, options))
 
     def _prepared(self, arguments: Arguments, options: SendOptions) -> tuple[str, Outgoing]:
+        # Known at the first call: a program may import many tasks of which it sends few.
+        parameters = self._parameters or self._learn_parameters()
+        missing = parameters.missing(self._declared.path, *arguments)
         prepared = self._message(arguments, options)
+        if missing:
+            self._warn_of(missing)
         logger.info("Delaying task %s: %s, %s", self._declared.path, *arguments)
         return prepared
+
+    def _learn_parameters(self) -> Parameters:
+        assert self._function is not None, "without a function, it is known"
+        found = _signature.parameters_of(_signature.as_called(self._function))
+        self._parameters = _signature.ANYTHING if found is None else Parameters(found)
+        return self._parameters
+
+    def _warn_of(self, missing: list[str]) -> None:
+        """Say it once: PyQS's users send such calls, and may have a worker whose function takes less."""
+        if not self._is_warned:
+            self._is_warned = True
+            logger.warning(
+                "Task %s is sent without %s, which it needs: it will fail where it runs. Give it, or give the function "
+                "a default; this is said once",
+                self._declared.path,
+                ", ".join(missing),
+            )
 
     def _message(self, arguments: Arguments, options: SendOptions) -> tuple[str, Outgoing]:
         """The queue for a call, and its message."""

@@ -9,17 +9,26 @@ from support.recorder import Answer, Recorder, Request, error
 
 ATTEMPT = """
 import datetime, pyqs, tasks
+{function}
 try:
-    sent = pyqs.task(queue="{queue}"{options})(tasks.work).delay({arguments})
+    sent = pyqs.task(queue="{queue}"{options})(work).delay({arguments})
     print("sent", sent)
 except Exception as error:
     print(*(base.__name__ for base in type(error).__mro__), "|", error)
 """
 
 
-def attempt(project: Project, queue: str, arguments: str = "1", options: str = "", **environment: str) -> str:
+def attempt(
+    project: Project,
+    queue: str,
+    arguments: str = "1",
+    options: str = "",
+    function: str = "work = tasks.work",
+    **environment: str,
+) -> str:
     """Send; a line with the exception's classes and its message."""
-    printed = project.python(ATTEMPT.format(queue=queue, arguments=arguments, options=options), **environment)
+    code = ATTEMPT.format(queue=queue, arguments=arguments, options=options, function=function)
+    printed = project.python(code, **environment)
     lines = printed.splitlines()
     assert len(lines) == 1, printed
     return lines[0]
@@ -39,12 +48,47 @@ def attempt(project: Project, queue: str, arguments: str = "1", options: str = "
 def test_what_json_can_not_carry_is_a_type_error_that_names_the_argument(
     ours_project: Project, ours_queue: Queue, arguments: str, error_class: str, named: str
 ) -> None:
-    line = attempt(ours_project, ours_queue.name, arguments)
+    line = attempt(ours_project, ours_queue.name, arguments, function="def work(*args, **kwargs): pass")
 
     assert error_class in line
     assert named in line
-    assert "tasks.work" in line
+    assert "__main__.work" in line
     assert ours_queue.counts() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("1, 2", "argument 2 of tasks.work is one too many; by position it takes value"),
+        ("1, value=2", "argument value of tasks.work is given twice"),
+        ("valeu=2", "argument valeu of tasks.work is unknown; by name it takes value"),
+    ],
+)
+def test_what_the_function_can_never_take_is_a_type_error(
+    ours_project: Project, ours_queue: Queue, arguments: str, said: str
+) -> None:
+    line = attempt(ours_project, ours_queue.name, arguments)
+
+    assert line.startswith("TypeError")
+    assert said in line
+    assert ours_queue.counts() == (0, 0)
+
+
+def test_an_argument_that_is_missing_is_warned_of_once_and_sent(ours_project: Project, ours_queue: Queue) -> None:
+    printed = ours_project.python(
+        f"""
+import pyqs, tasks
+last = pyqs.task(queue="{ours_queue.name}")(tasks.last)
+last.delay()
+last.apply_async(kwargs={{"value": 1}})
+"""
+    )
+
+    assert printed.splitlines() == [
+        "Task tasks.last is sent without seconds, which it needs: it will fail where it runs. Give it, or give the "
+        "function a default; this is said once"
+    ]
+    assert ours_queue.counts() == (2, 0)
 
 
 def test_an_argument_that_holds_itself_is_named(ours_project: Project, ours_queue: Queue) -> None:
@@ -54,13 +98,13 @@ import pyqs, tasks
 loop = []
 loop.append(loop)
 try:
-    pyqs.task(queue="{ours_queue.name}")(tasks.work).delay(1, again=loop)
+    pyqs.task(queue="{ours_queue.name}")(tasks.last).delay(1, value=loop)
 except ValueError as error:
     print(error)
 """
     )
 
-    assert "argument again" in printed
+    assert "argument value" in printed
 
 
 def test_the_largest_message_of_sqs_goes_and_a_larger_one_does_not(project: Project, queue: Queue) -> None:

@@ -128,11 +128,6 @@ def test_without_parentheses(sent: Sent) -> None:
     assert sent[0][0] == f"{__name__}.bare"
 
 
-def test_arguments_are_not_checked_against_the_signature(sent: Sent) -> None:
-    bare.delay(wrong="name")  # type: ignore[call-arg]
-    assert len(sent) == 1
-
-
 @pytest.mark.parametrize("delay", [-1, 366 * 86_400 + 1, 1.5, "3"])
 def test_a_delay_that_is_refused(sent: Sent, delay: Any) -> None:
     with pytest.raises(SettingsInvalid, match=r"delay of .*bare.*from 0 to 31622400") as caught:
