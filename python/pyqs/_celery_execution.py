@@ -64,7 +64,6 @@ class CeleryExecution(Execution):
     _message: Optional[_Message] = None
     _sent_as: Optional[str] = None
     _is_exhausted = False
-    _result: Any = None
     _state = "FAILURE"
 
     @staticmethod

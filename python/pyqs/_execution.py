@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import logging
 import os
@@ -9,17 +10,27 @@ import time
 import traceback
 from collections.abc import Coroutine
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
-from . import _bound, _celery, _limits, _policy, _streams
+from . import _bound, _callbacks, _celery, _limits, _policy, _streams, events
 from ._bound import BoundTask, Request
+from ._context import running
 from ._limits import Clock, Limits
 from ._policy import Decision
 from ._pyqs import Job, Lane, Reader
 from ._resolve import Resolver
 from ._unrunnable import unrunnable
 from .errors import SoftTimeLimitExceeded, TaskRefused, UndecodableMessage, UnknownTask
-from .events import get_events
+from .events import (
+    TaskDiscarded,
+    TaskFailed,
+    TaskReceived,
+    TaskRetried,
+    TaskRun,
+    TaskStarted,
+    TaskSucceeded,
+    get_events,
+)
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -44,6 +55,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pyqs")
 
+R = TypeVar("R")
+
 CANCEL_GRACE_SECS = 1.0
 """An ``async def`` task is cancelled at its time limit; its process is killed only if it has not ended by then."""
 
@@ -62,10 +75,16 @@ class Worker(NamedTuple):
     """For pickles that are more than data."""
     visibility_max: Optional[float] = None
     """For so many seconds a message's visibility is extended at most; ``None`` is as long as SQS lets."""
+    context: contextvars.Context = contextvars.Context()
+    """Each task runs in a copy of its own."""
 
 
 def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
     """Find out what to call and with what. ``None``: the message can't be run, which is recorded and logged."""
+    listeners = get_events().listeners(TaskReceived)
+    if listeners:
+        queue = job.queue_url.rpartition("/")[2]
+        events.tell(TaskReceived(job.message_id, job.task, queue, job.receive_count), listeners)
     try:
         args, kwargs = arguments(job, worker)
         function = worker.resolver.resolve(job.task)
@@ -101,6 +120,7 @@ class Execution:
 
     soft_error: type[BaseException] = SoftTimeLimitExceeded
     """What is raised at the soft time limit in a plain function."""
+    _result: Any = None
 
     @staticmethod
     def declared_limits(function: Callable[..., Any]) -> Limits:
@@ -126,6 +146,7 @@ class Execution:
         if limits.hard is not None:
             lane.limit(limits.hard, CANCEL_GRACE_SECS if self.is_async else 0.0)
         self._path = job.task
+        self._queue = job.queue_url.rpartition("/")[2]
         self._attempt = job.retries_before + job.attempt
         self._clock = Clock()
         self._hidden_until = job.fetch_time + (
@@ -145,6 +166,7 @@ class Execution:
         }
         # The hooks after the task get a copy of their own: what a hook before it replaces reaches only the task.
         self._after = dict(self._before)
+        self._bound_task: Optional[BoundTask] = None
         self._pid = os.getpid()
         self._start = time.perf_counter()
         self._began = time.time()
@@ -159,8 +181,27 @@ class Execution:
         if decision.outcome != "failed":
             self._lane.foresee(decision.outcome, delay_seconds=decision.delay_seconds, queue=decision.queue)
 
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """What the records say that are logged while it runs."""
+        return {
+            "pyqs_message_id": self._job.message_id,
+            "pyqs_task": self._path,
+            "pyqs_queue": self._queue,
+            "pyqs_receive_count": self._job.receive_count,
+        }
+
+    def within(self, call: Callable[..., R], *arguments: Any) -> R:
+        """Call this in a new context, which is for the task alone."""
+        return self._worker.context.copy().run(call, *arguments)
+
     def run(self, host: Host) -> None:
         """Run the task and the hooks on this thread."""
+        self.within(self._run, host)
+
+    def _run(self, host: Host) -> None:
+        running.set(self)
+        self._tell(TaskStarted)
         try:
             result = self._call_within_soft_limit(host)
             if inspect.iscoroutine(result):
@@ -172,9 +213,11 @@ class Execution:
         self._end()
 
     async def run_async(self) -> None:
-        """Run an ``async def`` task and the hooks on the event loop, where others run meanwhile."""
+        """Run an ``async def`` task and the hooks on the event loop, where others run meanwhile: called ``within``."""
         from ._event_loop import limited
 
+        running.set(self)
+        self._tell(TaskStarted)
         try:
             self._record_success(await limited(self._call(), self._limits, self._clock))
         except BaseException as error:
@@ -200,12 +243,15 @@ class Execution:
     def _call(self) -> Any:
         for hook in get_events().pre_process:
             hook(self._before)
-        return self._invoke(self._before["args"], self._before["kwargs"])
+        args, kwargs = self._before["args"], self._before["kwargs"]
+        if self._bound_task:  # a hook has asked for it, and may have replaced what it says
+            self._bound_task.request.args, self._bound_task.request.kwargs = args, kwargs
+        return self._invoke(args, kwargs)
 
     def _invoke(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
         bound = _bound.declared(self._function)
         if bound:
-            _bound.hand_over(bound, self._bound_task())
+            _bound.hand_over(bound, self.bound_task())
         result = self._function(*args, **kwargs)
         if (inspect.isgenerator(result) or inspect.isasyncgen(result)) and _has_yield(self._function):
             raise TypeError(
@@ -214,19 +260,22 @@ class Execution:
             )
         return result
 
-    def _bound_task(self) -> BoundTask:
-        job = self._job
-        request = Request(
-            self._before["args"],
-            self._before["kwargs"],
-            id=job.message_id,
-            retries=self._attempt - 1,
-            receive_count=job.receive_count,
-            queue=job.queue_url.rpartition("/")[2],
-            attributes=job.attributes,
-            deadline=self._deadline(),
-        )
-        return BoundTask(self._path, request, self._extend)
+    def bound_task(self) -> BoundTask:
+        """What code that the task calls may know of it, and the task itself as its ``self``."""
+        if self._bound_task is None:
+            job = self._job
+            request = Request(
+                self._before["args"],
+                self._before["kwargs"],
+                id=job.message_id,
+                retries=self._attempt - 1,
+                receive_count=job.receive_count,
+                queue=self._queue,
+                attributes=job.attributes,
+                deadline=self._deadline(),
+            )
+            self._bound_task = BoundTask(self._path, request, self._extend)
+        return self._bound_task
 
     def _deadline(self) -> float:
         hard = self._limits.hard
@@ -240,7 +289,30 @@ class Execution:
             self._limits = self._limits._replace(hard=self._limits.hard + seconds)
         return self._deadline()
 
+    def _tell(self, kind: type[TaskRun], own: Optional[Callable[[Any], object]] = None, **facts: Any) -> None:
+        """Tell of the task's run: its own callback, then who listens to such events."""
+        listeners = get_events().listeners(kind)
+        if own:
+            listeners = (own, *listeners)
+        if not listeners:
+            return
+        job = self._job
+        task = job.message_id, self._path, self._queue, job.receive_count
+        args, kwargs = self._after["args"], self._after["kwargs"]
+        events.tell(kind(*task, retries=self._attempt - 1, args=args, kwargs=kwargs, **facts), listeners)
+
+    def _tell_failure(self, error: BaseException, decision: Decision, duration: float) -> None:
+        facts: dict[str, Any] = {"duration": duration, "exception": error}
+        if decision.outcome == "discarded":
+            self._tell(TaskDiscarded, **facts)
+        elif decision.outcome == "retry":
+            self._tell(TaskRetried, **facts, delay=decision.delay_seconds)
+        else:
+            own = _callbacks.declared(self._function).on_failure
+            self._tell(TaskFailed, own, **facts, outcome=decision.outcome, dead_letter=decision.queue)
+
     def _failed(self, error: BaseException) -> None:
+        duration = time.perf_counter() - self._start
         self._end_if_forked(error)
         decision = self._decide(error)
         self._after.update(status="exception")
@@ -251,6 +323,7 @@ class Execution:
             self._log_discarded(error)
         else:
             self._log_failure(error, decision)
+        self._tell_failure(error, decision, duration)
 
     def _log_discarded(self, error: BaseException) -> None:
         logger.info("Task %s was discarded: %s: %s", self._path, type(error).__name__, error)
@@ -299,6 +372,7 @@ class Execution:
         return []
 
     def _record_success(self, result: Any) -> None:
+        self._result = result
         self._end_if_forked()
         if self._job.has_callbacks:
             self._lane.record_callbacks(self._job, result)
@@ -306,14 +380,17 @@ class Execution:
             self._lane.record("succeeded")
 
     def _succeeded(self) -> None:
+        duration = time.perf_counter() - self._start
         self._after.update(status="success")
         logger.info(
             "Processed task %s in %.4f seconds with args: %s and kwargs: %s",
             self._path,
-            time.perf_counter() - self._start,
+            duration,
             self._before.get("args"),
             self._before.get("kwargs"),
         )
+        own = _callbacks.declared(self._function).on_success
+        self._tell(TaskSucceeded, own, duration=duration, result=self._result)
 
     def _end(self) -> None:
         _bound.take_back()

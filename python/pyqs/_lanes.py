@@ -130,7 +130,7 @@ class Lanes:
             else:
                 self._start(number, following)
 
-        self._loop.create_task(run()).add_done_callback(go_on)
+        execution.within(self._loop.create_task, run()).add_done_callback(go_on)
 
     def _started_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:

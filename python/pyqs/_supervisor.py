@@ -23,11 +23,12 @@ import time
 import traceback
 from typing import Any, Callable, NamedTuple, NoReturn, Optional
 
-from . import _producer, _pyqs, _streams, _task_process
+from . import _producer, _pyqs, _streams, _task_process, events
 from ._manager import Manager
 from ._pyqs import Ledger, WorkerSettings
 from ._signals import STOP_SIGNALS, Signals, do_nothing
 from .errors import PyqsError
+from .events import WorkerStarted, WorkerStopped
 
 logger = logging.getLogger("pyqs")
 
@@ -112,6 +113,14 @@ class Supervisor:
         if self._orders:
             self._selector.register(self._orders, selectors.EVENT_READ, self._take_orders)
         self._start_manager()
+        self._tell_started()
+
+    def _tell_started(self) -> None:
+        settings = self._settings
+        listeners = events.get_events().listeners(WorkerStarted)
+        if listeners:
+            facts = tuple(settings.queues), settings.concurrency, settings.threads
+            events.tell(WorkerStarted(os.getpid(), *facts), listeners)
 
     def _ask_celery_app(self, path: str) -> None:
         from ._celery_app import described_by_child
@@ -137,6 +146,7 @@ class Supervisor:
             if self._signals:
                 self._selector.close()
                 self._signals.restore()
+        events.tell(WorkerStopped(os.getpid(), self._fatal), events.get_events().listeners(WorkerStopped))
         if self._fatal:
             raise ManagerFailed(self._fatal)
 

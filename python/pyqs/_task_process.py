@@ -9,20 +9,23 @@ hooks are done too. Nothing that a task or a hook raises ends this process; a ta
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import importlib
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Optional
 
-from . import _celery, _producer
+from . import _celery, _logs, _producer, events
 from ._execution import Execution, Worker, prepare
 from ._lanes import Lanes, Prepare
 from ._limits import Clock, Limits, SignalLimit
 from ._pyqs import Job, Lane, Reader, TaskChannel, WorkerSettings
 from ._resolve import Resolver
 from .errors import PyqsError
+from .events import ProcessEvent, ProcessStarted, ProcessStopped
 
 if TYPE_CHECKING:
     from ._event_loop import EventLoop
@@ -32,6 +35,8 @@ logger = logging.getLogger("pyqs")
 
 def run(channel: TaskChannel, settings: WorkerSettings) -> None:
     """Run tasks until the manager lets this process go, or is gone."""
+    _logs.add_fields()
+    events.get_events().enter_task_process()
     _producer.configure(
         region=settings.region,
         access_key_id=settings.access_key_id,
@@ -59,11 +64,13 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
         Limits(settings.time_limit, settings.soft_time_limit),
         pickles,
         settings.extend_visibility_max if settings.extend_visibility else 0.0,
+        contextvars.copy_context(),
     )
 
     def prepared(job: Job, lane: Lane) -> Optional[Execution]:
         return prepare(job, lane, worker)
 
+    _tell(ProcessStarted)
     try:
         if settings.threads > 1:
             Lanes(channel, prepared).run()
@@ -71,6 +78,12 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
             _MainThread().run(channel.lanes[0], prepared)
     except OSError as error:
         logger.error("This task process has lost its socket, which a task may have closed: %s", error)
+    finally:
+        _tell(ProcessStopped)
+
+
+def _tell(kind: type[ProcessEvent]) -> None:
+    events.tell(kind(os.getpid()), events.get_events().listeners(kind))
 
 
 def _load_celery_app(channel: TaskChannel, path: str) -> Optional[list[str]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union, cast, overload
 
-from . import _bound, _formats, _limits, _policy, _producer, _registry
+from . import _bound, _callbacks, _formats, _limits, _policy, _producer, _registry
+from ._callbacks import NO_CALLBACKS, Callbacks
 from ._options import Declared
 from ._policy import NO_POLICY, Backoff, Errors, Policy
 from ._producer import MessageId, Outgoing
@@ -15,6 +16,7 @@ from .utils import function_to_import_path
 if TYPE_CHECKING:
     from typing import Literal
 
+    from ._callbacks import OnFailure, OnSuccess
     from ._task_types import BoundDecorator, Decorator, P, R, Task
 
 
@@ -40,6 +42,8 @@ def task(
     discard_on: Optional[Errors] = None,
     dead_letter_on: Optional[Errors] = None,
     dead_letter: Optional[str] = None,
+    on_success: Optional[OnSuccess] = None,
+    on_failure: Optional[OnFailure] = None,
     bind: Literal[False] = False,
 ) -> Decorator: ...
 
@@ -62,6 +66,8 @@ def task(
     discard_on: Optional[Errors] = None,
     dead_letter_on: Optional[Errors] = None,
     dead_letter: Optional[str] = None,
+    on_success: Optional[OnSuccess] = None,
+    on_failure: Optional[OnFailure] = None,
     bind: Literal[True],
 ) -> BoundDecorator: ...
 
@@ -83,6 +89,8 @@ def task(
     discard_on: Optional[Errors] = None,
     dead_letter_on: Optional[Errors] = None,
     dead_letter: Optional[str] = None,
+    on_success: Optional[OnSuccess] = None,
+    on_failure: Optional[OnFailure] = None,
     bind: bool = False,
 ) -> Any:
     """Mark a function as a task. The very same function comes back, with one attribute more: ``delay``.
@@ -118,6 +126,10 @@ def task(
     :param dead_letter_on: for these exceptions the message goes to ``dead_letter`` at once.
     :param dead_letter: the queue to which a message goes after the last retry; without it, the message stays with the
         queue's visibility timeout, until the queue's own redrive policy takes it.
+    :param on_success: called in the task process with a :class:`pyqs.events.TaskSucceeded` when the task has returned
+        and that is recorded.
+    :param on_failure: called there with a :class:`pyqs.events.TaskFailed` when it has raised and no retry follows. Not
+        when its process dies. What these two raise is logged and changes nothing.
     :param bind: the function's first parameter, ``self``, is a :class:`pyqs.BoundTask`, which has the message as
         ``self.request`` and can ``retry`` and ``extend``. Callers don't give it.
 
@@ -130,7 +142,8 @@ def task(
     if format is not None:
         _formats.checked(format, "format=")
     declared = Declared("", queue or "", delay_seconds, expires, format, group, dedup_id, limits)
-    return _Decorator(declared, queue, custom_function_path, policy, bind)
+    callbacks = Callbacks(on_success, on_failure).checked()
+    return _Decorator(declared, queue, custom_function_path, policy, bind, callbacks)
 
 
 class _Decorator:
@@ -141,6 +154,7 @@ class _Decorator:
         custom_function_path: Optional[str],
         policy: Policy = NO_POLICY,
         is_bound: bool = False,
+        callbacks: Callbacks = NO_CALLBACKS,
     ) -> None:
         self.queue_name = queue
         self.delay_seconds = declared.delay_seconds
@@ -148,6 +162,7 @@ class _Decorator:
         self._declared = declared
         self._policy = policy
         self._is_bound = is_bound
+        self._callbacks = callbacks
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         path = self.function_path or function_to_import_path(function)
@@ -164,6 +179,7 @@ class _Decorator:
         task.delay_on_commit = sender.delay_on_commit
         _limits.declare(function, self._declared.limits)
         _policy.declare(function, self._policy)
+        _callbacks.declare(function, self._callbacks)
         if self._is_bound:
             _bound.declare(function)
         if self.function_path:

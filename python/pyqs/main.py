@@ -8,13 +8,12 @@ does not return: a signal stops the worker, and the process exits.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 from typing import Any, NoReturn, Optional, Union
 
-from . import _conflict, _pyqs, _streams
+from . import _conflict, _logs, _pyqs, _streams
 from ._supervisor import Supervisor
 from .errors import PyqsError
 
@@ -77,7 +76,7 @@ def _main(
 def run_worker(settings: _pyqs.WorkerSettings) -> NoReturn:
     """Run a worker with these settings, and exit when it has stopped."""
     _streams.open_closed_files()
-    logging.basicConfig(format="[%(levelname)s]: %(message)s", level=settings.log_level)
+    _logs.set_up(settings.log_level)
     try:
         # Before the cwd is added: it imports modules of the standard library, for which files there could stand in.
         _conflict.check()

@@ -56,7 +56,7 @@ def bare(value: int) -> int:
 
 
 def test_the_namespace_is_small() -> None:
-    assert {"BoundTask", "Discard", "Request", "Retry", "task", "configure"} == {
+    assert {"BoundTask", "Discard", "Request", "Retry", "task", "configure", "current"} == {
         name for name in pyqs.__all__ if not name.startswith("__")
     }
     assert pyqs.__title__ == "pyqs"

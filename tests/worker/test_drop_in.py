@@ -161,7 +161,8 @@ def test_log_lines_keep_their_wording(worker: Callable[..., Process], project: P
     process.wait_for(rf"^\[INFO\]: Running ReadWorker: \S+/{queue.name}, pid: \d+$")
     process.wait_for(r"^\[INFO\]: Running ProcessWorker, pid: \d+$")
     process.wait_for(
-        r"^\[INFO\]: Processed task tasks\.work in \d+\.\d{4} seconds with args: \['a'\] and kwargs: \{\}$"
+        r"^\[INFO\]: Processed task tasks\.work in \d+\.\d{4} seconds with args: \['a'\] and kwargs: \{\}"
+        r" \[tasks\.work \S+\]$"
     )
     process.wait_for(
         r"^\[ERROR\]: Task tasks\.fail raised error in \d+\.\d{4} seconds: with args: \['b'\] and kwargs: \{\}: "
