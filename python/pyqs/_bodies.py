@@ -10,22 +10,23 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Callable, NamedTuple, Optional
 
-from . import _pyqs
+from . import _pyqs, _values
 from ._limits import NO_LIMITS, Limits
-
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-"""Of one call: by position, and by keyword."""
+from ._values import Arguments, Place
 
 _UNWRITABLE = (TypeError, ValueError, RecursionError)
 
 
-def native(task: str, arguments: Arguments) -> str:
+Advice = Callable[[Place], str]
+"""What to do about an argument that the format can't carry."""
+
+
+def native(task: str, arguments: Arguments, advice: Advice = _values.UNKNOWN.advice) -> str:
     """The call, byte for byte as PyQS writes it."""
     args, kwargs = arguments
     try:
         return json.dumps({"task": task, "args": args, "kwargs": kwargs})
     except _UNWRITABLE as error:
-        advice = "; send plain values: numbers, text, lists, dicts"
         raise _named(task, arguments, json.dumps, error, advice) from None
 
 
@@ -46,6 +47,7 @@ class CeleryFacts(NamedTuple):
 def celery(
     task: str,
     arguments: Arguments,
+    advice: Advice = _values.UNKNOWN.advice,
     *,
     queue: str,
     eta: Optional[datetime] = None,
@@ -74,19 +76,18 @@ def celery(
         def write(value: Any) -> object:
             return _pyqs.celery_body(facts, (value,), {})
 
-        raise _named(task, arguments, write, error) from None
+        raise _named(task, arguments, write, error, advice) from None
 
 
 def _named(
-    task: str, arguments: Arguments, write: Callable[[Any], object], cause: Exception, advice: str = ""
+    task: str, arguments: Arguments, write: Callable[[Any], object], cause: Exception, advice: Advice
 ) -> Exception:
     """An error of the same class that names the argument which the format can't carry."""
-    args, kwargs = arguments
-    named = [(f"argument {position}", value) for position, value in enumerate(args, start=1)]
-    named += [(f"argument {name}", value) for name, value in kwargs.items()]
-    for name, value in named:
+    for place, value in _values.places_of(arguments):
         try:
             write(value)
         except _UNWRITABLE as error:
-            return type(error)(f"{name} of {task} is a {type(value).__name__} that JSON can't carry ({error}){advice}")
+            kind = type(value).__name__
+            help = advice(place) if isinstance(error, TypeError) else ""
+            return type(error)(f"{_values.named(place)} of {task} is a {kind} that JSON can't carry ({error}){help}")
     return cause

@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
-from . import _bound, _callbacks, _celery, _limits, _policy, _streams, events
+from . import _bound, _callbacks, _celery, _limits, _policy, _streams, _values, events
 from ._bound import BoundTask, Request
 from ._context import running
 from ._limits import Clock, Limits
@@ -88,6 +88,10 @@ def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
     try:
         args, kwargs = arguments(job, worker)
         function = worker.resolver.resolve(job.task)
+        typed = job.attributes.get(_values.ATTRIBUTE)
+        # A task object of Celery's gets what a worker of Celery's would give it.
+        if typed is not None and not _celery.has_request(function):
+            _values.types_of(function).decode(job.task, args, kwargs, typed)
     except (UndecodableMessage, UnknownTask, TaskRefused) as reason:
         lane.record("unrunnable")
         unrunnable.log(job, reason)

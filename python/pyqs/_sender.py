@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Callable, Optional, Union
 
-from . import _bodies, _formats, _options, _producer, _pyqs, _signature
-from ._bodies import Arguments
+from . import _bodies, _formats, _options, _producer, _pyqs, _signature, _values
 from ._options import Declared, Headers, SendOptions
 from ._producer import MessageId, Outgoing
 from ._signature import Parameters
+from ._values import Arguments
 
 logger = logging.getLogger("pyqs")
 
@@ -28,11 +28,17 @@ Item = Union[tuple[Any, ...], Mapping[str, Any]]
 class Sender:
     """Sends calls of one task."""
 
-    def __init__(self, declared: Declared, function: Optional[Callable[..., Any]] = None) -> None:
-        """``function`` is what the arguments are held against; ``None`` is nothing, since it runs elsewhere."""
+    def __init__(
+        self, declared: Declared, function: Optional[Callable[..., Any]] = None, is_checked: bool = True
+    ) -> None:
+        """The annotations of ``function`` say how arguments travel, and, if ``is_checked``, its signature which there
+        may be: it is another function that runs, elsewhere, where a path of its own is given."""
         self._declared = declared.checked()
         self._function = function
-        self._parameters: Optional[Parameters] = None if function else _signature.ANYTHING
+        self._is_checked = is_checked
+        # Known at the first call: a program may import many tasks of which it sends few.
+        self._parameters: Optional[Parameters] = None
+        self._types = _values.UNKNOWN
         self._is_warned = False
 
     def delay(self) -> Callable[..., MessageId]:
@@ -160,8 +166,7 @@ class Sender:
         return _producer.send(*self._prepared(arguments, options))
 
     def _prepared(self, arguments: Arguments, options: SendOptions) -> tuple[str, Outgoing]:
-        # Known at the first call: a program may import many tasks of which it sends few.
-        parameters = self._parameters or self._learn_parameters()
+        parameters = self._parameters or self._learn()
         missing = parameters.missing(self._declared.path, *arguments)
         prepared = self._message(arguments, options)
         if missing:
@@ -169,11 +174,17 @@ class Sender:
         logger.info("Delaying task %s: %s, %s", self._declared.path, *arguments)
         return prepared
 
-    def _learn_parameters(self) -> Parameters:
-        assert self._function is not None, "without a function, it is known"
-        found = _signature.parameters_of(_signature.as_called(self._function))
-        self._parameters = _signature.ANYTHING if found is None else Parameters(found)
-        return self._parameters
+    def _learn(self) -> Parameters:
+        """Find out what the function takes."""
+        parameters = _signature.ANYTHING
+        if self._function is not None:
+            called = _signature.as_called(self._function)
+            self._types = _values.types_of(called)
+            found = _signature.parameters_of(called) if self._is_checked else None
+            if found is not None:
+                parameters = Parameters(found)
+        self._parameters = parameters
+        return parameters
 
     def _warn_of(self, missing: list[str]) -> None:
         """Say it once: PyQS's users send such calls, and may have a worker whose function takes less."""
@@ -193,17 +204,19 @@ class Sender:
         queue = _options.queue(declared, options)
         format = _formats.chosen(declared.format)
         headers = _options.headers(declared.path, format, options.headers)
+        written, mark = self._types.encode(declared.path, arguments, is_celerys=format == "celery")
         message = Outgoing(
             body="",
             delay_seconds=times.delay_seconds,
             group=_options.group(declared, options, *arguments),
             dedup_id=_options.dedup_id(declared, options, *arguments),
-            attributes=headers,
+            attributes={} if mark is None else {_values.ATTRIBUTE: mark},
         )
         if format == "celery":
             body = _bodies.celery(
                 declared.path,
-                arguments,
+                written,
+                self._types.advice,
                 queue=queue,
                 eta=times.due_at,
                 expires=times.expires_at,
@@ -212,10 +225,11 @@ class Sender:
             )
             # Beyond SQS's longest, whoever receives it goes by its eta.
             delay = min(times.delay_seconds, SQS_DELAY_SECONDS_MAX)
-            return queue, message._replace(body=body, delay_seconds=delay, attributes={})
+            return queue, message._replace(body=body, delay_seconds=delay)
+        message.attributes.update(headers)
         if times.expires is not None:
-            headers[_pyqs.EXPIRES_ATTRIBUTE] = int(times.expires * 1000)
-        return queue, message._replace(body=_bodies.native(declared.path, arguments))
+            message.attributes[_pyqs.EXPIRES_ATTRIBUTE] = int(times.expires * 1000)
+        return queue, message._replace(body=_bodies.native(declared.path, written, self._types.advice))
 
 
 def _arguments(path: str, args: Any, kwargs: Any) -> Arguments:

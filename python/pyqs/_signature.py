@@ -83,6 +83,6 @@ def as_called(function: Callable[..., Any]) -> Callable[..., Any]:
     """What a worker calls for a function marked with ``@task``: with the decorators above ``@task``, where its module
     holds it under its name. These may take other arguments than the function."""
     module = sys.modules.get(function.__module__)
-    found = getattr(module, function.__name__, None)
+    found: Any = getattr(module, function.__name__, None)
     delay = getattr(function, "delay", None)
     return found if delay is not None and getattr(found, "delay", None) is delay else function

@@ -168,9 +168,8 @@ class _Decorator:
         path = self.function_path or function_to_import_path(function)
         if self._is_bound:
             function = _bound.bind(function, path)
-        # Under a path of its own it may be another function that runs, elsewhere.
-        checked = None if self.function_path else function
-        sender = Sender(self._declared._replace(path=path, queue=self.queue_name or path), checked)
+        declared = self._declared._replace(path=path, queue=self.queue_name or path)
+        sender = Sender(declared, function, is_checked=not self.function_path)
         task = cast(Any, function)
         task.delay = sender.delay()
         task.apply_async = sender.apply_async
@@ -199,8 +198,8 @@ def task_delayer(
     With ``override``, ``func_to_delay`` is the path itself.
     """
     path = function_to_import_path(func_to_delay, override=override)
-    checked = None if override or isinstance(func_to_delay, str) else func_to_delay
-    return Sender(Declared(path, queue_name or path, delay_seconds), checked).delay()
+    function = None if override or isinstance(func_to_delay, str) else func_to_delay
+    return Sender(Declared(path, queue_name or path, delay_seconds), function).delay()
 
 
 class Queue(NamedTuple):

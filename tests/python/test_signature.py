@@ -157,7 +157,7 @@ def test_decorators_may_take_other_arguments(bodies: list[dict[str, Any]], caplo
     sends: list[Any] = [decorated_above, decorated_below]
     for decorated in sends:
         decorated.delay(2, 1, more=3)
-        with pytest.raises(TypeError, match="argument times of .* is given twice"):
+        with pytest.raises(TypeError, match=r"argument times of .* is given twice"):
             decorated.delay(2, times=1)
     assert len(bodies) == 2
     assert caplog.messages == []
