@@ -10,10 +10,23 @@ Run the tasks with ``pyqs email``. Importing this package starts nothing: no thr
 
 from ._bound import BoundTask, Request
 from ._context import current
+from ._on_message import Message, on_message
 from ._policy import Discard, Retry
 from ._producer import configure
 from ._pyqs import __version__
 from .decorator import task
 
 __title__ = "pyqs"
-__all__ = ["BoundTask", "Discard", "Request", "Retry", "__title__", "__version__", "configure", "current", "task"]
+__all__ = [
+    "BoundTask",
+    "Discard",
+    "Message",
+    "Request",
+    "Retry",
+    "__title__",
+    "__version__",
+    "configure",
+    "current",
+    "on_message",
+    "task",
+]

@@ -12,11 +12,22 @@ from collections.abc import Coroutine
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
-from . import _bound, _callbacks, _celery, _limits, _policy, _streams, _values, events
+from . import (
+    _bound,
+    _callbacks,
+    _celery,
+    _declarations,
+    _limits,
+    _on_message,
+    _policy,
+    _streams,
+    _values,
+    events,
+)
 from ._bound import BoundTask, Request
 from ._context import running
 from ._limits import Clock, Limits
-from ._policy import Decision
+from ._policy import Decision, Policy
 from ._pyqs import Job, Lane, Reader
 from ._resolve import Resolver
 from ._unrunnable import unrunnable
@@ -81,10 +92,14 @@ class Worker(NamedTuple):
 
 def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
     """Find out what to call and with what. ``None``: the message can't be run, which is recorded and logged."""
+    handler = _on_message.find(job.queue_url)
     listeners = get_events().listeners(TaskReceived)
     if listeners:
         queue = job.queue_url.rpartition("/")[2]
-        events.tell(TaskReceived(job.message_id, job.task, queue, job.receive_count), listeners)
+        name = handler.path if handler else job.task
+        events.tell(TaskReceived(job.message_id, name, queue, job.receive_count), listeners)
+    if handler or job.system is not None:
+        return _prepare_message(job, lane, handler, worker)
     try:
         args, kwargs = arguments(job, worker)
         function = worker.resolver.resolve(job.task)
@@ -96,6 +111,9 @@ def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
         lane.record("unrunnable")
         unrunnable.log(job, reason)
         return None
+    if _declarations.news:
+        # Its module was imported just now.
+        lane.declare(_declarations.take())
     if job.left_out is not None:
         lane.warn_once(job.left_out)
     asked = Limits(job.time_limit, job.soft_time_limit)
@@ -106,6 +124,20 @@ def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
         kind = CeleryExecution
     limits = kind.declared_limits(function).within(asked).within(worker.limits)
     return kind(job, lane, function, args, kwargs, limits, worker)
+
+
+def _prepare_message(
+    job: Job, lane: Lane, handler: Optional[_on_message.Handler], worker: Worker
+) -> Optional[Execution]:
+    """Its queue has a handler: no task that the message may name is looked for."""
+    if handler is None:
+        # Another process has imported one, and this one something else.
+        lane.record("unrunnable")
+        unrunnable.log(job, UnknownTask(f"no module imported here has the queue's handler, {job.task}"))
+        return None
+    from ._message_execution import MessageExecution
+
+    return MessageExecution.of(job, lane, handler, worker)
 
 
 def arguments(job: Job, worker: Worker) -> tuple[list[Any], dict[str, Any]]:
@@ -149,7 +181,7 @@ class Execution:
         self.is_async = inspect.iscoroutinefunction(function)
         if limits.hard is not None:
             lane.limit(limits.hard, CANCEL_GRACE_SECS if self.is_async else 0.0)
-        self._path = job.task
+        self._path = self._name()
         self._queue = job.queue_url.rpartition("/")[2]
         self._attempt = job.retries_before + job.attempt
         self._clock = Clock()
@@ -159,10 +191,10 @@ class Execution:
         self._foresee_death()
         self._before: dict[str, Any] = {
             "message_id": job.message_id,
-            "task_name": job.task.rpartition(".")[2],
+            "task_name": self._path.rpartition(".")[2],
             "args": args,
             "kwargs": kwargs,
-            "full_task_path": job.task,
+            "full_task_path": self._path,
             "fetch_time": job.fetch_time,
             "queue_url": job.queue_url,
             "timeout": job.timeout,
@@ -175,10 +207,18 @@ class Execution:
         self._start = time.perf_counter()
         self._began = time.time()
 
+    def _name(self) -> str:
+        """The task's, for people and hooks."""
+        return self._job.task
+
+    def _declared_policy(self) -> Policy:
+        """The rules for its failures."""
+        return _policy.declared(self._function)
+
     def _foresee_death(self) -> None:
         """Leave word of what becomes of the message if this process dies: it can't say it then."""
         try:
-            decision = _policy.declared(self._function).decide_death(self._attempt)
+            decision = self._declared_policy().decide_death(self._attempt)
         except Exception:  # of the user's backoff function: logged where the task raises, and asks it again
             return
         assert decision.outcome != "discarded", "only what is raised discards"
@@ -366,7 +406,7 @@ class Execution:
         return decision
 
     def _decision(self, error: BaseException) -> Decision:
-        return _policy.declared(self._function).decide(error, self._attempt)
+        return self._declared_policy().decide(error, self._attempt)
 
     def _wants_errbacks(self, _error: BaseException) -> bool:
         return self._job.has_errbacks

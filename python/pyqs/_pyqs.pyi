@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, Optional, Union, final
 
 from ._bodies import CeleryFacts
+from ._declarations import Declaration
 from ._producer import Outgoing
 
 __version__: str
@@ -153,6 +154,8 @@ class TaskChannel:
         """As many as tasks run at once."""
     def cannot_start(self, reason: str) -> None:
         """Why this process can't run tasks; it is to end then."""
+    def declare(self, declarations: list[Declaration]) -> None:
+        """Tell the manager what was found in the modules that are imported here."""
     def wait(self) -> Optional[list[int]]:
         """Wait for tasks in lanes that nobody attends to: which. Each wants a ``begin``. ``None``: no more come."""
     def wait_until_idle(self) -> None:
@@ -181,6 +184,8 @@ class Lane:
     def record_errbacks(self, job: Job, queue: Optional[str], reason: str, called: list[int]) -> None:
         """The running task failed for good: the job's ``link_error`` is sent but for those that were called, by
         their numbers, and its message goes to the queue, if one is given."""
+    def declare(self, declarations: list[Declaration]) -> None:
+        """Tell the manager what was found in the modules that are imported here."""
     def warn_once(self, line: str) -> None:
         """Have the manager log a warning, unless it has done so before."""
     def record_dead_letter(self, queue: str, reason: str) -> None:
@@ -218,6 +223,12 @@ class Job:
     def queue_url(self) -> str: ...
     @property
     def task(self) -> str: ...
+    @property
+    def body(self) -> str: ...
+    @property
+    def system(self) -> Optional[dict[str, Any]]:
+        """What SQS says of the message, where its queue has a handler; ``None`` for a task's. Times are in
+        milliseconds since 1970."""
     @property
     def fetch_time(self) -> float: ...
     @property

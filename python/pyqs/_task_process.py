@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Optional
 
-from . import _celery, _logs, _producer, events
+from . import _celery, _declarations, _logs, _producer, events
 from ._execution import Execution, Worker, prepare
 from ._lanes import Lanes, Prepare
 from ._limits import Clock, Limits, SignalLimit
@@ -58,6 +58,8 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
 
         pickles = PickleLoader(settings.unsafe_pickle)
     _celery.adopt_current_app()
+    if _declarations.news:
+        channel.declare(_declarations.take())
     worker = Worker(
         Resolver(settings.allow, settings.registered_only),
         Reader(accepted=accepted, cert_store=settings.cert_store, opaque_pickles=pickles is not None),

@@ -29,6 +29,7 @@ class Job:
     receive_count = 2
     has_callbacks = has_errbacks = False
     left_out = None
+    system = None
 
     def __init__(self, task_name: str, *args: Any, **kwargs: Any) -> None:
         self.task = task_name

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyqs_formats::Value;
 use pyqs_worker::{AfterDeath, CeleryQueues, DeadLetter, TaskOutcome, Unsendable};
 
+use crate::declarations::{Declared, declarations};
 use crate::from_python::from_python;
 use crate::job::Job;
 use crate::manager::Ledger;
@@ -55,6 +56,11 @@ impl TaskChannel {
     /// Says why this process can't run tasks; it is to end then.
     fn cannot_start(&self, reason: &str) -> PyResult<()> {
         Ok(self.channel.cannot_start(reason)?)
+    }
+
+    /// Tells the manager what was found in the modules that were imported.
+    fn declare(&self, declared: Vec<Declared>) -> PyResult<()> {
+        Ok(self.channel.declare(declarations(declared))?)
     }
 
     /// Waits for tasks, and lets Python handle the signals that come meanwhile.
@@ -231,6 +237,11 @@ impl Lane {
         self.channel
             .record_callbacks(self.number, outcome, errbacks, letter);
         Ok(())
+    }
+
+    /// Tells the manager what was found in the modules that were imported.
+    fn declare(&self, declared: Vec<Declared>) -> PyResult<()> {
+        Ok(self.channel.declare(declarations(declared))?)
     }
 
     /// Has the manager log a warning, unless it has done so before.

@@ -60,6 +60,28 @@ impl Job {
     }
 
     #[getter]
+    fn body(&self) -> &str {
+        &self.inner.body
+    }
+
+    /// What SQS says of the message, where its queue has a handler.
+    #[getter]
+    fn system<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let Some(system) = &self.inner.system else {
+            return Ok(None);
+        };
+        let dict = PyDict::new(py);
+        dict.set_item("sent_at_millis", system.sent_at_millis)?;
+        dict.set_item("first_received_at_millis", system.first_received_at_millis)?;
+        dict.set_item("group", &system.group)?;
+        dict.set_item("deduplication_id", &system.deduplication_id)?;
+        dict.set_item("sequence_number", &system.sequence_number)?;
+        dict.set_item("trace_header", &system.trace_header)?;
+        dict.set_item("dead_letter_source", &system.dead_letter_source)?;
+        Ok(Some(dict))
+    }
+
+    #[getter]
     fn fetch_time(&self) -> f64 {
         self.inner.fetch_time
     }

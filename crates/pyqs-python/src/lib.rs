@@ -15,6 +15,7 @@
 mod celery_call;
 mod channel;
 mod cli;
+mod declarations;
 mod descriptor;
 mod discovery;
 mod errors;

@@ -9,7 +9,9 @@ use pyqs_sqs::carried::Carried;
 use pyqs_sqs::{AttributeValue, Receipt, Received};
 
 use crate::clock;
+use crate::declared::Handler;
 use crate::forwards::Part;
+use crate::process::job::SystemAttributes;
 use crate::process::successes::Mark;
 use crate::process::wire::{Callback, DeadLetter, JOBS_BYTES_MAX, TimeLimits};
 
@@ -17,7 +19,7 @@ use crate::process::wire::{Callback, DeadLetter, JOBS_BYTES_MAX, TimeLimits};
 /// what a sender can make a worker remember.
 pub(crate) const TASK_KINDS_MAX: usize = 10_000;
 
-/// A received message whose head has been read.
+/// A received message whose head has been read, unless its queue has a handler.
 #[derive(Debug)]
 pub(crate) struct Letter {
     received: Received,
@@ -29,8 +31,19 @@ pub(crate) struct Letter {
 impl Letter {
     /// Reads the head.
     pub(crate) fn open(received: Received, reader: Reader<'_>) -> Self {
+        let head = read_brief(&received, reader);
+        Self::with(received, head)
+    }
+
+    /// For a handler, which takes it whatever it is.
+    pub(crate) fn unread(received: Received) -> Self {
+        let head = Err("it was not read".to_owned());
+        Self::with(received, head)
+    }
+
+    fn with(received: Received, head: Result<Brief, String>) -> Self {
         Self {
-            head: read_brief(&received, reader),
+            head,
             received,
             fetched_unix_secs: clock::unix_secs(),
         }
@@ -63,18 +76,36 @@ impl From<Head> for Brief {
     }
 }
 
-fn read_brief(received: &Received, reader: Reader<'_>) -> Result<Brief, String> {
-    /// What the frame needs beside the body: receipt, URL, name.
-    const ROOM: usize = 64 * 1024;
+/// What a job's frame needs beside the body: receipt, URL, name.
+const ROOM: usize = 64 * 1024;
+
+fn check_length(received: &Received) -> Result<(), String> {
     let length = received.body.len();
     if length > JOBS_BYTES_MAX - ROOM {
         return Err(format!("its body of {length} bytes is too large"));
     }
+    Ok(())
+}
+
+fn read_brief(received: &Received, reader: Reader<'_>) -> Result<Brief, String> {
+    check_length(received)?;
     match reader.read_head(&received.body) {
         Ok(head) if head.task.len() > ROOM / 2 => Err("its task's name is too long".to_owned()),
         Ok(head) => Ok(head.into()),
         Err(undecodable) => Err(undecodable.to_string()),
     }
+}
+
+/// What is gone by for a handler's message: nothing that its body says.
+fn unread_brief(received: &Received, handler: &Handler) -> Result<Brief, String> {
+    check_length(received)?;
+    Ok(Brief {
+        task: handler.name.clone(),
+        retries: 0,
+        limits: TimeLimits::default(),
+        eta: None,
+        expires: None,
+    })
 }
 
 /// A limit that makes sense; others are none.
@@ -97,8 +128,10 @@ pub(crate) struct Held {
     pub(crate) receipt: Receipt,
     pub(crate) body: String,
     pub(crate) receive_count: u32,
-    /// The task's name; for poison, empty.
+    /// The task's name, or the handler's; for poison, empty.
     pub(crate) task: String,
+    /// What SQS says of it; for a handler only.
+    pub(crate) system: Option<SystemAttributes>,
     /// Why it can't be read, where that is so.
     pub(crate) poison: Option<String>,
     /// How long the task may run, where the message says so.
@@ -138,11 +171,13 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
-    /// Takes in a message; what comes back is for the core. Groups order only FIFO queues.
+    /// Takes in a message; what comes back is for the core. Groups order only FIFO queues. A handler takes it
+    /// whatever it is, also when it was read before the handler was known.
     pub(crate) fn take_in(
         &mut self,
         queue: QueueId,
         is_fifo: bool,
+        handler: Option<&Handler>,
         letter: Letter,
         clocks: Clocks,
     ) -> Arrival {
@@ -153,11 +188,13 @@ impl Arrivals {
             head,
             fetched_unix_secs,
         } = letter;
+        let brief = handler.map_or(head, |handler| unread_brief(&received, handler));
+        let system = handler.map(|_| SystemAttributes::of(&received));
         let carried = Carried::read(&received.attributes);
         let (mut due, mut expires) = (carried.due_unix_millis, None);
-        let retries_before = head.as_ref().map_or(0, |brief| brief.retries);
-        let is_due_by_body = head.as_ref().is_ok_and(|brief| brief.eta.is_some());
-        let (task, limits, poison, work) = match head {
+        let retries_before = brief.as_ref().map_or(0, |brief| brief.retries);
+        let is_due_by_body = brief.as_ref().is_ok_and(|brief| brief.eta.is_some());
+        let (task, limits, poison, work) = match brief {
             Ok(brief) => {
                 // What a hop or a retry says is later than what the sender wanted.
                 due = due.or(brief.eta);
@@ -197,6 +234,7 @@ impl Arrivals {
             body: received.body,
             receive_count: received.receive_count,
             task,
+            system,
             poison,
             limits,
             retries_before,
@@ -345,7 +383,13 @@ mod tests {
 
     fn take_in(arrivals: &mut Arrivals, queue: u32, body: &str) -> Arrival {
         let letter = Letter::open(Received::new("id", "receipt", body), Reader::default());
-        arrivals.take_in(QueueId(queue), false, letter, Clocks::at(clock::now()))
+        arrivals.take_in(
+            QueueId(queue),
+            false,
+            None,
+            letter,
+            Clocks::at(clock::now()),
+        )
     }
 
     fn body(task: &str) -> String {
@@ -386,7 +430,7 @@ mod tests {
             let value = AttributeValue::number(in_a_second);
             received.attributes.insert(EXPIRES.to_owned(), value);
             let letter = Letter::open(received, Reader::default());
-            let arrival = Arrivals::default().take_in(QueueId(1), false, letter, clocks);
+            let arrival = Arrivals::default().take_in(QueueId(1), false, None, letter, clocks);
             arrival.expires
         };
         let expected = Some(clocks.now + Duration::from_secs(1));
@@ -439,6 +483,7 @@ mod tests {
             let arrival = arrivals.take_in(
                 QueueId(1),
                 is_fifo,
+                None,
                 Letter::open(received, Reader::default()),
                 Clocks::at(clock::now()),
             );

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::arrivals::{Arrivals, Clocks, Letter};
 use crate::clock;
+use crate::declared::Declared;
 use crate::forwards::{Answers, Forward};
 use crate::inbound::{Inbound, PollFailure};
 use crate::observe::{Log, Observer};
@@ -53,6 +54,7 @@ pub(crate) struct Driver {
     pool: Pool,
     arrivals: Arrivals,
     queues: Queues,
+    declared: Declared,
     /// Which queue an open receive is for.
     polls: HashMap<PollId, QueueId>,
     log: Log,
@@ -86,6 +88,7 @@ impl Driver {
             pool,
             arrivals: Arrivals::default(),
             queues: Queues::default(),
+            declared: Declared::default(),
             polls: HashMap::new(),
             observer: Observer::new(log.clone()),
             board,
@@ -215,6 +218,10 @@ impl Driver {
                 frame: FromProcess::WarnOnce(line),
                 ..
             } => self.observer.warn_once(now, line),
+            Inbound::Process {
+                frame: FromProcess::Declares(declarations),
+                ..
+            } => self.declared.take_in(declarations),
             Inbound::Process { process, frame } => {
                 self.pool.frame(process, frame, now, &mut self.events);
                 if let Some(reason) = self.pool.take_fatal() {
@@ -250,10 +257,12 @@ impl Driver {
                     });
                 }
                 let is_fifo = self.queues.is_fifo(queue);
+                let handler = self.declared.handler(self.queues.name(queue));
                 let clocks = Clocks::at(now);
+                let arrivals = &mut self.arrivals;
                 let messages: Vec<_> = letters
                     .into_iter()
-                    .map(|letter| self.arrivals.take_in(queue, is_fifo, letter, clocks))
+                    .map(|letter| arrivals.take_in(queue, is_fifo, handler, letter, clocks))
                     .collect();
                 self.recall(&messages);
                 Event::Received { poll, messages }
@@ -447,6 +456,7 @@ impl Driver {
                         limits: held.limits,
                         retries_before: held.retries_before,
                         attributes: AttributeFrame::all(&held.attributes),
+                        system: held.system.clone(),
                     };
                     Some((message, job))
                 });
@@ -457,7 +467,9 @@ impl Driver {
     fn receive(&mut self, poll: PollId, queue: QueueId, request: ReceiveRequest) {
         if let Some(url) = self.queues.url(queue) {
             self.polls.insert(poll, queue);
-            self.requests.receive(poll, url.clone(), request);
+            let has_handler = self.declared.handler(url.name()).is_some();
+            self.requests
+                .receive(poll, url.clone(), request, has_handler);
         }
     }
 

@@ -49,8 +49,14 @@ impl Requests {
         }
     }
 
-    /// Receives messages and reads their heads.
-    pub(crate) fn receive(&mut self, poll: PollId, queue: QueueUrl, request: ReceiveRequest) {
+    /// Receives messages, and reads their heads unless a handler takes them whatever they are.
+    pub(crate) fn receive(
+        &mut self,
+        poll: PollId,
+        queue: QueueUrl,
+        request: ReceiveRequest,
+        has_handler: bool,
+    ) {
         let (keep, unwanted) = oneshot::channel();
         self.polls.insert(poll, keep);
         let sqs = Arc::clone(&self.sqs);
@@ -82,7 +88,13 @@ impl Requests {
                     reason: "it was not ended in time".to_owned(),
                 }),
             };
-            let open = |received| Letter::open(received, reading.reader());
+            let open = |received| {
+                if has_handler {
+                    Letter::unread(received)
+                } else {
+                    Letter::open(received, reading.reader())
+                }
+            };
             let reply = reply.map(|received| received.into_iter().map(open).collect());
             // The driver is gone only at the very end.
             let _ = inbound.send(Inbound::Polled { poll, reply });

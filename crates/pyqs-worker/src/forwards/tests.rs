@@ -26,6 +26,7 @@ fn held(change: impl FnOnce(&mut Received)) -> Held {
     let arrival = arrivals.take_in(
         QueueId(0),
         false,
+        None,
         Letter::open(received, pyqs_formats::Reader::default()),
         NOW,
     );

@@ -23,7 +23,8 @@ use super::ledger::{Ledger, Limit, OUTCOMES_KEPT, Sequence};
 use super::outcome::{AfterDeath, TaskOutcome};
 use super::successes::Mark;
 use super::wire::{
-    Callback, DeadLetter, FrameBuffer, FromProcess, JobFrame, TaskResult, ToProcess, encode,
+    Callback, DeadLetter, Declaration, FrameBuffer, FromProcess, JobFrame, TaskResult, ToProcess,
+    encode,
 };
 use crate::clock;
 
@@ -241,6 +242,12 @@ impl TaskChannel {
     pub fn warn_once(&self, line: &str) -> io::Result<()> {
         let line = line.chars().take(REASON_CHARS_MAX).collect();
         self.unless_gone((), || self.send(&FromProcess::WarnOnce(line)))
+    }
+
+    /// Tells the manager what was found in the modules that were imported. Before the first wait for tasks, it knows
+    /// that before it receives any message for this process.
+    pub fn declare(&self, declarations: Vec<Declaration>) -> io::Result<()> {
+        self.unless_gone((), || self.send(&FromProcess::Declares(declarations)))
     }
 
     fn announce(

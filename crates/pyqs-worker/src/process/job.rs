@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pyqs_sqs::AttributeValue;
+use pyqs_sqs::{AttributeValue, Received};
+use serde::{Deserialize, Serialize};
 
 use super::ledger::Sequence;
 use super::successes::Mark;
@@ -37,9 +38,60 @@ pub struct Job {
     pub retries_before: u32,
     /// The message's attributes by name.
     pub attributes: BTreeMap<String, AttributeValue>,
+    /// What SQS says of the message, where its queue has a handler for whatever comes: the body is not read
+    /// then, and `task` is the handler's name.
+    pub system: Option<SystemAttributes>,
     pub(super) sequence: Sequence,
     /// By which its success is remembered.
     pub(super) mark: Mark,
+}
+
+/// What SQS itself says of a message. Times are in milliseconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemAttributes {
+    /// When it was sent.
+    pub sent_at_millis: Option<u64>,
+    /// When it was first received.
+    pub first_received_at_millis: Option<u64>,
+    /// Its message group.
+    pub group: Option<String>,
+    /// Its deduplication id (FIFO).
+    pub deduplication_id: Option<String>,
+    /// Its place in the queue (FIFO).
+    pub sequence_number: Option<String>,
+    /// The X-Ray trace header.
+    pub trace_header: Option<String>,
+    /// In a dead-letter queue: the ARN of the queue that it came from.
+    pub dead_letter_source: Option<String>,
+}
+
+impl SystemAttributes {
+    /// Those of a message.
+    pub(crate) fn of(received: &Received) -> Self {
+        Self {
+            sent_at_millis: received.sent_at_millis,
+            first_received_at_millis: received.first_received_at_millis,
+            group: received.group.clone(),
+            deduplication_id: received.deduplication_id.clone(),
+            sequence_number: received.sequence_number.clone(),
+            trace_header: received.trace_header.clone(),
+            dead_letter_source: received.dead_letter_source.clone(),
+        }
+    }
+
+    /// Bytes that it takes in a frame, at most.
+    pub(super) fn size(&self) -> usize {
+        let texts = [
+            &self.group,
+            &self.deduplication_id,
+            &self.sequence_number,
+            &self.trace_header,
+            &self.dead_letter_source,
+        ];
+        let texts = texts.into_iter().flatten().map(String::len);
+        // Seven marks, and as many numbers of at most 10 bytes.
+        texts.sum::<usize>() + 77
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +112,7 @@ impl Job {
             limits: TimeLimits::default(),
             retries_before: 0,
             attributes: BTreeMap::new(),
+            system: None,
             sequence: 1,
             mark: Mark::of(message_id),
         }
@@ -86,6 +139,7 @@ impl From<JobFrame<'_>> for Job {
                 .into_iter()
                 .map(AttributeFrame::into_attribute)
                 .collect(),
+            system: frame.system,
             sequence: frame.sequence,
             mark: frame.mark,
         }

@@ -238,7 +238,8 @@ impl Pool {
             FromProcess::Ready
             | FromProcess::DeadLetter(..)
             | FromProcess::Callbacks(..)
-            | FromProcess::WarnOnce(_) => {}
+            | FromProcess::WarnOnce(_)
+            | FromProcess::Declares(_) => {}
             FromProcess::CantStart(reason) => self.cannot_start(reason),
             FromProcess::Results(results) => {
                 if let Some(told) = self.crash_loop.a_task_ended() {

@@ -11,6 +11,7 @@ use pyqs_sqs::AttributeValue;
 use serde::de::Deserialize;
 use serde::{Deserialize as DeserializeDerive, Serialize};
 
+use super::job::SystemAttributes;
 use super::ledger::Sequence;
 use super::outcome::TaskOutcome;
 use super::successes::Mark;
@@ -58,6 +59,8 @@ pub(crate) struct JobFrame<'a> {
     /// The message's own attributes.
     #[serde(borrow)]
     pub(crate) attributes: Vec<AttributeFrame<'a>>,
+    /// Its queue has a handler for whatever comes; of others it is not known.
+    pub(crate) system: Option<SystemAttributes>,
 }
 
 /// One of a message's attributes.
@@ -126,8 +129,9 @@ impl JobFrame<'_> {
             + self.task.len()
             + self.body.len();
         let attributes: usize = self.attributes.iter().map(AttributeFrame::size).sum();
-        // Six lengths and seventeen numbers, each at most 10 bytes as a varint.
-        strings + attributes + 230
+        let system = self.system.as_ref().map_or(0, SystemAttributes::size);
+        // Six lengths and eighteen numbers, each at most 10 bytes as a varint.
+        strings + attributes + system + 240
     }
 }
 
@@ -146,8 +150,19 @@ pub(crate) enum FromProcess {
     Callbacks(u32, Sequence, Vec<Callback>, Option<DeadLetter>),
     /// To be logged as a warning, but not more than once.
     WarnOnce(String),
+    /// What it has found in the modules that it has imported.
+    Declares(Vec<Declaration>),
     /// These have ended, post hooks included.
     Results(Vec<TaskResult>),
+}
+
+/// What the manager must know of a task before it can give out its messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, DeserializeDerive)]
+pub struct Declaration {
+    /// The name of the task, or of the handler.
+    pub name: String,
+    /// It is a handler: it takes all messages of this queue, whatever they are.
+    pub queue: Option<String>,
 }
 
 /// Where a message that failed for good is to go, and why.
@@ -300,6 +315,7 @@ mod tests {
                 data_type: "Binary",
                 value: &[0xff],
             }],
+            system: None,
         }
     }
 

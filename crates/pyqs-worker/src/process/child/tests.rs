@@ -64,6 +64,7 @@ impl Manager {
                 soft: None,
             },
             retries_before: 0,
+            system: None,
             attributes: Vec::new(),
         });
         let mut bytes = Vec::new();

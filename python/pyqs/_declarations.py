@@ -1,0 +1,34 @@
+"""What the manager must know of tasks and handlers before it can give out their messages.
+
+It imports none of the user's modules. So each task process tells it what its own imports have declared: when it starts,
+and when a task that it looks for has brought more.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+
+class Declaration(NamedTuple):
+    """Of one task or handler."""
+
+    name: str
+    """By which messages name it; a handler's is for people."""
+    queue: Optional[str] = None
+    """It is a handler: it takes all messages of this queue, whatever they are."""
+
+
+news: list[Declaration] = []
+"""What the manager has not been told."""
+
+
+def add(declaration: Declaration) -> None:
+    """Have the manager told, if this is or becomes a task process."""
+    news.append(declaration)
+
+
+def take() -> list[Declaration]:
+    """All that is new, to be told now."""
+    taken = list(news)
+    del news[: len(taken)]
+    return taken
