@@ -76,6 +76,10 @@ VISIBILITY_SECS_MAX = 12 * 3600
 """SQS keeps a message hidden for no longer than this after it was received."""
 
 
+surroundings: list[Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]] = []
+"""Put around the coroutine of each ``async def`` task, the first outermost, by what a framework needs there."""
+
+
 class Worker(NamedTuple):
     """What all tasks of a task process have in common."""
 
@@ -302,6 +306,9 @@ class Execution:
                 f"{self._function.__qualname__} has `yield`, so calling it runs nothing of it; "
                 "a task is a plain function"
             )
+        if inspect.iscoroutine(result):
+            for surround in reversed(surroundings):
+                result = surround(result)
         return result
 
     def bound_task(self) -> BoundTask:

@@ -27,10 +27,14 @@ __all__ = [
     "kombu_name",
     "region_name",
     "run_manager",
+    "worker_variables",
 ]
 
 def cli(argv: list[str]) -> Union[int, WorkerSettings]:
     """Carry out a command line without the program's name: an exit code, or a worker to be started."""
+
+def worker_variables() -> dict[str, str]:
+    """The worker's options by name, as ``max_tasks_per_child``, each with its environment variable."""
 
 def run_manager(settings: WorkerSettings, control_fd: int, ledger: Ledger) -> int:
     """Be the manager, in a process forked for it, until it is told to stop: an exit code. Takes over the descriptor."""

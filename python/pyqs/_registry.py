@@ -9,6 +9,7 @@ Function = Callable[..., Any]
 _by_path: dict[str, Function] = {}
 # Keyed by id, since callable objects need not be hashable; the value keeps the object, and so its id, alive.
 _by_id: dict[int, object] = {}
+_adopted: dict[type, Callable[[Any], Function]] = {}
 
 
 def register(path: str, function: Function) -> None:
@@ -28,3 +29,16 @@ def is_task(function: object) -> bool:
     """Whether this object was marked with ``@task``, under whatever path, or wraps one that was: decorators written
     above ``@task`` take its ``delay`` along, as ``functools.wraps`` does."""
     return id(function) in _by_id or id(getattr(function, "delay", _by_id)) in _by_id
+
+
+def adopt(kind: type, function_of: Callable[[Any], Function]) -> None:
+    """Let objects of this class, a framework's tasks, be tasks; ``function_of`` gives the ``@task`` function of one."""
+    _adopted[kind] = function_of
+
+
+def adopted(found: object) -> Optional[Function]:
+    """The function of an object of an adopted class; ``None`` for any other."""
+    for kind, function_of in _adopted.items():
+        if isinstance(found, kind):
+            return function_of(found)
+    return None

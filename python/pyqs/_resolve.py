@@ -3,7 +3,7 @@
 Anybody who can write to a queue chooses the name, so the name alone must not be able to run anything. What runs:
 
 1. what an imported module holds under this name, if it is marked with ``@task`` or wraps what is: decorators written
-   above ``@task`` are part of the task;
+   above ``@task`` are part of the task; or if it is a task of a framework that has been taken on (``django.tasks``);
 2. else, where Celery is loaded, the task that its applications know by this name;
 3. else, unless ``--registered-only``, what the name's import path leads to, if it is a function marked with ``@task``,
    a Celery task, or the user's own: neither of the standard library, nor of site-packages, nor of pyqs itself;
@@ -92,6 +92,9 @@ class Resolver:
             found = getattr(module, name)
         except AttributeError:
             raise UnknownTask(f"module {module_name} has no {name}{_hint(module_name)}") from None
+        adopted = _registry.adopted(found)
+        if adopted is not None:
+            return adopted
         self._judge(path, found)
         return _celery.unwrapped(found)  # type: ignore[no-any-return]
 
@@ -141,7 +144,9 @@ def _marked_in_module(path: str) -> Optional[Function]:
     """What an imported module holds under this name, if it is marked with ``@task``."""
     module_name, _, name = path.rpartition(".")
     found = getattr(sys.modules.get(module_name), name, None)
-    return found if callable(found) and _registry.is_task(found) else None
+    if callable(found) and _registry.is_task(found):
+        return found  # type: ignore[no-any-return]
+    return _registry.adopted(found)
 
 
 def _module_locations(name: str) -> Optional[list[str]]:

@@ -26,13 +26,18 @@ PYQS_PREFETCH_MULTIPLIER = 2
 
 def main() -> NoReturn:
     """The console script."""
+    run_worker(settings_of(sys.argv[1:]))
+
+
+def settings_of(words: list[str]) -> _pyqs.WorkerSettings:
+    """What a command line, without the program's name, says of a worker. Any other is carried out, and exits."""
     # The commands end at Ctrl-C as other programs do; the worker handles signals itself.
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
-    outcome = _pyqs.cli(sys.argv[1:])
+    outcome = _pyqs.cli(words)
     signal.signal(signal.SIGINT, interrupt)
     if isinstance(outcome, int):
         sys.exit(outcome)
-    run_worker(outcome)
+    return outcome
 
 
 def _main(

@@ -75,6 +75,19 @@ fn command_names() -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
+/// The worker's options by name, as `max_tasks_per_child`, each with its environment variable; the queues are `queues`.
+///
+/// For programs that keep a worker's options among settings of their own.
+#[must_use]
+pub fn worker_variables() -> Vec<(String, String)> {
+    let definition = definition();
+    let variable = |arg: &clap::Arg| {
+        let name = arg.get_long().unwrap_or(arg.get_id().as_str());
+        Some((name.replace('-', "_"), arg.get_env()?.to_str()?.to_owned()))
+    };
+    definition.get_arguments().filter_map(variable).collect()
+}
+
 fn matches_of(argv: &[String]) -> Result<ArgMatches, Usage> {
     let words = std::iter::once("pyqs").chain(argv.iter().map(String::as_str));
     let matches = definition().try_get_matches_from(words);

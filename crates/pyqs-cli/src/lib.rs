@@ -32,5 +32,6 @@ mod settings;
 mod shown;
 mod usage;
 
+pub use args::worker_variables;
 pub use entry::{Outcome, main_without_python, run, run_with_python};
 pub use pyqs_local::RecyclingAllocator;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pyo3::IntoPyObjectExt;
@@ -24,6 +25,13 @@ fn cli(py: Python<'_>, argv: Vec<String>) -> PyResult<Bound<'_, PyAny>> {
     }
 }
 
+/// The worker's options by name, each with its environment variable.
+#[pyfunction]
+fn worker_variables() -> BTreeMap<String, String> {
+    pyqs_cli::worker_variables().into_iter().collect()
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(worker_variables, module)?)?;
     module.add_function(wrap_pyfunction!(cli, module)?)
 }
