@@ -6,11 +6,7 @@ import asyncio
 import inspect
 import math
 import pickle
-import subprocess
-import sys
-import textwrap
 import time
-from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -158,32 +154,3 @@ def test_the_limits_of_a_coroutine_can_be_moved() -> None:
         loop.run(extend_and_wait(), Limits(hard=LONG, soft=0.2), clock)
     loop.close()
     assert time.monotonic() - start >= 0.5
-
-
-TYPED = """
-    from pyqs import BoundTask, task
-
-    @task(queue="q", bind=True)
-    def add(self: BoundTask, a: int, b: int = 2) -> int:
-        reveal_type(self.request.id)
-        return a + b
-
-    reveal_type(add(1))
-    add.delay(1, b=3)
-    add.delay("one")
-    add.delay(add, 1)
-
-    @task(bind=True)
-    def no_room() -> None: ...
-"""
-
-
-def test_callers_need_not_give_self(tmp_path: Path) -> None:
-    (tmp_path / "user.py").write_text(textwrap.dedent(TYPED))
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--hide-error-context", "user.py"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    lines = [line.split(":", 2)[1:] for line in result.stdout.splitlines() if line.startswith("user.py")]
-    notes = [text for _, text in lines if "Revealed" in text]
-    assert "str" in notes[0]
-    assert "int" in notes[1]
-    assert [int(number) for number, text in lines if "error" in text] == [11, 12, 14], result.stdout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any, Callable
 
@@ -18,42 +17,6 @@ def test_the_stub_is_what_the_extension_has() -> None:
     command = [sys.executable, "-m", "mypy.stubtest", "pyqs._pyqs", "--ignore-disjoint-bases"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-
-
-TYPED = """
-    from pyqs import task
-
-    @task(queue="q", delay_seconds=3)
-    def add(a: int, b: int = 2) -> int:
-        return a + b
-
-    @task
-    def bare(name: str) -> None: ...
-
-    reveal_type(add(1))
-    reveal_type(add.delay(1, b=3).id)
-    reveal_type(bare.delay("x", _delay_seconds=3))
-    add.delay("one")
-    bare(1)
-"""
-
-
-def test_users_code_is_typed(tmp_path: Path) -> None:
-    (tmp_path / "user.py").write_text(textwrap.dedent(TYPED))
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--hide-error-context", "user.py"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    found = [line.partition(": ")[2] for line in result.stdout.splitlines() if line.startswith("user.py")]
-    assert found[:3] == [
-        'note: Revealed type is "int"' if "builtins" not in found[0] else 'note: Revealed type is "builtins.int"',
-        found[1],
-        found[2],
-    ]
-    assert "str" in found[1]
-    assert "MessageId" in found[2]
-    errors = [line for line in found if line.startswith("error")]
-    assert len(errors) == 2, result.stdout
-    assert "overload" in errors[0] or "incompatible type" in errors[0]
-    assert 'expected "str"' in errors[1]
 
 
 def test_importing_starts_nothing() -> None:
