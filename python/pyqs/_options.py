@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -183,9 +184,15 @@ def _chosen_key(name: str, path: str, chosen: Any, args: tuple[Any, ...], kwargs
     return None if chosen is None else _key(name, path, chosen)
 
 
+_KEY = re.compile(r"[!-~]{1,128}")
+"""SQS API: ``MessageGroupId``, ``MessageDeduplicationId``."""
+
+
 def _key(name: str, path: str, value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise SettingsInvalid(f"{name} of {path} is {value!r}; give text of 1 to 128 characters")
+    if not isinstance(value, str) or not _KEY.fullmatch(value):
+        raise SettingsInvalid(
+            f"{name} of {path} is {value!r}; give text of 1 to 128 letters and digits of ASCII, and punctuation"
+        )
     return value
 
 

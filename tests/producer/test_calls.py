@@ -8,6 +8,7 @@ import time
 import pytest
 from support.projects import Project
 from support.queues import Queue, new_name
+from support.recorder import Recorder
 from support.waiting import eventually
 
 SEND = """
@@ -116,7 +117,48 @@ def test_groups_and_deduplication_by_key_functions(ours_project: Project) -> Non
     assert sorted(keys) == [("g", "x"), ("g1", "d1")]
     assert "give a message group" in send(ours_project, queue.name, "work.delay(1)")
     assert "ContentBasedDeduplication" in send(ours_project, queue.name, "work.delay(1)", ", group='g'")
-    assert "takes no delay" in send(ours_project, queue.name, "work.apply_async([1], group='g', countdown=5)")
+    soon = "datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=1)"
+    for options in ("countdown=5", "countdown=5000", f"eta={soon}"):
+        printed = send(ours_project, queue.name, f"work.apply_async([1], group='g', dedup_id='x', {options})")
+        assert "takes no delay for a single message; set DelaySeconds on the queue" in printed
+
+
+def test_nothing_reaches_sqs_of_what_fifo_can_not_take(ours_project: Project, recorder: Recorder) -> None:
+    printed = ours_project.python(
+        """
+import pyqs, tasks
+def attempt(queue, **options):
+    try:
+        pyqs.task(queue=queue)(tasks.work).apply_async([1], **options)
+    except pyqs.errors.RequestRejected as error:
+        print(error)
+attempt("a.fifo")
+attempt("a.fifo", group="g", countdown=1)
+attempt("a", dedup_id="x")
+attempt("a", headers={str(number): "x" for number in range(11)})
+attempt("a", expires=60, headers={str(number): "x" for number in range(10)})
+""",
+        AWS_ENDPOINT_URL=recorder.url,
+    )
+
+    assert printed.splitlines() == [
+        'queue "a.fifo" is FIFO: give a message group, within which order is kept',
+        'queue "a.fifo" is FIFO and takes no delay for a single message; set DelaySeconds on the queue, or send '
+        "without delay",
+        'queue "a" is no FIFO queue, and takes no deduplication id; leave it out, or send to a queue whose name ends '
+        "in .fifo",
+        *['the message for queue "a" has 11 message attributes, and SQS takes 10; send fewer headers'] * 2,
+    ]
+    assert recorder.actions() == []
+
+
+def test_a_group_on_a_standard_queue_is_the_tenant(ours_project: Project, ours_queue: Queue) -> None:
+    send(
+        ours_project, ours_queue.name, "[work.delay(1), work.apply_async([2], group='b')]", ", group=lambda value: 'a'"
+    )
+    groups = {message["Attributes"]["MessageGroupId"] for message in ours_queue.take(2)}
+
+    assert groups == {"a", "b"}
 
 
 @pytest.mark.parametrize(
@@ -135,6 +177,10 @@ def test_groups_and_deduplication_by_key_functions(ours_project: Project) -> Non
         ("work.apply_async([1], countdown=60, expires=30)", "would never run"),
         ("work.apply_async([1], queue=7)", "SettingsInvalid"),
         ("work.apply_async([1], group=7)", "SettingsInvalid"),
+        ("work.apply_async([1], group='two words')", "SettingsInvalid"),
+        ("work.apply_async([1], group='g' * 129)", "128 letters"),
+        ("work.apply_async([1], dedup_id='é')", "SettingsInvalid"),
+        ("work.delay(1, countdown=3)", "argument countdown of tasks.work is unknown"),
         ("work.apply_async([1], headers={'pyqs.due': 1})", "reserved"),
         ("work.apply_async([1], headers={'a': [1]})", "TypeError"),
         ("work.apply_async([1], headers={'a': ''})", "SettingsInvalid"),

@@ -41,6 +41,8 @@ pub(crate) fn client(error: &ClientError) -> PyErr {
         ClientError::QueueMissing { .. } => classes::QueueMissing::new_err(text),
         ClientError::FifoDelay { .. }
         | ClientError::FifoGroup { .. }
+        | ClientError::DeduplicationNotFifo { .. }
+        | ClientError::TooManyAttributes { .. }
         | ClientError::AttributesTaken { .. } => classes::RequestRejected::new_err(text),
         ClientError::DelayTooLong { .. }
         | ClientError::BadMaxAttempts { .. }

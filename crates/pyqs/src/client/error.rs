@@ -48,6 +48,26 @@ pub enum ClientError {
         /// The queue's name.
         queue: String,
     },
+    /// Only FIFO queues take a deduplication id.
+    #[error(
+        "queue \"{queue}\" is no FIFO queue, and takes no deduplication id; leave it out, or send to \
+         a queue whose name ends in .fifo"
+    )]
+    DeduplicationNotFifo {
+        /// The queue's name.
+        queue: String,
+    },
+    /// SQS takes ten message attributes, those included that a message carries for us.
+    #[error(
+        "the message for queue \"{queue}\" has {count} message attributes, and SQS takes 10; send \
+         fewer headers"
+    )]
+    TooManyAttributes {
+        /// The queue's name.
+        queue: String,
+        /// How many it has.
+        count: usize,
+    },
     /// No delay is longer than 366 days, which tells milliseconds and moments from seconds.
     #[error(
         "a delay of {delay_secs} s for queue \"{queue}\" is above the limit of 31622400 s, which \

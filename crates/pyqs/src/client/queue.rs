@@ -61,10 +61,19 @@ impl Queue {
             if message.group.is_none() {
                 return Err(ClientError::FifoGroup { queue: queue() });
             }
+        } else if message.deduplication_id.is_some() {
+            return Err(ClientError::DeduplicationNotFifo { queue: queue() });
         }
         if let Some(delay) = message.delay.filter(|&delay| delay > SQS_DELAY_MAX) {
             message.delay = Some(SQS_DELAY_MAX);
             self.carry_due(&mut message, delay, now)?;
+        }
+        let count = message.attributes.len();
+        if count > ATTRIBUTES_MAX {
+            return Err(ClientError::TooManyAttributes {
+                queue: queue(),
+                count,
+            });
         }
         let (size, limit) = (message.size(), self.size_max.load(Ordering::Relaxed));
         if size > limit {
@@ -269,6 +278,33 @@ mod tests {
         assert!(matches!(
             checked(&queue, body(1)),
             Err(ClientError::FifoGroup { .. })
+        ));
+    }
+
+    #[test]
+    fn standard_queues_take_a_group_and_no_deduplication_id() {
+        let queue = Queue::new("a");
+        let tenant = Outgoing {
+            group: Some("g".to_owned()),
+            ..body(1)
+        };
+        assert_eq!(checked(&queue, tenant.clone()).unwrap(), tenant);
+        let deduplicated = Outgoing {
+            deduplication_id: Some("d".to_owned()),
+            ..tenant
+        };
+        let error = checked(&queue, deduplicated).unwrap_err();
+        assert!(matches!(error, ClientError::DeduplicationNotFifo { .. }));
+    }
+
+    #[test]
+    fn ten_attributes_go_and_eleven_do_not() {
+        let queue = Queue::new("a");
+        assert!(checked(&queue, with_attributes(ATTRIBUTES_MAX, body(1))).is_ok());
+        let error = checked(&queue, with_attributes(ATTRIBUTES_MAX + 1, body(1))).unwrap_err();
+        assert!(matches!(
+            error,
+            ClientError::TooManyAttributes { count: 11, .. }
         ));
     }
 
