@@ -3,6 +3,7 @@
     cargo xtask bench            # every figure, about five minutes
     cargo xtask bench drain      # tasks a second, requests and CPU a task
     cargo xtask bench idle       # what a worker costs that has nothing to do
+    cargo xtask bench async      # how long a thousand `async def` tasks take that sleep for a second
 
 Prints a table and, with `--json FILE`, writes the same figures for a script. The peers
 live in bench/.venv, installed from bench/requirements.txt at the first run.
@@ -47,6 +48,15 @@ class Idle:
     cpu_secs_a_minute: float
 
 
+@dataclass
+class Async:
+    """One task process with an event loop, working on a queue of `async def` tasks that sleep for a second."""
+
+    tasks: int
+    secs: float
+    """From the start of the command until the last message is deleted."""
+
+
 # What a worker sends; GetQueueAttributes is how this benchmark looks, and a worker's handful of them
 # at its start is left out for both sides.
 WORKER_ACTIONS = {
@@ -71,9 +81,11 @@ def fill(at: Endpoint, queue_url: str, messages: int) -> None:
 
 
 @contextmanager
-def worker(command: list[str], at: Endpoint, queue: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(
+    command: list[str], at: Endpoint, queue: str, *options: str, concurrency: int = CONCURRENCY
+) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [*command, queue, "--concurrency", str(CONCURRENCY), *options],
+        [*command, queue, "--concurrency", str(concurrency), *options],
         cwd=HERE,
         env=at.environment,
         start_new_session=True,
@@ -118,6 +130,18 @@ def idle(command: list[str], at: Endpoint, name: str, secs: float) -> Idle:
         cpu = tree_cpu_secs(process.pid) - cpu
     at.call("DeleteQueue", QueueUrl=queue_url)
     return Idle(requests * 60 / secs, cpu * 60 / secs)
+
+
+def sleepers(at: Endpoint, tasks: int, name: str) -> Async:
+    """Empty a queue of sleeping tasks, all of which may run at once."""
+    queue_url = at.fresh_queue(name)
+    at.send(queue_url, [call_body("bench_tasks.nap", 1)] * tasks)
+    began = time.monotonic()
+    with worker(OURS, at, name, "--threads", str(tasks), "--max-tasks-per-child", "0", concurrency=1) as process:
+        wait_until_left(at, queue_url, 0, process)
+        took = time.monotonic() - began
+    at.call("DeleteQueue", QueueUrl=queue_url)
+    return Async(tasks, took)
 
 
 def wait_until_left(at: Endpoint, queue_url: str, messages: int, process: subprocess.Popen[bytes]) -> None:
@@ -187,23 +211,37 @@ def run_idle(secs: float) -> dict[str, Any]:
     return {"ours": asdict(mine), "original": asdict(theirs)}
 
 
+def run_async(rounds: int, tasks: int) -> dict[str, Any]:
+    with Endpoint("--memory") as at:
+        took = [sleepers(at, tasks, f"bench-async-{number}") for number in range(rounds)]
+    secs = statistics.median(row.secs for row in took)
+    print(f"\n{tasks:,} `async def` tasks that sleep for 1 s, in one process, median of {rounds} rounds")
+    print(f"  {'seconds in all':<24}{secs:>10.2f}")
+    return {"ours": asdict(Async(tasks, secs)), "rounds": [asdict(row) for row in took]}
+
+
 def main(argv: Optional[list[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", nargs="*", help="drain, idle (default: both)")
+    parser.add_argument("work", nargs="*", help="drain, idle, async (default: all)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--messages", type=int, default=50_000, help="no-ops that our worker drains in a round")
     parser.add_argument("--idle-secs", type=float, default=60)
+    parser.add_argument("--sleepers", type=int, default=1000, help="tasks that sleep at once")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args(argv)
-    chosen = options.work or ["drain", "idle"]
-    if unknown := set(chosen) - {"drain", "idle"}:
-        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are drain and idle")
-    ensure_peers()
+    known = ["drain", "idle", "async"]
+    chosen = options.work or known
+    if unknown := set(chosen) - set(known):
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    if set(chosen) - {"async"}:
+        ensure_peers()
     figures: dict[str, Any] = {}
     if "drain" in chosen:
         figures["drain"] = run_drain(options.rounds, options.messages)
     if "idle" in chosen:
         figures["idle"] = run_idle(options.idle_secs)
+    if "async" in chosen:
+        figures["async"] = run_async(options.rounds, options.sleepers)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -10,6 +10,7 @@ Run the tasks with ``pyqs email``. Importing this package starts nothing: no thr
 
 from ._bound import BoundTask, Request
 from ._context import current
+from ._lifespan import lifespan
 from ._on_message import Message, on_message
 from ._policy import Discard, Retry
 from ._producer import configure
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "configure",
     "current",
+    "lifespan",
     "on_message",
     "task",
 ]

@@ -54,8 +54,11 @@ class Lanes:
             self._channel.wait_until_idle()
             for inbox in self._threads.values():
                 inbox.put(None)
-            if self._event_loop:
-                self._event_loop.close()
+
+    def close(self) -> None:
+        """End what is left, after ``run``."""
+        if self._event_loop:
+            self._event_loop.close()
 
     def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> Any:
         """Run a coroutine that a plain function has returned."""

@@ -4,7 +4,8 @@ One JSON object a line:
 
 =====================  ==================================================================================
 manager to supervisor  ``{"fork": {"process", "slot"}}``, ``{"kill": {"process"}}``,
-                       ``{"log": {"level", "message"}}``, ``{"fatal": {"message"}}``
+                       ``{"log": {"level", "message"}}``, ``{"fatal": {"message"}}``,
+                       ``{"crashed": {...}}`` with the fields of :class:`pyqs.events.TaskCrashed`
 supervisor to manager  ``{"forked": {"process", "pid"}}`` with the manager's end of that process's socket,
                        ``{"died": {"process", "signal", "code"}}``, ``{"stop": {"signal", "now"}}``
 =====================  ==================================================================================

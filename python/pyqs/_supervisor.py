@@ -28,7 +28,7 @@ from ._manager import Manager
 from ._pyqs import Ledger, WorkerSettings
 from ._signals import STOP_SIGNALS, Signals, do_nothing
 from .errors import PyqsError
-from .events import WorkerStarted, WorkerStopped
+from .events import TaskCrashed, WorkerStarted, WorkerStopped
 
 logger = logging.getLogger("pyqs")
 
@@ -217,6 +217,8 @@ class Supervisor:
                 self._kill_task_process(fields["process"])
             elif kind == "log":
                 logger.log(fields["level"], "%s", fields["message"])
+            elif kind == "crashed":
+                events.tell(TaskCrashed(**fields), events.get_events().listeners(TaskCrashed))
             elif kind == "fatal":
                 self._fatal = fields["message"]
 

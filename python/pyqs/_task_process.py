@@ -16,12 +16,13 @@ import os
 import sys
 import traceback
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _celery, _declarations, _logs, _producer, events
 from ._execution import Execution, Worker, prepare
 from ._lanes import Lanes, Prepare
-from ._limits import Clock, Limits, SignalLimit
+from ._lifespan import Lifespan
+from ._limits import NO_LIMITS, Clock, Limits, SignalLimit
 from ._pyqs import Job, Lane, Reader, TaskChannel, WorkerSettings
 from ._resolve import Resolver
 from .errors import PyqsError
@@ -66,22 +67,37 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
         Limits(settings.time_limit, settings.soft_time_limit),
         pickles,
         settings.extend_visibility_max if settings.extend_visibility else 0.0,
-        contextvars.copy_context(),
     )
 
     def prepared(job: Job, lane: Lane) -> Optional[Execution]:
         return prepare(job, lane, worker)
 
-    _tell(ProcessStarted)
+    lanes: Union[Lanes, _MainThread]
+    lanes = Lanes(channel, prepared) if settings.threads > 1 else _MainThread(channel.lanes[0], prepared)
+    lifespan = Lifespan(lambda coroutine: lanes.wait_for(coroutine, NO_LIMITS, Clock()))
     try:
-        if settings.threads > 1:
-            Lanes(channel, prepared).run()
-        else:
-            _MainThread().run(channel.lanes[0], prepared)
-    except OSError as error:
-        logger.error("This task process has lost its socket, which a task may have closed: %s", error)
-    finally:
+        _open(lifespan, channel)
+        worker = worker._replace(context=contextvars.copy_context())
+        _tell(ProcessStarted)
+        try:
+            lanes.run()
+        except OSError as error:
+            logger.error("This task process has lost its socket, which a task may have closed: %s", error)
         _tell(ProcessStopped)
+    finally:
+        lifespan.close()
+        lanes.close()
+
+
+def _open(lifespan: Lifespan, channel: TaskChannel) -> None:
+    try:
+        lifespan.open()
+    except BaseException as error:  # sys.exit() in a hook is no reason to end without a word
+        reason = f"a lifespan hook raised: {type(error).__name__}: {error}"
+        logger.exception("%s; no task runs without it", reason)
+        with contextlib.suppress(OSError):  # the manager is gone
+            channel.cannot_start(reason)
+        sys.exit(1)
 
 
 def _tell(kind: type[ProcessEvent]) -> None:
@@ -104,22 +120,25 @@ def _load_celery_app(channel: TaskChannel, path: str) -> Optional[list[str]]:
 class _MainThread:
     """Runs tasks one at a time, on the thread that calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, lane: Lane, prepare: Prepare) -> None:
+        self._lane = lane
+        self._prepare = prepare
         self._event_loop: Optional[EventLoop] = None
 
-    def run(self, lane: Lane, prepare: Prepare) -> None:
+    def run(self) -> None:
         """Run tasks until no more come."""
-        try:
-            for job in lane:
-                try:
-                    execution = prepare(job, lane)
-                    if execution:
-                        execution.run(self)
-                except BaseException:  # a logging handler that raises, say: the outcome was recorded before
-                    traceback.print_exc()
-        finally:
-            if self._event_loop:
-                self._event_loop.close()
+        for job in self._lane:
+            try:
+                execution = self._prepare(job, self._lane)
+                if execution:
+                    execution.run(self)
+            except BaseException:  # a logging handler that raises, say: the outcome was recorded before
+                traceback.print_exc()
+
+    def close(self) -> None:
+        """End what is left, after ``run``."""
+        if self._event_loop:
+            self._event_loop.close()
 
     def wait_for(self, coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> Any:
         """Run a coroutine on the process's event loop."""

@@ -129,7 +129,8 @@ class TaskRun(TaskEvent):
 @dataclass(frozen=True)
 class TaskStarted(TaskRun):
     """A task is about to run, before PyQS's ``pre_process`` hooks. What follows is one of :class:`TaskSucceeded`,
-    :class:`TaskFailed`, :class:`TaskRetried`, :class:`TaskDiscarded` and, in the supervisor, :class:`TaskCrashed`."""
+    :class:`TaskFailed`, :class:`TaskRetried`, :class:`TaskDiscarded` and, in the supervisor, :class:`TaskCrashed`; or
+    the same message again, if its process was ended for another task that ran beside it, or the manager has died."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,8 @@ class TaskCrashed(TaskEvent):
     """A task has ended with its process: it was killed at its time limit, or by whatever else ends a process. Told in
     the supervisor, since the process can't any more."""
 
-    pid: int
-    """The process that died; 0 where it is not known."""
+    pid: Optional[int]
+    """The process that died, where it is known."""
     signal: Optional[int]
     """The signal that killed it."""
     exit_code: Optional[int]

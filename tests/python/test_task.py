@@ -56,8 +56,9 @@ def bare(value: int) -> int:
 
 
 def test_the_namespace_is_small() -> None:
-    assert {"BoundTask", "Discard", "Request", "Retry", "task", "configure", "current"} == {
-        name for name in pyqs.__all__ if not name.startswith("__")
+    assert {name for name in pyqs.__all__ if not name.startswith("__")} == {
+        *("BoundTask", "Discard", "Message", "Request", "Retry"),
+        *("configure", "current", "lifespan", "on_message", "task"),
     }
     assert pyqs.__title__ == "pyqs"
     assert pyqs.__version__.count(".") == 2

@@ -226,3 +226,121 @@ def test_a_task_process_tells_of_its_start_and_of_its_end(project: Project, queu
     assert all(note["process"] == note["pid"] for note in [*started, *stopped])
     assert {note["pid"] for note in stopped} == {note["pid"] for note in started}
     assert {note["pid"] for note in project.notes("work")} <= {note["pid"] for note in started}
+
+
+DEADLY = """
+import os, signal, time
+from pyqs import task
+
+@task(queue="unused")
+def die(value):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+@task(queue="unused", retries=1, backoff=[3], dead_letter="{dead}")
+def leave(value):
+    os._exit(5)
+
+@task(queue="unused", retries=0, time_limit=0.5)
+def hang(value):
+    time.sleep(1000)
+"""
+
+
+def crashes(project: Project, queue: Queue, name: str, count: int = 1) -> tuple[str, int, list[dict[str, Any]]]:
+    """Send a task that ends its process: the message's id, the supervisor's pid, and what was told."""
+    sent = queue.send_task(f"deadly.{name}", 7)
+    worker = project.worker(queue.name, "--preload", "listening")
+    found = project.wait_for_notes("TaskCrashed", count)
+    for note in found:
+        assert (note["message_id"], note["task"], note["queue"]) == (sent, f"deadly.{name}", queue.name)
+        assert note["pid"] == worker.pid, "in the supervisor"
+        assert note["process"] != worker.pid
+    started = [note["pid"] for note in project.notes("TaskStarted")]
+    assert [note["process"] for note in found] == started[:count], "the task's process"
+    return sent, worker.pid, found
+
+
+@pytest.fixture
+def deadly(project: Project, dead: str) -> Project:
+    project.write("deadly.py", DEADLY.replace("{dead}", dead))
+    return project
+
+
+def test_of_a_task_whose_process_is_killed(deadly: Project, queue: Queue) -> None:
+    (note,) = crashes(deadly, queue, "die")[2]
+
+    assert (note["signal"], note["exit_code"], note["time_limit"]) == (9, None, None)
+    assert (note["outcome"], note["delay"], note["dead_letter"]) == ("failed", None, None)
+    assert note["receive_count"] == 1
+
+
+def test_of_a_task_that_is_killed_at_its_limit(deadly: Project, queue: Queue) -> None:
+    (note,) = crashes(deadly, queue, "hang")[2]
+
+    assert (note["signal"], note["time_limit"], note["outcome"]) == (9, 0.5, "exhausted")
+
+
+def test_of_a_crash_with_rules_of_the_tasks(deadly: Project, queue: Queue, dead: str) -> None:
+    first, last = crashes(deadly, queue, "leave", 2)[2]
+
+    assert (first["signal"], first["exit_code"]) == (None, 5)
+    assert (first["outcome"], first["delay"], first["dead_letter"]) == ("retry", 3, None)
+    assert (last["outcome"], last["delay"], last["dead_letter"]) == ("dead_letter", None, dead)
+    assert last["receive_count"] == 2
+
+
+def test_a_worker_tells_of_its_start_and_of_its_end(project: Project, queue: Queue) -> None:
+    worker = project.worker(queue.name, "-c", "2", "--threads", "3", "--preload", "listening")
+    (started,) = project.wait_for_notes("WorkerStarted")
+    assert worker.stop() == 0
+
+    assert (started["process"], started["queues"]) == (worker.pid, f"('{queue.name}',)")
+    assert (started["concurrency"], started["threads"]) == (2, 3)
+    (stopped,) = project.notes("WorkerStopped")
+    assert (stopped["process"], stopped["pid"], stopped["error"]) == (worker.pid, worker.pid, None)
+    assert project.notes()[-1] == stopped
+
+
+def test_a_worker_that_cannot_go_on_says_why(project: Project, queue: Queue) -> None:
+    project.write("broken.py", "raise RuntimeError('no settings')")
+    worker = project.start_pyqs(queue.name, "--preload", "listening", "--import", "broken")
+
+    assert worker.wait() == 1
+    assert "no settings" in project.notes("WorkerStopped")[0]["error"]
+
+
+def test_listeners_that_fail_harm_no_worker(deadly: Project, queue: Queue) -> None:
+    deadly.write(
+        "failing.py",
+        """
+import sys
+from pyqs import events
+
+@events.on(events.Event)
+def leave(event):
+    sys.exit(3)
+""",
+    )
+    queue.send_task("deadly.die", 1)
+    worker = deadly.worker(queue.name, "--preload", "failing", "--preload", "listening")
+    deadly.wait_for_notes("TaskCrashed")
+    queue.send_task("tasks.work", 2)
+    deadly.wait_for_notes("work")
+
+    assert worker.stop() == 0
+    for kind in ("WorkerStarted", "ProcessStarted", "TaskCrashed", "TaskStarted", "ProcessStopped", "WorkerStopped"):
+        worker.wait_for(rf"^\[ERROR\]: failing\.leave raised when it was told of {kind}")
+
+
+def test_a_listener_that_will_never_hear_is_named(project: Project, queue: Queue) -> None:
+    project.write(
+        "deaf.py",
+        """
+from pyqs import events
+@events.on(events.TaskCrashed)
+def alert(event): ...
+""",
+    )
+    worker = project.worker(queue.name, "--import", "deaf", loglevel="WARN")
+
+    worker.wait_for(r"^\[WARNING\]: deaf\.alert listens to TaskCrashed, .*--preload")

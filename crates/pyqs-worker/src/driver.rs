@@ -26,6 +26,7 @@ use crate::process::TaskProcessId;
 use crate::process::control::FromSupervisor;
 use crate::process::outcome::AfterDeath;
 use crate::process::pool::{Crash, Pool};
+use crate::process::task_crash::TaskCrash;
 use crate::process::task_process::Exit;
 use crate::process::wire::{AttributeFrame, DeadLetter, FromProcess, JobFrame};
 use crate::queues::Queues;
@@ -335,6 +336,11 @@ impl Driver {
             self.observer.crash(&crash, &self.arrivals, &self.queues);
         }
         for victim in crash.victims {
+            if let Some(held) = self.arrivals.held(victim.message) {
+                let queue = self.queues.name(held.queue);
+                let told = TaskCrash::of(&victim, crash.pid, crash.exit, held, queue);
+                self.pool.tell_crash(told);
+            }
             let reason = victim.reason(crash.exit);
             if let AfterDeath::DeadLetter { queue } = victim.after_death {
                 self.arrivals

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::TaskProcessId;
+use super::task_crash::TaskCrash;
 
 /// The longest line that either side may write.
 pub const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -28,7 +29,7 @@ pub const LINE_BYTES_MAX: usize = 64 * 1024;
 pub const LOG_LINES_WAITING_MAX: usize = 10_000;
 
 /// What the manager says to the supervisor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToSupervisor {
     /// Fork a task process, whose lanes have the slots of the ledger from this one on; answer `forked`, later `died`; when it
@@ -56,6 +57,8 @@ pub enum ToSupervisor {
         /// Which.
         process: u32,
     },
+    /// A task has ended with its process.
+    Crashed(TaskCrash),
 }
 
 /// What the supervisor says to the manager.
@@ -137,6 +140,13 @@ impl Supervisor {
     /// Says why the worker can't start.
     pub(crate) fn fatal(&self, message: String) {
         self.say(ToSupervisor::Fatal { message });
+    }
+
+    /// Tells of a task that has ended with its process.
+    pub(crate) fn crashed(&self, mut crash: TaskCrash) {
+        // Senders choose it.
+        truncate(&mut crash.task, LOG_MESSAGE_BYTES_MAX);
+        self.say(ToSupervisor::Crashed(crash));
     }
 
     /// Logs a line, by Python's level number.
@@ -306,6 +316,7 @@ fn invalid(reason: &'static str) -> io::Error {
 mod tests {
     use super::{ControlReader, FromSupervisor, Supervisor, ToSupervisor};
     use crate::process::TaskProcessId;
+    use crate::process::task_crash::TaskCrash;
     use std::io::{BufRead, BufReader, Write};
     use std::sync::Arc;
 
@@ -332,6 +343,23 @@ mod tests {
         check(
             &ToSupervisor::Kill { process: 7 },
             r#"{"kill":{"process":7}}"#,
+        );
+        let crash = TaskCrash {
+            message_id: "m".to_owned(),
+            task: "t".to_owned(),
+            queue: "q".to_owned(),
+            receive_count: 1,
+            pid: Some(7),
+            signal: Some(9),
+            exit_code: None,
+            time_limit: Some(0.5),
+            outcome: "retry".to_owned(),
+            delay: Some(3),
+            dead_letter: None,
+        };
+        check(
+            &ToSupervisor::Crashed(crash),
+            r#"{"crashed":{"message_id":"m","task":"t","queue":"q","receive_count":1,"pid":7,"signal":9,"exit_code":null,"time_limit":0.5,"outcome":"retry","delay":3,"dead_letter":null}}"#,
         );
     }
 

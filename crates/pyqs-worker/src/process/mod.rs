@@ -6,7 +6,7 @@
 //! supervisor, which forks them. In the manager, `pool` keeps as many of them as are wanted (`crash_loop`
 //! slows it down, `memory` sees who has grown too large, `overtime` ends what runs for too long);
 //! `task_process` is one of them, with its lanes, `link` the end of its socket, and `tasks` what one lane
-//! was given.
+//! was given; [`task_crash`] is what is told of a task that has ended with its process.
 //!
 //! A process that runs several tasks at once has as many lanes. To the core each lane is a process of its
 //! own, with its own line of tasks; that several live and die together is known only here.
@@ -24,6 +24,7 @@ pub(crate) mod overtime;
 pub(crate) mod pool;
 mod shared;
 pub(crate) mod successes;
+pub mod task_crash;
 pub(crate) mod task_process;
 pub(crate) mod tasks;
 pub mod wire;

@@ -15,6 +15,7 @@ use super::link::Link;
 use super::memory::resident_bytes;
 use super::overtime::Overtime;
 use super::successes::Successes;
+use super::task_crash::TaskCrash;
 use super::task_process::{Exit, Role, TaskProcess, Up, Victim};
 use super::wire::{FromProcess, JobFrame, ToProcess, encode};
 use crate::inbound::Inbound;
@@ -282,6 +283,11 @@ impl Pool {
         let process = self.processes.get_mut(&id)?;
         let lane = process.lanes.get_mut(lane as usize)?;
         lane.tasks.announced(sequence)
+    }
+
+    /// Has the supervisor tell of a task that has ended with its process.
+    pub(crate) fn tell_crash(&self, crash: TaskCrash) {
+        self.supervisor.crashed(crash);
     }
 
     /// Gives tasks to a lane, in this order. Each job's lane and sequence are filled in here.

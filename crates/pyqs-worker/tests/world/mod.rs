@@ -204,7 +204,7 @@ impl FakeSupervisor {
                     *self.seen.fatal.lock().unwrap() = Some(message);
                 }
                 // Threads can't be killed; tests that wait for it open a gate.
-                ToSupervisor::Kill { .. } => {}
+                ToSupervisor::Kill { .. } | ToSupervisor::Crashed(_) => {}
             }
         }
         for process in processes {
