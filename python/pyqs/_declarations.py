@@ -21,10 +21,14 @@ class Declaration(NamedTuple):
 news: list[Declaration] = []
 """What the manager has not been told."""
 
+known: list[Declaration] = []
+"""All, for the managers of workers in a test's own process, of which there may be many."""
+
 
 def add(declaration: Declaration) -> None:
     """Have the manager told, if this is or becomes a task process."""
     news.append(declaration)
+    known.append(declaration)
 
 
 def take() -> list[Declaration]:

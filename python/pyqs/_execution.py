@@ -92,6 +92,8 @@ class Worker(NamedTuple):
     """For so many seconds a message's visibility is extended at most; ``None`` is as long as SQS lets."""
     context: contextvars.Context = contextvars.Context()
     """Each task runs in a copy of its own."""
+    tell_unrunnable: Callable[[Job, Exception], object] = unrunnable.log
+    """Called with a message that can't be run, and why."""
 
 
 def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
@@ -113,7 +115,7 @@ def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
             _values.types_of(function).decode(job.task, args, kwargs, typed)
     except (UndecodableMessage, UnknownTask, TaskRefused) as reason:
         lane.record("unrunnable")
-        unrunnable.log(job, reason)
+        worker.tell_unrunnable(job, reason)
         return None
     if _declarations.news:
         # Its module was imported just now.
@@ -137,7 +139,7 @@ def _prepare_message(
     if handler is None:
         # Another process has imported one, and this one something else.
         lane.record("unrunnable")
-        unrunnable.log(job, UnknownTask(f"no module imported here has the queue's handler, {job.task}"))
+        worker.tell_unrunnable(job, UnknownTask(f"no module imported here has the queue's handler, {job.task}"))
         return None
     from ._message_execution import MessageExecution
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 from . import _formats, _pyqs
+
+if TYPE_CHECKING:
+    from .testing._outbox import Transport
 
 
 class Outgoing(NamedTuple):
@@ -73,24 +76,45 @@ def configure(
 
 def send(queue: str, message: Outgoing) -> MessageId:
     """Send a message; when this returns, SQS has it."""
-    return MessageId(_producer.send(queue, message))
+    return MessageId((_in_tests or _producer).send(queue, message))
+
+
+async def send_async(queue: str, message: Outgoing) -> MessageId:
+    """As ``send``, while the event loop runs on. A call that is cancelled may still be sent."""
+    if _in_tests is not None:
+        return MessageId(await _in_tests.send_async(queue, message))
+    import asyncio  # here, since it takes longer to import than all the rest
+
+    return await asyncio.get_running_loop().run_in_executor(None, send, queue, message)
 
 
 def send_many(queue: str, messages: list[Outgoing]) -> list[Union[MessageId, Exception]]:
     """Send messages in parallel batches: of each the id or why it was not sent, in order."""
-    answers = _producer.send_many(queue, messages)
+    answers = (_in_tests or _producer).send_many(queue, messages)
     return [MessageId(answer) if isinstance(answer, str) else answer for answer in answers]
 
 
 def queue_url(queue: str) -> str:
     """The URL of a queue, which is created where it is missing."""
-    return _producer.queue_url(queue)
+    return (_in_tests or _producer).queue_url(queue)
 
 
 def shutdown() -> None:
     """End the producer's threads and await them; the next message starts them again. Called before a fork."""
     _producer.shutdown()
+    if _in_tests is not None:
+        _in_tests.shutdown()
 
 
 # Making one starts nothing, and it knows the process it works in: a forked child begins anew.
 _producer = _pyqs.Producer()
+
+_in_tests: Optional[Transport] = None
+"""What sends instead while ``pyqs.testing`` says so, whatever ``configure`` says meanwhile."""
+
+
+def replace(transport: Optional[Transport]) -> Optional[Transport]:
+    """Have this send from now on, ``None`` being the producer; gives what did before. For ``pyqs.testing``."""
+    global _in_tests
+    before, _in_tests = _in_tests, transport
+    return before

@@ -14,6 +14,7 @@ __all__ = [
     "Job",
     "Lane",
     "Ledger",
+    "LocalEndpoint",
     "Producer",
     "Reader",
     "TaskChannel",
@@ -24,6 +25,7 @@ __all__ = [
     "decode_message",
     "find_queues",
     "is_subreaper",
+    "job_of_sent",
     "kombu_name",
     "region_name",
     "run_manager",
@@ -50,6 +52,19 @@ def celery_body(facts: CeleryFacts, args: tuple[Any, ...], kwargs: dict[str, Any
 
 def kombu_name(name: str) -> str:
     """The name that kombu gives a queue in SQS: ``shop-orders_eu.fifo`` for ``shop.orders@eu.fifo``."""
+
+def job_of_sent(
+    queue: str,
+    message: Outgoing,
+    reader: Reader,
+    *,
+    message_id: str,
+    attempt: int = 1,
+    handler: Optional[str] = None,
+) -> tuple[Job, Optional[float]]:
+    """The job that a worker would make of a message, without SQS in between, and the moment after which it is not to
+    run, in seconds since 1970; ``handler`` is the name of who takes all messages of the queue. Raises what sending
+    would raise, and ``UndecodableMessage``."""
 
 def region_name() -> str:
     """The region that the environment and the profile files name, else ``us-east-1``."""
@@ -303,3 +318,13 @@ class Producer:
         """The queue's URL; a missing queue is created."""
     def shutdown(self) -> None:
         """End and join the threads."""
+
+@final
+class LocalEndpoint:
+    """Our endpoint in memory, on a free port of 127.0.0.1, served by a thread of this process."""
+
+    def __new__(cls, *, queues: list[str] = []) -> LocalEndpoint: ...
+    @property
+    def url(self) -> str: ...
+    def stop(self) -> None:
+        """Stop it, and wait for its end. Again, or in a forked child, it does nothing."""

@@ -91,10 +91,7 @@ class Sender:
 
         A call that is cancelled may still be sent.
         """
-        import asyncio  # here, since it takes longer to import than all the rest
-
-        queue, message = self._prepared((args, kwargs), self._options(kwargs))
-        return await asyncio.get_running_loop().run_in_executor(None, _producer.send, queue, message)
+        return await _producer.send_async(*self._prepared((args, kwargs), self._options(kwargs)))
 
     def delay_many(self, items: Iterable[Item]) -> list[Union[MessageId, Exception]]:
         """Send a call for each item, in parallel batches; of each the message's id or why it was not sent, in order.
@@ -137,6 +134,20 @@ class Sender:
             raise NotImplementedError("delay_on_commit needs Django: pip install django") from None
         queue, message = self._prepared((args, kwargs), self._options(kwargs))
         transaction.on_commit(lambda: _producer.send(queue, message))
+
+    @property
+    def path(self) -> str:
+        """The task's name in its messages."""
+        return self._declared.path
+
+    @property
+    def queue(self) -> str:
+        """The task's queue."""
+        return self._declared.queue
+
+    def body(self, *args: Any, **kwargs: Any) -> str:
+        """What the message of this call would say."""
+        return self._message((args, kwargs), SendOptions())[1].body
 
     def _item(self, item: Item) -> Union[Outgoing, Exception]:
         try:

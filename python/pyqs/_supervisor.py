@@ -82,7 +82,7 @@ class Supervisor:
     def start(self) -> None:
         """Import what ``--preload`` names, and fork the manager."""
         # Where the caller has set up logging, its level counts; the manager need not send what nobody wants.
-        self._settings.log_level = _level_name(logger.getEffectiveLevel())
+        self._settings.log_level = level_name(logger.getEffectiveLevel())
         if self._settings.unsafe_pickle:
             logger.warning(
                 "--unsafe-pickle %s: whoever can send to the queues may have these classes called, with any arguments",
@@ -434,7 +434,7 @@ def _describe(status: int) -> str:
     return f"ended with code {os.WEXITSTATUS(status)}"
 
 
-def _level_name(level: int) -> str:
+def level_name(level: int) -> str:
     """The highest of the standard levels that lets through all that ``level`` does."""
     standard = (logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO)
     return logging.getLevelName(next((known for known in standard if known <= level), logging.DEBUG))

@@ -8,7 +8,8 @@
 //! manager's process and the ledger; `channel` and `job`, a task process's work; `reader`, `message` and `values`,
 //! bodies as Python objects; `from_python` and `celery_call`, Python objects as a body of Celery's; `producer`,
 //! sending; `discovery`, queues and the region; `errors`, Rust's errors as Python's; `descriptor`, files passed as
-//! numbers;
+//! numbers; `unmanaged` and `endpoint`, what users' tests stand on: a message that is run where it was sent, and our
+//! endpoint on a thread;
 //! `host`, what the operating system knows of this process. `_pyqs.pyi` beside the Python package says the same in
 //! Python's words, and a test compares the two.
 
@@ -18,6 +19,7 @@ mod cli;
 mod declarations;
 mod descriptor;
 mod discovery;
+mod endpoint;
 mod errors;
 mod from_python;
 mod host;
@@ -28,6 +30,7 @@ mod message;
 mod producer;
 mod reader;
 mod settings;
+mod unmanaged;
 mod values;
 
 use pyo3::prelude::*;
@@ -50,5 +53,7 @@ fn _pyqs(module: &Bound<'_, PyModule>) -> PyResult<()> {
     celery_call::register(module)?;
     producer::register(module)?;
     discovery::register(module)?;
+    endpoint::register(module)?;
+    unmanaged::register(module)?;
     host::register(module)
 }

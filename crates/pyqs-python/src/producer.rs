@@ -15,7 +15,7 @@ struct Producer(blocking::Producer);
 
 /// A message as Python gives it: an object with these attributes.
 #[derive(FromPyObject)]
-struct Message<'py> {
+pub(crate) struct Message<'py> {
     body: String,
     delay_seconds: u64,
     group: Option<String>,
@@ -24,7 +24,7 @@ struct Message<'py> {
 }
 
 impl Message<'_> {
-    fn outgoing(self) -> PyResult<Outgoing> {
+    pub(crate) fn outgoing(self) -> PyResult<Outgoing> {
         let attributes = self
             .attributes
             .iter()

@@ -2,7 +2,8 @@
 
 use pyo3::prelude::*;
 use pyqs_formats::{Head, Message, Undecodable};
-use pyqs_worker::CertificateStore;
+use pyqs_sqs::Received;
+use pyqs_worker::{CertificateStore, Unmanaged};
 
 use crate::errors::{self, SettingsInvalid};
 
@@ -34,6 +35,17 @@ impl Reader {
 }
 
 impl Reader {
+    /// A message as a job, without a manager.
+    pub(crate) fn open(
+        &self,
+        received: Received,
+        queue: &str,
+        attempt: u32,
+        handler: Option<&str>,
+    ) -> Result<Unmanaged, String> {
+        Unmanaged::open(received, queue, attempt, handler, self.reader())
+    }
+
     pub(crate) fn read(&self, body: &str) -> PyResult<Message> {
         raised(self.reader().read(body))
     }

@@ -52,12 +52,12 @@ impl Letter {
 
 /// Of a message's head what the worker goes by. Times are in milliseconds since 1970.
 #[derive(Debug)]
-struct Brief {
-    task: String,
-    retries: u32,
-    limits: TimeLimits,
+pub(crate) struct Brief {
+    pub(crate) task: String,
+    pub(crate) retries: u32,
+    pub(crate) limits: TimeLimits,
     eta: Option<i64>,
-    expires: Option<i64>,
+    pub(crate) expires: Option<i64>,
 }
 
 impl From<Head> for Brief {
@@ -87,7 +87,8 @@ fn check_length(received: &Received) -> Result<(), String> {
     Ok(())
 }
 
-fn read_brief(received: &Received, reader: Reader<'_>) -> Result<Brief, String> {
+/// Reads a message's head; the error says why it can't be read.
+pub(crate) fn read_brief(received: &Received, reader: Reader<'_>) -> Result<Brief, String> {
     check_length(received)?;
     match reader.read_head(&received.body) {
         Ok(head) if head.task.len() > ROOM / 2 => Err("its task's name is too long".to_owned()),
@@ -97,7 +98,7 @@ fn read_brief(received: &Received, reader: Reader<'_>) -> Result<Brief, String> 
 }
 
 /// What is gone by for a handler's message: nothing that its body says.
-fn unread_brief(received: &Received, handler: &Handler) -> Result<Brief, String> {
+pub(crate) fn unread_brief(received: &Received, handler: &Handler) -> Result<Brief, String> {
     check_length(received)?;
     Ok(Brief {
         task: handler.name.clone(),

@@ -54,7 +54,7 @@ pub use http_options::{HttpOptions, OpenToAll};
 pub use memory_size::{BadMemorySize, MemorySize};
 pub use process::after_task::{AfterTask, Unsendable};
 pub use process::child::TaskChannel;
-pub use process::job::{Job, SystemAttributes};
+pub use process::job::{Job, SystemAttributes, Unmanaged};
 pub use process::ledger::Ledger;
 pub use process::outcome::{AfterDeath, TaskOutcome};
 pub use process::wire::{Callback, DeadLetter, Declaration, TimeLimits};

@@ -22,8 +22,8 @@ use tokio::time::Instant;
 
 pub use self::error::ClientError;
 use self::outbox::Entry;
-pub use self::queue::DELAY_MAX;
 use self::queue::Queue;
+pub use self::queue::{DELAY_MAX, checked};
 pub use self::settings::ClientSettings;
 
 /// Sends messages to queues by their names. Clones are the same client.

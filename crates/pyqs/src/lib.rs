@@ -20,5 +20,5 @@
 pub mod blocking;
 mod client;
 
-pub use client::{Client, ClientError, ClientSettings, DELAY_MAX};
+pub use client::{Client, ClientError, ClientSettings, DELAY_MAX, checked};
 pub use pyqs_sqs::{AttributeValue, ConnectOptions, Outgoing, QueueUrl};

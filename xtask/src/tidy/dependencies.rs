@@ -80,6 +80,7 @@ const RULES: &[Rule] = &[
             "pyqs",
             "pyqs-cli",
             "pyqs-formats",
+            "pyqs-local",
             "pyqs-sqs",
             "pyqs-web",
             "pyqs-worker",

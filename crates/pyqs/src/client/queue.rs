@@ -166,6 +166,13 @@ impl Queue {
     }
 }
 
+/// The message as [`Client::send`](super::Client::send) would give it to SQS, or why it would not: by the queue's name
+/// and SQS's own limits. Asks nobody, so it does not know of a queue with a lower limit.
+pub fn checked(queue: &str, message: Outgoing) -> Result<Outgoing, ClientError> {
+    names::sqs_name(queue)?;
+    Queue::new(queue).checked(message, SystemTime::now())
+}
+
 /// The queues that are there for a name or pattern. One attempt.
 pub(super) async fn find(sqs: &dyn Sqs, pattern: &Pattern) -> Result<Vec<QueueUrl>, ClientError> {
     if pattern.is_literal() {
