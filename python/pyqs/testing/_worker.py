@@ -1,8 +1,8 @@
 """A worker in a test's own process: the manager on a thread, tasks on threads or on the one that calls.
 
 Nothing is forked, so that what a test has replaced is replaced for its tasks too, and what they do is there to be
-looked at. The manager is the one of production: it polls, extends, retries, deletes and sends on. It is told that a task
-process was forked when there is a thread for one.
+looked at. The manager is the one of production: it polls, extends, retries, deletes and sends on. It is told that a
+task process was forked when there is a thread for one.
 """
 
 from __future__ import annotations
