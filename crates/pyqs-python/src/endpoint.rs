@@ -28,7 +28,7 @@ struct Serving {
 impl LocalEndpoint {
     /// Starts it, with queues of these names.
     #[new]
-    #[pyo3(signature = (*, queues=Vec::new()))]
+    #[pyo3(signature = (*, queues))]
     fn new(py: Python<'_>, queues: Vec<String>) -> PyResult<Self> {
         let named = |name| QueueDeclaration {
             name,
