@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import uuid
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -426,3 +427,19 @@ def test_nothing_is_left_to_look_up(caplog: pytest.LogCaptureFixture, monkeypatc
         add.delay(1)
     assert threading.active_count() == threads
     assert "Processed task" in caplog.text
+
+
+@task(queue="email")
+def typed(at: datetime, by: uuid.UUID) -> Any:
+    return at, by
+
+
+def test_arguments_have_their_types() -> None:
+    at, by = datetime(2026, 1, 2, tzinfo=timezone.utc), uuid.uuid4()
+    with eager() as tasks:
+        run = tasks.run_of(typed.delay(at, by=by))
+    assert run.result == (at, by)
+    assert (run.args, run.kwargs) == ([at], {"by": by})
+    tasks.assert_sent(typed, at, by)
+    with pytest.raises(AssertionError):
+        tasks.assert_sent(typed, at, uuid.uuid4())
