@@ -15,6 +15,7 @@ from pyqs import BoundTask, Discard, task
 from pyqs.errors import PyqsError, SettingsInvalid, SoftTimeLimitExceeded
 from pyqs.events import clear_events, register_event
 from pyqs.testing import Endpoint, endpoint, worker
+from support.processes import thread_names
 from support.waiting import eventually
 
 
@@ -174,12 +175,12 @@ def test_a_worker_that_cant_start_says_why(sqs: Endpoint) -> None:
 def test_nothing_is_left_behind(sqs: Endpoint) -> None:
     with worker("email") as working:  # so that the producer has its threads and connections
         working.wait(send_email.delay("Hello"))
-    threads = threading.active_count(), len(os.listdir("/proc/self/task"))
+    threads = threading.active_count()
     files = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         with worker("email") as working:
             working.wait(send_email.delay("Hello"))
             working.wait(wait_async.delay("x"))
-    # The kernel lists a thread for a moment after its end.
-    eventually(lambda: (threading.active_count(), len(os.listdir("/proc/self/task"))) == threads, "all have ended")
+    assert threading.active_count() == threads
+    eventually(lambda: "pyqs-manager" not in thread_names(os.getpid()), "the manager's threads have ended")
     assert len(os.listdir("/proc/self/fd")) <= files + 4, "connections that are kept"
