@@ -183,4 +183,5 @@ def test_nothing_is_left_behind(sqs: Endpoint) -> None:
             working.wait(wait_async.delay("x"))
     assert threading.active_count() == threads
     eventually(lambda: "pyqs-manager" not in thread_names(os.getpid()), "the manager's threads have ended")
-    assert len(os.listdir("/proc/self/fd")) <= files + 4, "connections that are kept"
+    # Connections are kept, and a manager's runtime ends in the background.
+    eventually(lambda: len(os.listdir("/proc/self/fd")) <= files + 4, "its files are closed")
