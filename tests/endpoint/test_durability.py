@@ -98,7 +98,7 @@ def drain(client: Any, queue: str) -> list[str]:
 def show_all(folder: Path) -> None:
     """Make messages in flight visible, in the file: their leases have survived and are long."""
     with contextlib.closing(sqlite3.connect(folder / "pyqs.sqlite3")) as database, database:
-        database.execute("UPDATE messages SET hidden_until = NULL, received_at = NULL")
+        database.execute("UPDATE deliveries SET hidden_until = NULL, received_at = NULL")
 
 
 @pytest.mark.parametrize("sync", ["normal", "full"])

@@ -6,7 +6,9 @@ use pyqs_broker::{Change, MessageKey};
 
 use crate::content::{Body, Content};
 
+mod apply;
 mod checkpoint;
+mod contents;
 mod move_tasks;
 mod reserve;
 mod schema;
@@ -32,7 +34,13 @@ pub(crate) trait Store: Send + 'static {
 
 /// Reads what messages carry, beside the thread that writes.
 pub(crate) trait Contents: Send + std::marker::Sync + 'static {
-    /// Each message's content; `None` where it has been deleted meanwhile.
+    /// The same as [`read`](Self::read), where that needs no waiting: all of them are in memory.
+    fn at_hand(&self, _keys: &[MessageKey]) -> Option<Vec<Option<Arc<Content>>>> {
+        None
+    }
+
+    /// Each message's content; `None` where there is none any more, since it has been deleted
+    /// meanwhile.
     fn read(&self, keys: &[MessageKey]) -> Result<Vec<Option<Arc<Content>>>, StoreError>;
 }
 

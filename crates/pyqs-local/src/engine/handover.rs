@@ -69,6 +69,9 @@ impl Engine {
         let Some(contents) = self.contents.as_ref().filter(|_| !keys.is_empty()) else {
             return Ok(Vec::new().into_iter());
         };
+        if let Some(found) = contents.at_hand(&keys) {
+            return Ok(found.into_iter());
+        }
         let contents = Arc::clone(contents);
         let read = tokio::task::spawn_blocking(move || contents.read(&keys)).await;
         match read {

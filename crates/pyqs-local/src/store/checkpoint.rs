@@ -6,7 +6,8 @@
 //! and while others write there is always a little that isn't.
 //!
 //! SQLite syncs the file only at that end. The thread does it after each of its passes, else the
-//! writer would wait for all that they wrote.
+//! writer would wait for all that they wrote. It passes over the log every few MiB: what gathers
+//! until the end would be a burst of writes that keeps the writer's own from the disk.
 
 use std::fs::File;
 use std::path::Path;
@@ -22,8 +23,13 @@ use super::StoreError;
 
 /// The log's length, in pages of 4 KiB, at which its contents are brought into the file: 64 MiB.
 pub(super) const LOG_PAGES: u32 = 16_384;
+/// How much of it gathers between two passes, in pages: 8 MiB.
+const PASS_PAGES: u32 = 2048;
 /// SQLite's default.
 const PAGE_BYTES: u64 = 4096;
+/// Added to the thread's niceness, where the system has one for each thread.
+#[cfg(target_os = "linux")]
+const THREAD_NICENESS: i32 = 10;
 /// How many times that length it may have: then commits wait. So the log doesn't grow without end on
 /// a disk that is slower than they are.
 const LOG_GROWTH_MAX: u32 = 4;
@@ -39,9 +45,20 @@ pub(super) struct Checkpoints {
     /// What the log had at the last commit, in pages.
     log_pages: Arc<AtomicU32>,
     /// `None` only while this is dropped.
-    thread: Option<(Sender<()>, JoinHandle<()>)>,
+    thread: Option<(Sender<Pass>, JoinHandle<()>)>,
     done: Receiver<()>,
-    is_running: bool,
+    running: Option<Pass>,
+    /// The log's length when the last pass was asked for.
+    passed_pages: u32,
+}
+
+/// What the thread is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// To take what there is.
+    Over,
+    /// To leave so little that the writer can begin the log anew.
+    ToTheEnd,
 }
 
 impl Checkpoints {
@@ -69,8 +86,14 @@ impl Checkpoints {
         let (begin, asked) = channel();
         let (finished, done) = channel();
         let thread = std::thread::spawn(move || {
-            while asked.recv().is_ok() {
-                pass_until_little_is_left(&connection, &file, &length);
+            yield_to_others();
+            while let Ok(asked) = asked.recv() {
+                match asked {
+                    Pass::Over => {
+                        pass_and_sync(&connection, &file);
+                    }
+                    Pass::ToTheEnd => pass_until_little_is_left(&connection, &file, &length),
+                }
                 if finished.send(()).is_err() {
                     break;
                 }
@@ -83,7 +106,8 @@ impl Checkpoints {
             log_pages,
             thread: Some((begin, thread)),
             done,
-            is_running: false,
+            running: None,
+            passed_pages: 0,
         })
     }
 
@@ -105,21 +129,37 @@ impl Checkpoints {
     /// To be called after each commit.
     pub(super) fn committed(&mut self, writer: &Connection) {
         let pages = self.log_pages.load(Ordering::Relaxed);
-        if self.is_running {
+        if let Some(running) = self.running {
             let is_done = if pages >= LOG_GROWTH_MAX * self.pages_max {
                 self.done.recv().is_ok()
             } else {
                 self.done.try_recv().is_ok()
             };
             if is_done {
-                self.is_running = false;
-                pass(writer);
+                self.running = None;
+                if running == Pass::ToTheEnd {
+                    pass(writer);
+                }
             }
-        } else if let Some((begin, _)) = &self.thread
-            && pages >= self.pages_max
+            return;
+        }
+        if pages < self.passed_pages {
+            // It has been begun anew.
+            self.passed_pages = 0;
+        }
+        let asked = if pages >= self.pages_max {
+            Pass::ToTheEnd
+        } else if pages - self.passed_pages >= PASS_PAGES {
+            Pass::Over
+        } else {
+            return;
+        };
+        // Without its thread, which only a panic ends, the log grows until the next start.
+        if let Some((thread, _)) = &self.thread
+            && thread.send(asked).is_ok()
         {
-            // Without its thread, which only a panic ends, the log grows until the next start.
-            self.is_running = begin.send(()).is_ok();
+            self.running = Some(asked);
+            self.passed_pages = pages;
         }
     }
 }
@@ -138,17 +178,19 @@ impl Drop for Checkpoints {
 /// Each pass takes the log as it finds it, and `length` grows meanwhile.
 fn pass_until_little_is_left(connection: &Connection, file: &File, length: &AtomicU32) {
     for _ in 0..PASSES_MAX {
-        let Some(done) = pass(connection) else {
+        let Some(done) = pass_and_sync(connection, file) else {
             return;
         };
-        // What can't be synced here is the writer's, whose pass fails if it can't either.
-        if file.sync_data().is_err() {
-            return;
-        }
         if i64::from(length.load(Ordering::Relaxed)) - done <= REST_PAGES {
             return;
         }
     }
+}
+
+fn pass_and_sync(connection: &Connection, file: &File) -> Option<i64> {
+    let done = pass(connection)?;
+    // What can't be synced here is the writer's, whose pass fails if it can't either.
+    file.sync_data().ok().map(|()| done)
 }
 
 /// Brings what the log has into the file; how many of its pages are there now. `None` where it
@@ -158,6 +200,15 @@ fn pass(connection: &Connection) -> Option<i64> {
     connection
         .query_row(query, [], |row| row.get("checkpointed"))
         .ok()
+}
+
+/// Nobody waits for this thread, but requests wait for the processor that it would take.
+fn yield_to_others() {
+    // On Linux this is the calling thread's priority, elsewhere the whole process's.
+    #[cfg(target_os = "linux")]
+    {
+        let _ = rustix::process::setpriority_process(None, THREAD_NICENESS);
+    }
 }
 
 #[cfg(test)]

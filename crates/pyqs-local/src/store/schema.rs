@@ -5,14 +5,15 @@
 //! ours, `PRAGMA user_version` is the schema's version; a change of the schema raises it and adds
 //! a step to [`MIGRATIONS`].
 //!
-//! Index and contents are two tables, because receiving a message rewrites its row in the index,
-//! and because a start reads the whole index and no content.
+//! Index and contents are two tables, because a start reads the whole index and no content. What
+//! changes while a message is handled is apart from both, in small tables, so that a long queue is
+//! worked through without rewriting its pages with each receive and each delete.
 
 /// "PyQS" in ASCII.
 pub(super) const APPLICATION_ID: i64 = 0x5079_5153;
 
 /// Step `n` brings a file from version `n` to `n + 1`; the latest version is their number.
-pub(super) const MIGRATIONS: [&str; 2] = [
+pub(super) const MIGRATIONS: [&str; 3] = [
     "
     -- seed: 16 bytes from which receipt handles and message ids are derived.
     -- keys_below: every key that was ever used, of a queue or a message, is smaller.
@@ -76,6 +77,24 @@ pub(super) const MIGRATIONS: [&str; 2] = [
         to_move         INTEGER NOT NULL,
         moved           INTEGER NOT NULL,
         status          TEXT NOT NULL         -- RUNNING, COMPLETED, CANCELLED, or why it failed
+    );
+",
+    "
+    -- What has happened to a message since it was sent, or moved: its row takes the place of these
+    -- columns of its row in messages.
+    CREATE TABLE deliveries (
+        key            INTEGER PRIMARY KEY,  -- of the message
+        hidden_until   INTEGER,
+        received_at    INTEGER,
+        first_received INTEGER,
+        receives       INTEGER NOT NULL,
+        generation     INTEGER NOT NULL
+    );
+
+    -- Messages that are gone, though their rows are still there: those are taken out 500 at a time,
+    -- and when the server stops.
+    CREATE TABLE deleted (
+        key INTEGER PRIMARY KEY
     );
 ",
 ];

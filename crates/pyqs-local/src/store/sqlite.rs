@@ -3,29 +3,33 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use pyqs_broker::limits::DEDUPLICATION_SECS;
 use pyqs_broker::{
     Broker, Change, Message, MessageKey, MessageRecord, Phase, QueueAttributes, QueueId,
     QueueRecord, Settings, State, Timestamp, Traits,
 };
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, Transaction, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::apply::{apply, sweep};
 use super::checkpoint::{Checkpoints, LOG_PAGES};
+use super::contents::SqliteContents;
 use super::move_tasks;
 use super::reserve::{self, Reserve};
 use super::schema::{APPLICATION_ID, MIGRATIONS};
-use super::{Contents, Store, StoreError};
+use super::{Store, StoreError};
 use crate::attributes;
 use crate::config::Sync;
-use crate::content::{Body, Content};
+use crate::content::Body;
 
 /// The data file's name in the data folder; SQLite puts `-wal` and `-shm` beside it.
 const FILE_NAME: &str = "pyqs.sqlite3";
 /// Locked as long as a server uses the folder. The system takes the lock off when the process
 /// ends, however it ends.
 const LOCK_NAME: &str = "pyqs.lock";
+
+/// So many deleted messages leave their rows for one sweep, which costs a commit 1 or 2 ms.
+const UNSWEPT_MAX: usize = 500;
 
 /// How much of the file the writing side keeps in memory.
 const CACHE_KIB: i64 = 8 * 1024;
@@ -35,13 +39,11 @@ pub(crate) struct SqliteStore {
     connection: Connection,
     checkpoints: Checkpoints,
     reserve: Reserve,
+    /// Deleted messages whose rows are still there, and how many there may be.
+    unswept: usize,
+    unswept_max: usize,
     /// Held, never read: see [`LOCK_NAME`].
     _lock: File,
-}
-
-/// The reading side.
-pub(crate) struct SqliteContents {
-    connection: Mutex<Connection>,
 }
 
 impl SqliteStore {
@@ -68,17 +70,16 @@ impl SqliteStore {
         // each commit more. It is gone when the server stops.
         connection.pragma_update(None, "journal_size_limit", -1)?;
         migrate(&mut connection, &path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let reader = Connection::open_with_flags(&path, flags)?;
-        let contents = SqliteContents {
-            connection: Mutex::new(reader),
-        };
-        let store = Self {
+        let contents = SqliteContents::open(&path)?;
+        let mut store = Self {
             checkpoints: Checkpoints::start(&mut connection, &path, LOG_PAGES)?,
             connection,
             reserve,
+            unswept: 0,
+            unswept_max: UNSWEPT_MAX,
             _lock: lock,
         };
+        store.sweep()?;
         Ok((store, contents))
     }
 
@@ -91,8 +92,7 @@ impl SqliteStore {
         settings.seed = self.seed(seed)?;
         let connection = &self.connection;
         let mut queues = connection.prepare("SELECT * FROM queues")?;
-        let query = format!("SELECT {MESSAGE_COLUMNS} FROM messages ORDER BY key");
-        let mut messages = connection.prepare(&query)?;
+        let mut messages = connection.prepare(MESSAGES)?;
         let mut deduplications =
             connection.prepare("SELECT * FROM deduplications ORDER BY until")?;
         let mut tasks = connection.prepare("SELECT * FROM move_tasks")?;
@@ -123,6 +123,15 @@ impl SqliteStore {
         Ok(u128::from_be_bytes(bytes))
     }
 
+    /// Takes the rows of all deleted messages out.
+    fn sweep(&mut self) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction()?;
+        sweep(&transaction)?;
+        transaction.commit()?;
+        self.unswept = 0;
+        Ok(())
+    }
+
     /// What deleted messages have left in the file for others.
     fn free_bytes(&self) -> u64 {
         let pragma = |name| {
@@ -142,13 +151,27 @@ impl SqliteStore {
     }
 }
 
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        // Else the next start does it.
+        let _ = self.sweep();
+    }
+}
+
 impl Store for SqliteStore {
     fn commit(&mut self, changes: &[Change<Body>]) -> Result<(), StoreError> {
+        let is_deleted = |change: &&Change<_>| matches!(change, Change::MessageDeleted(_));
+        let mut unswept = self.unswept + changes.iter().filter(is_deleted).count();
         let transaction = self.connection.transaction()?;
         for change in changes {
             apply(&transaction, change)?;
         }
+        if unswept >= self.unswept_max {
+            sweep(&transaction)?;
+            unswept = 0;
+        }
         transaction.commit()?;
+        self.unswept = unswept;
         self.checkpoints.committed(&self.connection);
         Ok(())
     }
@@ -158,6 +181,8 @@ impl Store for SqliteStore {
             return true;
         }
         if self.reserve.may_try() {
+            // If this fails, the next try has as much to do.
+            let _ = self.sweep();
             self.checkpoints.empty_log(&self.connection);
             self.reserve.fit(self.checkpoints.log_bytes());
         }
@@ -169,38 +194,6 @@ impl Store for SqliteStore {
         let is_more_left = self.reserve.release();
         self.checkpoints.empty_log(&self.connection);
         is_more_left
-    }
-}
-
-impl Contents for SqliteContents {
-    fn read(&self, keys: &[MessageKey]) -> Result<Vec<Option<Arc<Content>>>, StoreError> {
-        // A reader that panicked has changed nothing.
-        let connection = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // One for all, else each is a transaction of its own.
-        let transaction = connection.unchecked_transaction()?;
-        let query = "SELECT body, attributes, trace_header FROM contents WHERE key = ?";
-        let mut statement = transaction.prepare_cached(query)?;
-        let mut read = |key: &MessageKey| {
-            let found = statement.query_row([signed(key.0)], |row| {
-                let attributes: Option<String> = row.get(1)?;
-                Ok((row.get(0)?, attributes, row.get(2)?))
-            });
-            let Some((body, attributes, trace_header)) = found.optional()? else {
-                return Ok(None);
-            };
-            let attributes = attributes.map_or(Ok(BTreeMap::new()), |text| {
-                serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))
-            })?;
-            Ok(Some(Arc::new(Content {
-                body,
-                attributes,
-                trace_header,
-            })))
-        };
-        keys.iter().map(&mut read).collect()
     }
 }
 
@@ -249,193 +242,6 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     Ok(transaction.commit()?)
 }
 
-fn apply(transaction: &Transaction<'_>, change: &Change<Body>) -> Result<(), StoreError> {
-    match change {
-        Change::KeysReserved { below } => {
-            let sql = "INSERT OR REPLACE INTO meta (name, value) VALUES ('keys_below', ?)";
-            transaction.prepare_cached(sql)?.execute([signed(*below)])?;
-        }
-        Change::QueueStored(record) => store_queue(transaction, record)?,
-        Change::QueueDeleted(queue) => {
-            delete_messages(transaction, *queue)?;
-            let id = [signed(queue.0)];
-            transaction.execute("DELETE FROM deduplications WHERE queue = ?", id)?;
-            transaction.execute("DELETE FROM queues WHERE id = ?", id)?;
-            move_tasks::forget_queue(transaction, *queue)?;
-        }
-        Change::QueuePurged(id) => delete_messages(transaction, *id)?,
-        Change::MessageStored(record) => store_message(transaction, record)?,
-        Change::MessageUpdated {
-            key,
-            phase,
-            receives,
-            generation,
-            first_received,
-        } => {
-            let sql = "UPDATE messages SET hidden_until = ?, received_at = ?, receives = ?, \
-                       generation = ?, first_received = ? WHERE key = ?";
-            let (hidden_until, received_at) = phase_columns(*phase);
-            transaction.prepare_cached(sql)?.execute(params![
-                hidden_until,
-                received_at,
-                receives,
-                generation,
-                first_received.map(millis),
-                signed(key.0)
-            ])?;
-        }
-        Change::MessageMoved {
-            from,
-            key,
-            queue,
-            sent,
-            traits,
-        } => move_message(transaction, [*from, *key], *queue, *sent, traits)?,
-        Change::MoveTaskStored(task) => move_tasks::store(transaction, task)?,
-        Change::MoveTaskForgotten(id) => move_tasks::forget(transaction, *id)?,
-        Change::MessageDeleted(key) => {
-            for sql in [
-                "DELETE FROM messages WHERE key = ?",
-                "DELETE FROM contents WHERE key = ?",
-            ] {
-                transaction.prepare_cached(sql)?.execute([signed(key.0)])?;
-            }
-        }
-        Change::Deduplicated {
-            queue,
-            scope,
-            id,
-            message,
-            until,
-        } => {
-            let scope = scope.as_deref().unwrap_or("");
-            let row = (
-                signed(queue.0),
-                scope,
-                &**id,
-                signed(message.0),
-                millis(*until),
-            );
-            store_deduplication(transaction, row)?;
-        }
-    }
-    Ok(())
-}
-
-fn store_queue(transaction: &Transaction<'_>, record: &QueueRecord) -> Result<(), StoreError> {
-    let attributes: BTreeMap<_, _> = attributes::render(&record.attributes).into_iter().collect();
-    let json = |map| serde_json::to_string(map).expect("a map of texts is always JSON");
-    let tags = serde_json::to_string(&record.tags).expect("a map of texts is always JSON");
-    transaction.execute(
-        "INSERT OR REPLACE INTO queues VALUES (?, ?, ?, ?, ?, ?)",
-        params![
-            signed(record.id.0),
-            &*record.name,
-            json(&attributes),
-            tags,
-            millis(record.created),
-            millis(record.modified)
-        ],
-    )?;
-    Ok(())
-}
-
-fn store_message(
-    transaction: &Transaction<'_>,
-    record: &MessageRecord<Body>,
-) -> Result<(), StoreError> {
-    let message = &record.message;
-    let state = message.state();
-    let (hidden_until, received_at) = phase_columns(state.phase);
-    let traits = state.traits.as_deref();
-    // By place, not by name: names are looked up anew for each row.
-    let sql = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    transaction.prepare_cached(sql)?.execute(params![
-        signed(record.key.0),
-        signed(record.queue.0),
-        millis(message.sent),
-        hidden_until,
-        received_at,
-        state.first_received.map(millis),
-        state.receives,
-        state.generation,
-        traits.and_then(|traits| traits.group.as_deref()),
-        traits.and_then(|traits| traits.deduplication.as_deref()),
-        traits
-            .and_then(|traits| traits.first_key)
-            .map(|key| signed(key.0)),
-        traits.and_then(|traits| traits.dead_letter_source.as_deref()),
-        traits.map_or(0, |traits| traits.receives_elsewhere),
-    ])?;
-    if let Body::Held(content) = &message.payload {
-        let attributes = (!content.attributes.is_empty()).then(|| {
-            serde_json::to_string(&content.attributes).expect("texts and base64 are always JSON")
-        });
-        let sql = "INSERT INTO contents VALUES (?, ?, ?, ?)";
-        let row = params![
-            signed(record.key.0),
-            attributes,
-            content.trace_header,
-            content.body
-        ];
-        transaction.prepare_cached(sql)?.execute(row)?;
-    }
-    Ok(())
-}
-
-fn store_deduplication(
-    transaction: &Transaction<'_>,
-    row: (i64, &str, &str, i64, i64),
-) -> Result<(), StoreError> {
-    let (queue, .., until) = row;
-    // Five minutes before this one is forgotten it is now: earlier ones are over.
-    let now = until - 1000 * i64::from(DEDUPLICATION_SECS);
-    let sql = "DELETE FROM deduplications WHERE queue = ? AND until <= ?";
-    transaction.prepare_cached(sql)?.execute([queue, now])?;
-    let sql = "INSERT OR REPLACE INTO deduplications VALUES (?, ?, ?, ?, ?)";
-    transaction.prepare_cached(sql)?.execute(row)?;
-    Ok(())
-}
-
-fn move_message(
-    transaction: &Transaction<'_>,
-    [from, to]: [MessageKey; 2],
-    queue: QueueId,
-    sent: Timestamp,
-    traits: &Traits,
-) -> Result<(), StoreError> {
-    let sql = "UPDATE messages SET key = :key, queue = :queue, sent = :sent, hidden_until = NULL, \
-               received_at = NULL, deduplication_id = :deduplication_id, first_key = :first_key, \
-               dead_letter_source = :dead_letter_source, receives_elsewhere = :receives_elsewhere \
-               WHERE key = :from";
-    transaction.prepare_cached(sql)?.execute(named_params! {
-        ":key": signed(to.0),
-        ":queue": signed(queue.0),
-        ":sent": millis(sent),
-        ":deduplication_id": traits.deduplication.as_deref(),
-        ":first_key": traits.first_key.map(|key| signed(key.0)),
-        ":dead_letter_source": traits.dead_letter_source.as_deref(),
-        ":receives_elsewhere": traits.receives_elsewhere,
-        ":from": signed(from.0),
-    })?;
-    if from != to {
-        let sql = "UPDATE contents SET key = ? WHERE key = ?";
-        transaction
-            .prepare_cached(sql)?
-            .execute([signed(to.0), signed(from.0)])?;
-    }
-    Ok(())
-}
-
-/// Reads the whole index, which has no contents in it: cheaper than one more index on every send.
-fn delete_messages(transaction: &Transaction<'_>, queue: QueueId) -> Result<(), StoreError> {
-    let queue = [signed(queue.0)];
-    let sql = "DELETE FROM contents WHERE key IN (SELECT key FROM messages WHERE queue = ?)";
-    transaction.execute(sql, queue)?;
-    transaction.execute("DELETE FROM messages WHERE queue = ?", queue)?;
-    Ok(())
-}
-
 fn read_queue(row: &Row<'_>) -> Result<Change<Body>, StoreError> {
     let name: String = row.get("name")?;
     let bad = |error: &dyn std::fmt::Display| damaged(format!("queue {name}: {error}"));
@@ -458,9 +264,17 @@ fn read_queue(row: &Row<'_>) -> Result<Change<Body>, StoreError> {
 }
 
 /// Columns by place: there may be a million rows, and names are looked up anew for each.
-const MESSAGE_COLUMNS: &str = "key, queue, sent, hidden_until, received_at, first_received, \
-                               receives, generation, message_group, deduplication_id, first_key, \
-                               dead_letter_source, receives_elsewhere";
+const MESSAGES: &str = "
+    SELECT m.key, m.queue, m.sent,
+           iif(d.key IS NULL, m.hidden_until, d.hidden_until),
+           iif(d.key IS NULL, m.received_at, d.received_at),
+           iif(d.key IS NULL, m.first_received, d.first_received),
+           iif(d.key IS NULL, m.receives, d.receives),
+           iif(d.key IS NULL, m.generation, d.generation),
+           m.message_group, m.deduplication_id, m.first_key, m.dead_letter_source,
+           m.receives_elsewhere
+    FROM messages m LEFT JOIN deliveries d ON d.key = m.key
+    ORDER BY m.key";
 
 fn read_message(row: &Row<'_>) -> Result<Change<Body>, StoreError> {
     let number = |column| unsigned(row.get(column)?);
@@ -504,15 +318,6 @@ fn read_deduplication(row: &Row<'_>) -> Result<Change<Body>, StoreError> {
         message: MessageKey(unsigned(row.get("message")?)?),
         until: timestamp(row.get("until")?)?,
     })
-}
-
-/// The columns `hidden_until` and `received_at`.
-fn phase_columns(phase: Phase) -> (Option<i64>, Option<i64>) {
-    match phase {
-        Phase::Ready => (None, None),
-        Phase::Delayed { until } => (Some(millis(until)), None),
-        Phase::InFlight { until, since } => (Some(millis(until)), Some(millis(since))),
-    }
 }
 
 pub(super) fn millis(timestamp: Timestamp) -> i64 {
