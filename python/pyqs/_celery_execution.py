@@ -63,6 +63,7 @@ class CeleryExecution(Execution):
     _retry: Optional[BaseException] = None
     _message: Optional[_Message] = None
     _sent_as: Optional[str] = None
+    _sent_after = 0
     _is_exhausted = False
     _state = "FAILURE"
 
@@ -173,6 +174,7 @@ class CeleryExecution(Execution):
         name = here if message.queue is None else Naming.of(self._task.app).sqs_name(message.queue)
         body = retry_body(self._request, message.args, message.kwargs, queue, delay_seconds)
         self._sent_as = _producer.send(name, Outgoing(body, delay_seconds))
+        self._sent_after = delay_seconds
         return Decision("discarded")
 
     def _log_discarded(self, error: BaseException) -> None:
@@ -180,6 +182,10 @@ class CeleryExecution(Execution):
             super()._log_discarded(error)
             return
         logger.warning("Task %s is retried by message %s: %s", self._path, self._sent_as, error)
+
+    def _tell_failure(self, error: BaseException, decision: Decision, duration: float) -> None:
+        is_sent = self._sent_as is not None
+        super()._tell_failure(error, Decision("retry", self._sent_after) if is_sent else decision, duration)
 
     def _log_failure(self, error: BaseException, decision: Decision) -> None:
         if isinstance(error, getattr(self._task, "throws", None) or ()):

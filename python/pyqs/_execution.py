@@ -351,7 +351,8 @@ class Execution:
             return
         job = self._job
         task = job.message_id, self._path, self._queue, job.receive_count
-        args, kwargs = self._after["args"], self._after["kwargs"]
+        # Copies: a listener changes nothing of what the task gets.
+        args, kwargs = list(self._after["args"]), dict(self._after["kwargs"])
         events.tell(kind(*task, retries=self._attempt - 1, args=args, kwargs=kwargs, **facts), listeners)
 
     def _tell_failure(self, error: BaseException, decision: Decision, duration: float) -> None:

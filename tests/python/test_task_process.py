@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
+import pyqs
 import pytest
-from pyqs import _execution, _producer, _pyqs, _registry, _task_process, _unrunnable, task
+from pyqs import _execution, _producer, _pyqs, _registry, _task_process, _unrunnable, events, task
 from pyqs.errors import UndecodableMessage
 from pyqs.events import clear_events, get_events, register_event
 
@@ -228,6 +229,73 @@ def test_a_post_hook_that_raises_harms_nothing(run: Run, caplog: pytest.LogCaptu
     assert run(Job("t.note"), Job("t.note")) == ["succeeded", "next", "succeeded", "next"]
     assert statuses == ["success", "success"]
     assert caplog.messages == ["A post_process hook raised after task t.note"] * 2
+
+
+def test_a_hook_sees_the_task_and_the_task_what_the_hook_has_replaced(run: Run) -> None:
+    found: list[Any] = []
+
+    @task(custom_function_path="t.ask")
+    def ask(value: int) -> None:
+        current = pyqs.current()
+        assert current
+        found.append((current.name, current.request.id, current.request.args))
+
+    def replace(context: dict[str, Any]) -> None:
+        current = pyqs.current()
+        assert current
+        found.append(current.request.args)
+        context["args"] = [2]
+
+    register_event("pre_process", replace)
+    run(Job("t.ask", 1))
+    assert found == [[1], ("t.ask", "m-1", [2])]
+    assert pyqs.current() is None
+
+
+def test_a_listener_changes_nothing_of_what_a_task_gets(run: Run) -> None:
+    @events.on(events.TaskStarted)
+    def spoil(event: events.TaskStarted) -> None:
+        event.args.clear()
+        event.kwargs["more"] = 1
+
+    run(Job("t.note", 1, a=2))
+    assert seen == [((1,), {"a": 2})]
+
+
+def test_events_are_told_after_the_record_and_before_the_hooks(run: Run) -> None:
+    order: list[str] = []
+    events.on(events.TaskRun)(lambda event: order.append(type(event).__name__))
+    register_event("pre_process", lambda _: order.append("pre_process"))
+    register_event("post_process", lambda _: order.append("post_process"))
+
+    class Told(Channel):
+        def record(self, outcome: str) -> None:
+            order.append(outcome)
+            super().record(outcome)
+
+    channel: Any = Told([Job("t.note")])
+    _task_process.run(channel, _pyqs.WorkerSettings(queues=["q"]))
+    assert order == ["TaskStarted", "pre_process", "succeeded", "TaskSucceeded", "post_process"]
+
+
+def test_a_hook_that_refuses_a_task_is_its_failure_and_a_listener_is_not(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed: list[events.TaskFailed] = []
+    events.on(events.TaskFailed)(failed.append)
+
+    @events.on(events.TaskStarted)
+    def stumble(event: events.TaskStarted) -> None:
+        raise RuntimeError("listener")
+
+    def refuse(context: dict[str, Any]) -> None:
+        if context["args"] == [2]:
+            raise RuntimeError("hook")
+
+    register_event("pre_process", refuse)
+    assert run(Job("t.note", 1), Job("t.note", 2)) == ["succeeded", "next", "failed", "next"]
+    assert [str(event.exception) for event in failed] == ["hook"]
+    assert failed[0].exception.__traceback__
 
 
 def test_success_is_recorded_before_the_hooks(run: Run) -> None:

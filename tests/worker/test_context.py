@@ -28,9 +28,9 @@ logging.getLogger("app").setLevel("INFO")
 log = logging.getLogger("app")
 
 def look(what):
+    log.info(what)
     current = pyqs.current()
     note(what, id=current.request.id, name=current.name, args=current.request.args, queue=current.request.queue)
-    log.info(what)
 
 @task(queue="unused")
 def plain(value):

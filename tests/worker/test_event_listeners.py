@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.celery import site_packages
 from support.projects import Project
 from support.queues import Queue, new_name
 from support.waiting import eventually
@@ -344,3 +345,29 @@ def alert(event): ...
     worker = project.worker(queue.name, "--import", "deaf", loglevel="WARN")
 
     worker.wait_for(r"^\[WARNING\]: deaf\.alert listens to TaskCrashed, .*--preload")
+
+
+def test_of_tasks_of_celerys(project: Project, queue: Queue) -> None:
+    """They are told of as others are; a retry that is a message of its own is a retry."""
+    project.write(
+        "shop.py",
+        """
+from celery import Celery
+app = Celery("shop", broker="sqs://", backend=None)
+
+@app.task(bind=True)
+def grow(self, value):
+    if value < 8:
+        raise self.retry(args=[value + 1], countdown=0)
+    return value
+""",
+    )
+    queue.send_task("shop.grow", 7)
+    worker = project.worker(queue.name, "--import", "listening", PYTHONPATH=site_packages())
+    (succeeded,) = project.wait_for_notes("TaskSucceeded")
+    (retried,) = project.notes("TaskRetried")
+
+    assert worker.stop() == 0
+    assert (retried["task"], retried["args"], retried["delay"]) == ("shop.grow", [7], 0)
+    assert (succeeded["args"], succeeded["result"], succeeded["retries"]) == ([8], 8, 1)
+    assert project.notes("TaskDiscarded") == []
