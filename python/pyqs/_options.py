@@ -79,6 +79,9 @@ class SendOptions(NamedTuple):
     headers: Optional[Headers] = None
 
 
+NO_OPTIONS = SendOptions()
+
+
 class Times(NamedTuple):
     """When a message is to run: not before so many seconds from ``now``, and not after ``expires``, both in seconds
     since 1970."""
@@ -98,8 +101,14 @@ class Times(NamedTuple):
         return None if self.expires is None else _utc(self.expires)
 
 
+AT_ONCE = Times(0.0, 0, None)
+"""For a message that is neither delayed nor expires, which is most of them."""
+
+
 def times(declared: Declared, options: SendOptions) -> Times:
     """When the message is to run. Raises :class:`SettingsInvalid`."""
+    if options is NO_OPTIONS and not declared.delay_seconds and declared.expires is None:
+        return AT_ONCE
     now = time.time()
     path = declared.path
     if options.countdown is not None and options.eta is not None:

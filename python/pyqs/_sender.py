@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Callable, Optional, Union
 
 from . import _bodies, _formats, _options, _producer, _pyqs, _signature, _values
-from ._options import Declared, Headers, SendOptions
+from ._options import NO_OPTIONS, Declared, Headers, SendOptions
 from ._producer import MessageId, Outgoing
 from ._signature import Parameters
 from ._values import Arguments
@@ -158,7 +158,7 @@ class Sender:
             else:
                 kind = type(item).__name__
                 raise TypeError(f"an item for {self._declared.path} is a {kind}; give a tuple, or a dict by name")
-            return self._prepared(arguments, SendOptions())[1]
+            return self._prepared(arguments, NO_OPTIONS)[1]
         except Exception as error:
             return error
 
@@ -170,7 +170,7 @@ class Sender:
     def _options(self, kwargs: dict[str, Any]) -> SendOptions:
         """What a call's own keyword says, which is none of the function's."""
         if "_delay_seconds" not in kwargs:
-            return SendOptions()
+            return NO_OPTIONS
         return SendOptions(countdown=_options.delay_seconds(self._declared.path, kwargs.pop("_delay_seconds")))
 
     def _send(self, arguments: Arguments, options: SendOptions) -> MessageId:
@@ -216,13 +216,8 @@ class Sender:
         format = _formats.chosen(declared.format)
         headers = _options.headers(declared.path, format, options.headers)
         written, mark = self._types.encode(declared.path, arguments, is_celerys=format == "celery")
-        message = Outgoing(
-            body="",
-            delay_seconds=times.delay_seconds,
-            group=_options.group(declared, options, *arguments),
-            dedup_id=_options.dedup_id(declared, options, *arguments),
-            attributes={} if mark is None else {_values.ATTRIBUTE: mark},
-        )
+        attributes: dict[str, Any] = {} if mark is None else {_values.ATTRIBUTE: mark}
+        delay_seconds = times.delay_seconds
         if format == "celery":
             body = _bodies.celery(
                 declared.path,
@@ -235,12 +230,15 @@ class Sender:
                 headers=headers,
             )
             # Beyond SQS's longest, whoever receives it goes by its eta.
-            delay = min(times.delay_seconds, SQS_DELAY_SECONDS_MAX)
-            return queue, message._replace(body=body, delay_seconds=delay)
-        message.attributes.update(headers)
-        if times.expires is not None:
-            message.attributes[_pyqs.EXPIRES_ATTRIBUTE] = int(times.expires * 1000)
-        return queue, message._replace(body=_bodies.native(declared.path, written, self._types.advice))
+            delay_seconds = min(delay_seconds, SQS_DELAY_SECONDS_MAX)
+        else:
+            body = _bodies.native(declared.path, written, self._types.advice)
+            attributes.update(headers)
+            if times.expires is not None:
+                attributes[_pyqs.EXPIRES_ATTRIBUTE] = int(times.expires * 1000)
+        group = _options.group(declared, options, *arguments)
+        dedup_id = _options.dedup_id(declared, options, *arguments)
+        return queue, Outgoing(body, delay_seconds, group, dedup_id, attributes)
 
 
 def _arguments(path: str, args: Any, kwargs: Any) -> Arguments:

@@ -1,0 +1,114 @@
+"""One sender of the `send` benchmark: sends no-op calls and prints what it took, as JSON.
+
+    python send_calls.py (boto3|batch|delay|delay_many) MESSAGES THREADS
+
+Works in its own process, so that its CPU time is the sending's alone. `batch` is boto3's `send_message_batch`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable
+
+QUEUE = "bench-send"
+
+
+def boto3_sender() -> Callable[[int], None]:
+    """As a program sends that has no task queue: a client for each thread is what boto3 recommends least, one for all
+    is safe."""
+    import boto3
+
+    client = boto3.client("sqs")
+    url = client.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+
+    def send(count: int) -> None:
+        for number in range(count):
+            body = json.dumps({"task": "bench_tasks.send", "args": [number, "ada@example.org"], "kwargs": {}})
+            client.send_message(QueueUrl=url, MessageBody=body)
+
+    return send
+
+
+def batch_sender() -> Callable[[int], None]:
+    import boto3
+
+    client = boto3.client("sqs")
+    url = client.get_queue_url(QueueName=QUEUE)["QueueUrl"]
+
+    def send(count: int) -> None:
+        for start in range(0, count, 10):
+            entries = [
+                {
+                    "Id": str(number),
+                    "MessageBody": json.dumps(
+                        {"task": "bench_tasks.send", "args": [number, "ada@example.org"], "kwargs": {}}
+                    ),
+                }
+                for number in range(start, min(start + 10, count))
+            ]
+            client.send_message_batch(QueueUrl=url, Entries=entries)
+
+    return send
+
+
+def declared_task() -> Any:
+    from pyqs import task
+
+    def send_email(number: int, to: str = "everyone") -> None:
+        """Never run."""
+
+    return task(queue=QUEUE)(send_email)
+
+
+def delay_sender() -> Callable[[int], None]:
+    delay = declared_task().delay
+
+    def send(count: int) -> None:
+        for number in range(count):
+            delay(number, "ada@example.org")
+
+    return send
+
+
+def many_sender() -> Callable[[int], None]:
+    delay_many = declared_task().delay_many
+
+    def items(count: int) -> Iterator[tuple[int, str]]:
+        for number in range(count):
+            yield number, "ada@example.org"
+
+    def send(count: int) -> None:
+        results = delay_many(items(count))
+        failed = [result for result in results if isinstance(result, Exception)]
+        if failed or len(results) != count:
+            raise SystemExit(f"{len(failed)} of {count} messages were not sent: {failed[:1]}")
+
+    return send
+
+
+SENDERS = {"boto3": boto3_sender, "batch": batch_sender, "delay": delay_sender, "delay_many": many_sender}
+
+
+def main(kind: str, messages: int, threads: int) -> None:
+    send = SENDERS[kind]()
+    send(20)  # connections, caches
+    each = messages // threads
+    began, cpu = time.perf_counter(), sum(os.times()[:2])
+    if threads == 1:
+        send(each)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(send, [each] * threads))
+    cpu = sum(os.times()[:2]) - cpu
+    secs = time.perf_counter() - began
+    sent = each * threads
+    print(json.dumps({"messages_a_sec": sent / secs, "cpu_micros_a_message": cpu / sent * 1e6}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
