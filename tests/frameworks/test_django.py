@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from support.examples import Example
+from support.examples import Example, script, settings
 from support.projects import Project
 from support.queues import Queue
-
-
-def settings(shop: Example, lines: str) -> dict[str, str]:
-    """The project's settings with these lines after them: what an environment must have for it."""
-    shop.write("changed.py", f"from config.settings import *\n{lines}\n")
-    return {"DJANGO_SETTINGS_MODULE": "changed"}
 
 
 def with_work(shop: Example, lines: str = "") -> dict[str, str]:
@@ -19,12 +13,6 @@ def with_work(shop: Example, lines: str = "") -> dict[str, str]:
     shop.write("work/__init__.py", "")
     shop.write("work/tasks.py", WORK)
     return settings(shop, f"INSTALLED_APPS.append('work')\n{lines}")
-
-
-def script(shop: Example, lines: str, **environment: str) -> str:
-    """Run lines in the project, set up as in ``manage.py shell``: what they print."""
-    environment.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    return shop.python(f"import django\ndjango.setup()\n{lines}", **environment)
 
 
 @pytest.mark.parametrize("arguments", [["q", "--concurrency", "x"], ["--no-such-option"], ["send"], ["--version"]])

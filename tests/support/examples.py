@@ -45,6 +45,18 @@ class Example(Project):
         return Queue(self.endpoint.client(), name)
 
 
+def settings(shop: Example, lines: str) -> dict[str, str]:
+    """The Django project's settings with these lines after them: what an environment must have for it."""
+    shop.write("changed.py", f"from config.settings import *\n{lines}\n")
+    return {"DJANGO_SETTINGS_MODULE": "changed"}
+
+
+def script(shop: Example, lines: str, **environment: str) -> str:
+    """Run lines in the Django project, set up as in ``manage.py shell``: what they print."""
+    environment.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    return shop.python(f"import django\ndjango.setup()\n{lines}", **environment)
+
+
 class Site:
     """A web server of the user's that listens."""
 

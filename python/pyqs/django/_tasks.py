@@ -186,10 +186,12 @@ def _function(task: Task) -> Callable[..., Any]:
             run.succeeded(value)
 
         function = run_plain
-    # By these it is found, and calls are held against what the task takes.
+    # By these it is found, and calls are held against what the task takes. Not so its annotations: arguments are what
+    # JSON has, as Django says.
     function.__module__, function.__name__ = task.func.__module__, task.func.__name__
     function.__qualname__, function.__doc__ = task.func.__qualname__, task.func.__doc__
-    parameters = list(inspect.signature(task.func).parameters.values())
+    taken = inspect.signature(task.func).parameters.values()
+    parameters = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in taken]
     if not task.takes_context:
         parameters.insert(0, inspect.Parameter("_self", inspect.Parameter.POSITIONAL_ONLY))
     vars(function)["__signature__"] = inspect.Signature(parameters)
