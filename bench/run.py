@@ -137,7 +137,7 @@ def sleepers(at: Endpoint, tasks: int, name: str) -> Async:
     queue_url = at.fresh_queue(name)
     at.send(queue_url, [call_body("bench_tasks.nap", 1)] * tasks)
     began = time.monotonic()
-    with worker(OURS, at, name, "--threads", str(tasks), "--max-tasks-per-child", "0", concurrency=1) as process:
+    with worker(OURS, at, name, "--threads", str(tasks), concurrency=1) as process:
         wait_until_left(at, queue_url, 0, process)
         took = time.monotonic() - began
     at.call("DeleteQueue", QueueUrl=queue_url)

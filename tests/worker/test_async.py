@@ -24,6 +24,16 @@ async def meet(count, value=None):
         await asyncio.sleep(0.01)
     note("met", value=value, threads=threading.active_count())
 
+everybody = asyncio.Event()
+
+@task(queue="unused")
+async def wait_for_all(count, value):
+    here.setdefault("all", []).append(value)
+    if len(here["all"]) == count:
+        everybody.set()
+        note("all are here", values=sorted(here["all"]), threads=threading.active_count())
+    await everybody.wait()
+
 @task(queue="unused")
 async def remember(value):
     loop = asyncio.get_running_loop()
@@ -78,6 +88,16 @@ def test_that_many_run_at_once_without_as_many_threads(project: Project, queue: 
 
     assert len({note["pid"] for note in met}) == 1
     assert max(note["threads"] for note in met) <= 3
+
+
+def test_a_thousand_wait_at_once_in_one_process(project: Project, queue: Queue) -> None:
+    queue.send_tasks("together.wait_for_all", [[1000, number] for number in range(1000)])
+    project.worker(queue.name, "--threads", "1000", loglevel="WARN")
+    (met,) = project.wait_for_notes("all are here", deadline_secs=60)
+    queue.wait_until_empty()
+
+    assert met["values"] == list(range(1000))
+    assert met["threads"] <= 3
 
 
 def test_plain_functions_run_beside_them(project: Project, queue: Queue) -> None:
