@@ -3,6 +3,7 @@
     cargo xtask bench            # every figure, about five minutes
     cargo xtask bench drain      # tasks a second, requests and CPU a task
     cargo xtask bench idle       # what a worker costs that has nothing to do
+    cargo xtask bench send       # what .delay and delay_many cost beside boto3's send_message
     cargo xtask bench async      # how long a thousand `async def` tasks take that sleep for a second
 
 Prints a table and, with `--json FILE`, writes the same figures for a script. The peers
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from local import HERE, ORIGINAL, OURS, Endpoint, call_body, ensure_peers
+from send import run_send
 
 CONCURRENCY = 2
 TICKS_A_SEC = os.sysconf("SC_CLK_TCK")
@@ -222,14 +224,14 @@ def run_async(rounds: int, tasks: int) -> dict[str, Any]:
 
 def main(argv: Optional[list[str]] = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", nargs="*", help="drain, idle, async (default: all)")
+    parser.add_argument("work", nargs="*", help="drain, idle, send, async (default: all)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--messages", type=int, default=50_000, help="no-ops that our worker drains in a round")
     parser.add_argument("--idle-secs", type=float, default=60)
     parser.add_argument("--sleepers", type=int, default=1000, help="tasks that sleep at once")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     options = parser.parse_args(argv)
-    known = ["drain", "idle", "async"]
+    known = ["drain", "idle", "send", "async"]
     chosen = options.work or known
     if unknown := set(chosen) - set(known):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
@@ -240,6 +242,8 @@ def main(argv: Optional[list[str]] = None) -> None:
         figures["drain"] = run_drain(options.rounds, options.messages)
     if "idle" in chosen:
         figures["idle"] = run_idle(options.idle_secs)
+    if "send" in chosen:
+        figures["send"] = run_send(options.rounds)
     if "async" in chosen:
         figures["async"] = run_async(options.rounds, options.sleepers)
     if options.json:

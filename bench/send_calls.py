@@ -1,8 +1,8 @@
 """One sender of the `send` benchmark: sends no-op calls and prints what it took, as JSON.
 
-    python send_calls.py (boto3|batch|delay|delay_many) MESSAGES THREADS
+    python send_calls.py (boto3|delay|delay_many) MESSAGES THREADS
 
-Works in its own process, so that its CPU time is the sending's alone. `batch` is boto3's `send_message_batch`.
+Works in its own process, so that its CPU time is the sending's alone.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ QUEUE = "bench-send"
 
 
 def boto3_sender() -> Callable[[int], None]:
-    """As a program sends that has no task queue: a client for each thread is what boto3 recommends least, one for all
-    is safe."""
+    """As a program sends that has no task queue, with one client for all its threads."""
     import boto3
 
     client = boto3.client("sqs")
@@ -30,28 +29,6 @@ def boto3_sender() -> Callable[[int], None]:
         for number in range(count):
             body = json.dumps({"task": "bench_tasks.send", "args": [number, "ada@example.org"], "kwargs": {}})
             client.send_message(QueueUrl=url, MessageBody=body)
-
-    return send
-
-
-def batch_sender() -> Callable[[int], None]:
-    import boto3
-
-    client = boto3.client("sqs")
-    url = client.get_queue_url(QueueName=QUEUE)["QueueUrl"]
-
-    def send(count: int) -> None:
-        for start in range(0, count, 10):
-            entries = [
-                {
-                    "Id": str(number),
-                    "MessageBody": json.dumps(
-                        {"task": "bench_tasks.send", "args": [number, "ada@example.org"], "kwargs": {}}
-                    ),
-                }
-                for number in range(start, min(start + 10, count))
-            ]
-            client.send_message_batch(QueueUrl=url, Entries=entries)
 
     return send
 
@@ -91,7 +68,7 @@ def many_sender() -> Callable[[int], None]:
     return send
 
 
-SENDERS = {"boto3": boto3_sender, "batch": batch_sender, "delay": delay_sender, "delay_many": many_sender}
+SENDERS = {"boto3": boto3_sender, "delay": delay_sender, "delay_many": many_sender}
 
 
 def main(kind: str, messages: int, threads: int) -> None:

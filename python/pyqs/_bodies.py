@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Callable, NamedTuple, Optional
@@ -57,6 +55,10 @@ def celery(
 ) -> str:
     """The call as Celery 4.4 and later run it: protocol 2, JSON, with datetime, date, time, Decimal, UUID and bytes
     as kombu 5.3 and later type them. Times have a zone."""
+    # Here, since they take longer to import than all the rest, and most programs send no such messages.
+    import socket
+    import uuid
+
     facts = CeleryFacts(
         task=task,
         id=str(uuid.uuid4()),
