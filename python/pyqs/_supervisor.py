@@ -74,6 +74,7 @@ class Supervisor:
         self._ledger: Optional[Ledger] = None
         self._task_processes: dict[int, TaskProcess] = {}
         self._stops = 0
+        self._is_finished = False  # the manager has ended by itself, as --burst and --max-tasks have it
         self._fatal: Optional[str] = None
         self._manager_delay = 0.0  # before the next one
         self._start_manager_at: Optional[float] = None
@@ -165,7 +166,8 @@ class Supervisor:
         self._tell({"stop": {"signal": signal.Signals(signum).name, "now": self._stops > 1}})
 
     def _is_over(self) -> bool:
-        return not self._manager and not self._task_processes and (self._stops > 0 or self._fatal is not None)
+        is_ending = self._stops > 0 or self._is_finished or self._fatal is not None
+        return is_ending and not self._manager and not self._task_processes
 
     # The manager
 
@@ -250,6 +252,9 @@ class Supervisor:
         manager.socket.close()
         self._manager = None
         if self._fatal:
+            return
+        if status == 0 and not self._stops:
+            self._is_finished = True
             return
         cause = f"(pid {manager.pid}) {_describe(status)}"
         if self._stops:

@@ -111,6 +111,15 @@ pub enum Onward {
     Callbacks,
 }
 
+/// Why a consumer ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its queues have nothing left: [`Settings::burst`](crate::Settings::burst).
+    Drained,
+    /// So many tasks have ended: [`Settings::tasks_max`](crate::Settings::tasks_max).
+    TasksMax,
+}
+
 /// Something worth telling. A report about a message comes before its [`Action::Forget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
@@ -267,4 +276,6 @@ pub enum Report {
         /// The queue.
         queue: QueueId,
     },
+    /// The consumer stops, and nobody has told it to: nothing is to be started for it any more.
+    Ends(Ending),
 }

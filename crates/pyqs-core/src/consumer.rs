@@ -1,6 +1,7 @@
 //! The consumer: events in, actions out.
 
 mod dispatching;
+mod ending;
 mod fetching;
 mod forwarding;
 mod intake;
@@ -26,7 +27,7 @@ use crate::retry::Jitter;
 use crate::schedule::{FairShare, Pace};
 use crate::settings::Settings;
 use crate::snapshot::{Counters, Snapshot};
-use crate::stop::Stop;
+use crate::stop::{Quota, Stop};
 use crate::time::Instant;
 
 use replies::Request;
@@ -70,6 +71,11 @@ pub struct Consumer {
     /// Names given to polls, requests and attempts so far.
     names: u64,
     deadlines: Deadlines,
+    /// All queues that there are at the start are known.
+    are_queues_listed: bool,
+    /// Since then no task has ended, and nothing has become visible that was held here.
+    quiet_since: Instant,
+    quota: Option<Quota>,
     stop: Stop,
     /// At a stop: the busy processes were killed, so what dies now did nothing wrong.
     has_killed_busy: bool,
@@ -106,6 +112,9 @@ impl Consumer {
             requests: BTreeMap::new(),
             names: 0,
             deadlines: Deadlines::default(),
+            are_queues_listed: false,
+            quiet_since: Instant::ORIGIN,
+            quota: settings.tasks_max.map(Quota::new),
             stop: Stop::No,
             has_killed_busy: false,
             polls_until: Instant::ORIGIN,
@@ -166,6 +175,7 @@ impl Consumer {
                 attributes,
                 share,
             } => self.add_queue(queue, attributes, share),
+            Event::QueuesListed => self.are_queues_listed = true,
             Event::QueueChanged { queue, attributes } => self.change_queue(queue, attributes),
             Event::Received { poll, messages } => self.received(poll, messages),
             Event::KnownToHaveSucceeded { message } => self.done.remember(message),
@@ -221,7 +231,9 @@ impl Consumer {
             }
         }
         self.dispatch();
+        self.give_back_beyond_quota();
         self.send_acknowledgements();
+        self.end_by_itself();
         self.fetch();
         self.advance_stop();
         self.set_queue_deadlines();

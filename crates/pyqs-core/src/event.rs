@@ -23,6 +23,8 @@ pub enum Event {
         /// What the user says of it.
         share: Share,
     },
+    /// All queues that there are at the start have been added. A [burst](crate::Settings::burst) does not end before.
+    QueuesListed,
     /// A queue's attributes were read again.
     QueueChanged {
         /// The queue.

@@ -55,6 +55,8 @@ pub(crate) struct Poller {
     completed_at: Option<Instant>,
     /// On FIFO queues: the receive whose reply was lost, to be asked again.
     lost: Option<Attempt>,
+    /// When the last two receives were asked for, the earlier first, where both found nothing.
+    empties: [Option<Instant>; 2],
 }
 
 /// A receive under way.
@@ -112,6 +114,7 @@ impl Default for Poller {
             is_overdue: false,
             completed_at: None,
             lost: None,
+            empties: [None; 2],
         }
     }
 }
@@ -149,6 +152,11 @@ impl Poller {
 
     pub(crate) fn note_overdue(&mut self) {
         self.is_overdue = true;
+    }
+
+    /// Whether the last two receives were asked for since then and found nothing.
+    pub(crate) fn is_drained(&self, since: Instant) -> bool {
+        self.empties[0].is_some_and(|asked_at| asked_at >= since)
     }
 
     pub(crate) fn completed_at(&self) -> Option<Instant> {
@@ -219,10 +227,14 @@ impl Poller {
             usable,
             batch_max,
         } = counts;
+        if count > 0 {
+            self.empties = [None; 2];
+        }
         if count >= usize::from(batch_max) {
             self.allowed = (self.allowed * 2).min(POLLS_MAX);
         } else if count == 0 {
             self.allowed = 1;
+            self.found_nothing(open.sent);
         } else {
             self.allowed = (self.allowed / 2).max(1);
         }
@@ -255,6 +267,9 @@ impl Poller {
             Trouble::TimedOut | Trouble::Unreachable | Trouble::ServerError
         );
         self.lost = open.attempt.filter(|_| reply_may_be_lost);
+        if trouble == Trouble::QueueMissing {
+            self.found_nothing(open.sent);
+        }
         self.allowed = (self.allowed / 2).max(1);
         self.failures = self.failures.saturating_add(1);
         let backoff = if trouble.passes() {
@@ -272,6 +287,11 @@ impl Poller {
 
     pub(crate) fn get(&self, poll: PollId) -> Option<&Open> {
         self.open.get(&poll)
+    }
+
+    fn found_nothing(&mut self, asked_at: Instant) {
+        let [_, last] = self.empties;
+        self.empties = [last, Some(asked_at)];
     }
 
     fn close(&mut self, poll: PollId) -> Option<Open> {

@@ -79,7 +79,7 @@
 //! in one order), `stop`, and `queue`,
 //! which holds one queue's part of them. `consumer` joins them: its submodules are what comes in
 //! (`intake`, `dispatching`, `replies`), what becomes of a message (`outcomes`, `forwarding`), and
-//! what is done about it (`upkeep`, `fetching`, `stopping`).
+//! what is done about it (`upkeep`, `fetching`, `ending`, `stopping`).
 //!
 //! Every rule has its properties in `tests/`, one file a group, and all of them together run in
 //! the simulated world of `tests/sim`.
@@ -104,7 +104,7 @@ mod stop;
 mod time;
 mod trouble;
 
-pub use action::{Action, Onward, Report};
+pub use action::{Action, Ending, Onward, Report};
 pub use consumer::Consumer;
 pub use event::{BatchReply, EntryReply, Event, Outcome, Trouble};
 pub use message::{
@@ -133,7 +133,7 @@ pub mod limits {
         ACTIVE_FOR, SLOW_FACTOR, SLOW_MIN, SPARE_FOR, UNCONFIRMED_MAX, UNKNOWN_TASK,
     };
     pub use crate::schedule::RATE_BURST;
-    pub use crate::settings::{BATCH_MAX, BUFFER_MESSAGES_MAX, WAIT_MAX};
+    pub use crate::settings::{BATCH_MAX, BUFFER_MESSAGES_MAX, BURST_WAIT, WAIT_MAX};
     pub use crate::stop::{STOP_NOW_PATIENCE, STOP_PATIENCE, STOP_POLL_GRACE};
     pub use crate::time::TICK;
     pub use crate::trouble::{TOLD_AFTER, TOLD_AFTER_FAILURES};

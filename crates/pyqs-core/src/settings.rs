@@ -14,6 +14,10 @@ pub const BUFFER_MESSAGES_MAX: usize = 1000;
 /// SQS's longest long poll (AWS: `ReceiveMessage`, `WaitTimeSeconds`).
 pub const WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// How long the receives of a burst wait: not nothing, since a receive that does not wait looks at a part of SQS's
+/// servers only, and may miss what is there (AWS: sqs-short-and-long-polling).
+pub const BURST_WAIT: Duration = Duration::from_secs(1);
+
 /// The consumer's settings. Values outside a range are brought into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -33,6 +37,13 @@ pub struct Settings {
     pub interval: Duration,
     /// At a stop, tasks that still run after this long are killed.
     pub shutdown_timeout: Option<Duration>,
+    /// The consumer ends by itself when nothing is held and two receives in a row of each queue, that were asked for
+    /// since, brought nothing. Receives then wait for [`BURST_WAIT`] at most. What is delayed or hidden meanwhile is
+    /// not waited for.
+    pub burst: bool,
+    /// The consumer ends by itself when so many tasks have ended, well or not. No more are begun, and what else was
+    /// received is given back.
+    pub tasks_max: Option<u64>,
 }
 
 impl Default for Settings {
@@ -45,6 +56,8 @@ impl Default for Settings {
             extend_visibility_max: None,
             interval: Duration::ZERO,
             shutdown_timeout: None,
+            burst: false,
+            tasks_max: None,
         }
     }
 }
@@ -52,10 +65,11 @@ impl Default for Settings {
 impl Settings {
     /// The same, every value within its range.
     pub(crate) fn in_range(self) -> Self {
+        let wait_max = if self.burst { BURST_WAIT } else { WAIT_MAX };
         Self {
             batch_max: self.batch_max.clamp(1, BATCH_MAX),
             buffer_max: self.buffer_max.max(1),
-            wait: Duration::from_secs(self.wait.min(WAIT_MAX).as_secs()),
+            wait: Duration::from_secs(self.wait.min(wait_max).as_secs()),
             ..self
         }
     }

@@ -1,4 +1,4 @@
-//! How far a stop has come.
+//! How far a stop has come, and how many tasks lead to one.
 
 use std::time::Duration;
 
@@ -23,4 +23,46 @@ pub(crate) enum Stop {
     Now,
     /// The last action was given.
     Done,
+}
+
+/// How many tasks may still be begun and are to end, where there is a limit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quota {
+    /// Not given to a process yet.
+    to_begin: u64,
+    /// Not ended yet.
+    to_end: u64,
+}
+
+impl Quota {
+    pub(crate) fn new(tasks_max: u64) -> Self {
+        Self {
+            to_begin: tasks_max,
+            to_end: tasks_max,
+        }
+    }
+
+    /// So many may still be begun.
+    pub(crate) fn left(self) -> u64 {
+        self.to_begin
+    }
+
+    pub(crate) fn is_used_up(self) -> bool {
+        self.to_end == 0
+    }
+
+    /// A task was given to a process.
+    pub(crate) fn began(&mut self) {
+        self.to_begin = self.to_begin.saturating_sub(1);
+    }
+
+    /// It came back and did not run.
+    pub(crate) fn came_back(&mut self) {
+        self.to_begin = (self.to_begin + 1).min(self.to_end);
+    }
+
+    /// It ended.
+    pub(crate) fn ended(&mut self) {
+        self.to_end = self.to_end.saturating_sub(1);
+    }
 }

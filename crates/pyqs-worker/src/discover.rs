@@ -108,6 +108,7 @@ impl Discovery {
             self.tell(Inbound::Fatal(reason));
             return;
         }
+        self.tell(Inbound::QueuesListed);
         self.is_started = true;
         let mut attributes_due = Instant::now() + ATTRIBUTES_PERIOD;
         loop {

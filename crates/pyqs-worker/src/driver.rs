@@ -192,6 +192,7 @@ impl Driver {
                     });
                 }
             }
+            Inbound::QueuesListed => self.events.push(Event::QueuesListed),
             Inbound::QueueRead { url, attributes } => {
                 let attributes = core_attributes(&attributes);
                 if let Some(queue) = self.queues.change(&url, attributes) {
@@ -421,6 +422,7 @@ impl Driver {
     fn heed(&mut self, report: Report) {
         match report {
             Report::LeaseLost { message, .. } => self.pool.lose_lease(message),
+            Report::Ends(_) => self.pool.stop(),
             Report::Redelivered { message, earlier } => self.arrivals.redelivered(message, earlier),
             // From now on it must not run again, whoever manages.
             Report::SentOn {

@@ -45,6 +45,8 @@ pub(crate) enum Inbound {
         attributes: Box<QueueAttributes>,
         share: Share,
     },
+    /// All queues that there are at the start were found.
+    QueuesListed,
     /// A queue's attributes were read again.
     QueueRead {
         url: QueueUrl,

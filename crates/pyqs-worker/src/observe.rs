@@ -1,9 +1,11 @@
 //! What is logged, and in which words: those of `PyQS` where it has them.
 
+mod rate_limit;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use pyqs_core::{Counters, Instant, Onward, Report, Trouble};
+use pyqs_core::{Counters, Ending, Instant, Onward, Report, Trouble};
 
 use crate::arrivals::Arrivals;
 use crate::process::control::Supervisor;
@@ -13,15 +15,10 @@ use crate::process::pool::Crash;
 use crate::queues::Queues;
 use crate::settings::LogLevel;
 
-/// Messages of one kind of trouble that are named within [`NAMED_PERIOD`]; further ones are counted and
-/// told in one line, since such trouble rarely comes to one message alone.
-pub(crate) const NAMED_MAX: u32 = 10;
+use rate_limit::RateLimit;
 
 /// As many lines that are told once are remembered.
 const WARNED_MAX: usize = 1000;
-
-/// See [`NAMED_MAX`].
-pub(crate) const NAMED_PERIOD: Duration = Duration::from_mins(1);
 
 /// Where log lines go: to the supervisor's logger. Texts are only made where their level is wanted.
 #[derive(Clone, Debug)]
@@ -185,6 +182,7 @@ impl Observer {
             | Report::PollRecovered { .. }
             | Report::DeletesRefused { .. }
             | Report::DeletesTaken { .. } => self.queue_state(report, queues),
+            Report::Ends(why) => self.log.info(|| told_end(why)),
         }
     }
 
@@ -465,6 +463,14 @@ impl Observer {
     }
 }
 
+fn told_end(why: Ending) -> String {
+    match why {
+        Ending::Drained => "The queues are empty, and all that was taken is finished (--burst)",
+        Ending::TasksMax => "As many tasks have ended as --max-tasks says",
+    }
+    .to_owned()
+}
+
 fn what_follows(after_death: &AfterDeath) -> String {
     match after_death {
         AfterDeath::Failed => "it will be delivered again".to_owned(),
@@ -522,57 +528,9 @@ impl std::fmt::Display for Named {
     }
 }
 
-/// The first few of each period pass; the others are counted.
-#[derive(Debug, Default)]
-struct RateLimit {
-    since: Option<Instant>,
-    passed: u32,
-    held_back: u32,
-}
-
-impl RateLimit {
-    fn lets_pass(&mut self, now: Instant) -> bool {
-        self.since.get_or_insert(now);
-        if self.passed < NAMED_MAX {
-            self.passed += 1;
-            true
-        } else {
-            self.held_back += 1;
-            false
-        }
-    }
-
-    /// Begins a new period when it is time; the answer is how many were held back.
-    fn roll_over(&mut self, now: Instant) -> Option<u32> {
-        let since = self.since?;
-        if now.saturating_since(since) < NAMED_PERIOD {
-            return None;
-        }
-        let held_back = self.held_back;
-        *self = Self::default();
-        (held_back > 0).then_some(held_back)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{NAMED_MAX, NAMED_PERIOD, RateLimit, in_a_line};
-    use pyqs_core::Instant;
-
-    #[test]
-    fn messages_are_named_a_few_times_and_then_counted() {
-        let mut limit = RateLimit::default();
-        let now = Instant::ORIGIN;
-        for _ in 0..NAMED_MAX {
-            assert!(limit.lets_pass(now));
-        }
-        assert!(!limit.lets_pass(now));
-        assert!(!limit.lets_pass(now));
-        assert_eq!(limit.roll_over(now), None);
-        assert_eq!(limit.roll_over(now + NAMED_PERIOD), Some(2));
-        assert_eq!(limit.roll_over(now + NAMED_PERIOD * 2), None);
-        assert!(limit.lets_pass(now + NAMED_PERIOD));
-    }
+    use super::in_a_line;
 
     #[test]
     fn a_task_s_name_forges_no_line_of_the_log() {

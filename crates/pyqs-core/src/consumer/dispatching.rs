@@ -35,7 +35,7 @@ impl Consumer {
     /// Starts all that can be started.
     pub(super) fn dispatch(&mut self) {
         self.deadlines.set(Deadline::Reserve, None);
-        while self.stop == Stop::No && self.fair_share.has_turns() {
+        while self.stop == Stop::No && self.fair_share.has_turns() && self.may_begin() > 0 {
             match self.next_turn() {
                 Some(Turn::Start {
                     message,
@@ -149,6 +149,9 @@ impl Consumer {
         let (id, lease_until) = (held.queue, held.lease.until());
         let attempt = self.attempts_before(held).saturating_add(1);
         let now = self.now;
+        if let Some(quota) = &mut self.quota {
+            quota.began();
+        }
         let queue = self.queue_mut(id);
         queue.starts.observe(now);
         if let Some(throttle) = &mut queue.throttle {
@@ -170,6 +173,7 @@ impl Consumer {
         let Some((process, queue, work)) = self.running(key) else {
             return;
         };
+        self.quiet_since = self.now;
         if let Some((expected, rests_until)) = self.pool.ended(process, key, self.now) {
             self.deadlines.set(Deadline::Rested(process), rests_until);
             self.fair_share.correct(queue, expected, took);
@@ -185,6 +189,11 @@ impl Consumer {
     }
 
     fn conclude(&mut self, key: MessageKey, outcome: Outcome) {
+        if let Some(quota) = &mut self.quota
+            && !matches!(outcome, Outcome::NotStarted | Outcome::Unrunnable)
+        {
+            quota.ended();
+        }
         match outcome {
             Outcome::Succeeded => self.succeed(key),
             Outcome::SucceededWithCallbacks => self.succeed_with_callbacks(key),
@@ -201,11 +210,19 @@ impl Consumer {
 
     /// No task of that name, or not with such arguments: nothing ran, which spends no turn of a limited rate.
     fn unrunnable(&mut self, key: MessageKey) {
+        self.came_back(key);
+        self.poison(key);
+    }
+
+    /// It was given to a process and did not run: that spends nothing of any limit.
+    pub(super) fn came_back(&mut self, key: MessageKey) {
+        if let Some(quota) = &mut self.quota {
+            quota.came_back();
+        }
         let queue = self.held[&key].queue;
         if let Some(throttle) = &mut self.queue_mut(queue).throttle {
             throttle.came_back();
         }
-        self.poison(key);
     }
 
     /// The process saw a lapsed lease. If it has been extended since, the message may wait again,
@@ -216,6 +233,7 @@ impl Consumer {
         };
         let is_second = std::mem::replace(&mut held.was_refused, true);
         if is_second || held.lease.has_lapsed(self.now) {
+            self.came_back(key);
             self.drop_lapsed(key);
         } else {
             self.put_back(key);
@@ -240,6 +258,7 @@ impl Consumer {
         self.deadlines.set(Deadline::Stuck(process), None);
         self.deadlines.set(Deadline::Rested(process), None);
         let given = self.pool.remove(process);
+        self.quiet_since = self.now;
         // The culprit first: what waits of its group goes back, and is not put in line again.
         let culprit = culprit.filter(|(key, _)| given.contains(key));
         match culprit {

@@ -20,14 +20,19 @@ impl Consumer {
             .count();
         let share = (self.settings.buffer_max / active.max(1)).max(1);
         let most = self.settings.batch_max;
+        let buffered: usize = self.queues.values().map(|queue| queue.line.len()).sum();
+        let by_quota = self.may_begin().saturating_sub(buffered);
         let ids: Vec<QueueId> = self.queues.keys().copied().collect();
         for id in ids {
+            if self.is_queue_drained(id) {
+                continue;
+            }
             let wanted = self.wanted(id);
             loop {
                 let queue = &self.queues[&id];
                 let buffered = queue.line.len();
                 let (wanted, room) = (
-                    wanted.saturating_sub(buffered),
+                    wanted.saturating_sub(buffered).min(by_quota),
                     share.saturating_sub(buffered),
                 );
                 let next =

@@ -195,10 +195,7 @@ impl Consumer {
 
     /// It waits to be started, again.
     pub(super) fn put_back(&mut self, key: MessageKey) {
-        let queue = self.held[&key].queue;
-        if let Some(throttle) = &mut self.queue_mut(queue).throttle {
-            throttle.came_back();
-        }
+        self.came_back(key);
         // A later delivery has the better lease.
         let twin = self.twin_of(key);
         let key = match twin {
@@ -302,6 +299,7 @@ impl Consumer {
         if self.forwarding.get(sqs_id) == Some(&key) {
             self.forwarding.remove(sqs_id);
         }
+        self.note_visible(held.phase);
         match held.phase {
             Phase::Deleting {
                 since: Done::SentOn,

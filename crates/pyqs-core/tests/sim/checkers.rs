@@ -30,6 +30,7 @@ pub(crate) struct Checkers {
     pub(crate) polls: BTreeMap<u32, usize>,
     pub(crate) is_done: bool,
     pub(crate) duplicates: u32,
+    pub(crate) begun: u64,
     /// Nothing ever goes wrong.
     is_calm: bool,
 }
@@ -119,6 +120,7 @@ impl Checkers {
             polls: BTreeMap::new(),
             is_done: false,
             duplicates: 0,
+            begun: 0,
             is_calm: plan.is_calm(),
         }
     }
@@ -174,6 +176,7 @@ impl Checkers {
         assert!(!record.is_running, "job {number} runs twice at once");
         record.is_running = true;
         record.runs += 1;
+        self.begun += u64::from(plan.jobs[number].poison == Poison::No);
         record.began.get_or_insert(now);
         if let Some(group) = record.group {
             self.check_order(sqs, group, number);

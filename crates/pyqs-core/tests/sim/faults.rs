@@ -236,13 +236,21 @@ impl Plan {
         if rng.permille(5) {
             back_off_for_hours(&mut jobs, &mut rng);
         }
+        // Drawn apart, so that a seed stands for the same jobs and faults with and without.
+        let mut ending = Rng::new(!seed);
+        let burst = ending.permille(150);
+        let tasks_max = (burst && ending.permille(500)).then(|| ending.range(1, 100));
         let stop = rng.permille(250).then(|| StopPlan {
             at: rng.micros(0, 2 * micros(heal_at)),
             now_after: rng.permille(300).then(|| rng.micros(0, 5_000_000)),
         });
         Self {
             seed,
-            settings: settings(&mut rng),
+            settings: Settings {
+                burst,
+                tasks_max,
+                ..settings(&mut rng)
+            },
             queues,
             jobs,
             processes: rng.range32(1, 5),

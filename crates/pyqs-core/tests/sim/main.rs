@@ -80,7 +80,7 @@ fn run(seed: u64) -> u64 {
     let plan = Plan::random(seed);
     let finish_within = FINISH_WITHIN + work(&plan);
     let heal_at = Instant::ORIGIN + plan.heal_at;
-    let has_stop = plan.stop.is_some();
+    let has_stop = plan.stop.is_some() || plan.settings.burst;
     let mut world = World::new(plan);
     world.is_calm = world.plan.is_calm();
     world.run(heal_at, |_| false);
@@ -151,6 +151,10 @@ fn check_stopped(world: &mut World) {
         world.now
     );
     world.checkers.nothing_is_lost(&world.sqs);
+    if let Some(tasks_max) = world.plan.settings.tasks_max {
+        let begun = world.checkers.begun;
+        assert!(begun <= tasks_max, "{begun} of {tasks_max} tasks were run");
+    }
     let hidden = world.sqs.hidden_unbegun(world.now);
     // What is not due on a FIFO queue waits hidden too.
     let may_be_hidden = |key: &MessageKey| {

@@ -99,6 +99,7 @@ impl World {
                 share: queue.share,
             });
         }
+        self.inbox.push_back(Event::QueuesListed);
         for number in 0..self.plan.jobs.len() {
             self.plan(self.plan.jobs[number].sent_at, Happening::Send(number));
         }
@@ -402,6 +403,10 @@ impl World {
             let Some(Step::Gone { culprit: running }) = self.kill_process(id) else {
                 continue;
             };
+            if running.is_some() && id == neighbour {
+                // It is interrupted, and begins anew.
+                self.checkers.begun -= 1;
+            }
             if let Some((message, outcome)) = running.filter(|_| id == culprit) {
                 let took = Duration::from_secs(1);
                 self.take_step(
