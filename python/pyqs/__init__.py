@@ -15,6 +15,7 @@ from ._on_message import Message, on_message
 from ._policy import Discard, Retry
 from ._producer import configure
 from ._pyqs import __version__
+from ._settings import Settings
 from .decorator import task
 
 __title__ = "pyqs"
@@ -24,6 +25,7 @@ __all__ = [
     "Message",
     "Request",
     "Retry",
+    "Settings",
     "__title__",
     "__version__",
     "configure",

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from typing import Literal, Optional, cast
 
+from . import _settings
 from .errors import SettingsInvalid
 
 Format = Literal["pyqs", "celery"]
 
 VARIABLE = "PYQS_FORMAT"
 """The environment's word, for all tasks that say nothing themselves."""
-
-_configured: Optional[Format] = None
 
 
 def checked(value: str, name: str) -> Format:
@@ -22,16 +21,15 @@ def checked(value: str, name: str) -> Format:
     return cast(Format, value)
 
 
-def configure(value: str) -> None:
-    """Set what :func:`chosen` goes by before the environment."""
-    global _configured
-    _configured = checked(value, "format=")
-
-
 def chosen(declared: Optional[Format]) -> Format:
-    """The format for a task that declares this: its own, else the configured one, else the environment's, else
-    PyQS's."""
-    if declared or _configured:
-        return declared or cast(Format, _configured)
+    """The format for a task that declares this: its own, else the configured one, else the environment's, else the
+    project's file's, else PyQS's."""
+    if declared:
+        return declared
+    configured = _settings.configured().format
+    if configured:
+        return configured
     value = os.environ.get(VARIABLE)
-    return checked(value, VARIABLE) if value else "pyqs"
+    if value:
+        return checked(value, VARIABLE)
+    return _settings.ambient().get("format") or "pyqs"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
-from . import _formats, _pyqs
+from . import _formats, _pyqs, _settings
+from ._settings import Settings
 
 if TYPE_CHECKING:
     from .testing._outbox import Transport
@@ -40,43 +41,55 @@ class MessageId(str):
 
 
 def configure(
+    settings: Optional[Settings] = None,
+    /,
     *,
     region: Optional[str] = None,
     access_key_id: Optional[str] = None,
     secret_access_key: Optional[str] = None,
     endpoint_url: Optional[str] = None,
     format: Optional[str] = None,
+    create_queues: Optional[bool] = None,
+    **others: Any,
 ) -> None:
-    """Say how this process sends; what is ``None`` comes from the environment, as with boto3.
+    """Say how this process sends, and how a worker runs that it starts; goes before variables and the project's file.
 
     >>> pyqs.configure(endpoint_url="http://127.0.0.1:9324", region="eu-west-1")
-    >>> pyqs.configure(format="celery")
+    >>> pyqs.configure(pyqs.Settings(format="celery", concurrency=4))
 
-    Call it before the first ``.delay``. In a worker's tasks the worker's own options hold already.
+    Call it before the first ``.delay``. It may be called several times; what is ``None`` is left as it is. In a
+    worker's tasks the worker's own options hold already.
 
+    :param settings: any settings.
     :param region: where the queues are.
     :param access_key_id: with ``secret_access_key``, what signs the requests.
     :param secret_access_key: see ``access_key_id``.
     :param endpoint_url: where SQS listens, if it is not Amazon's.
-    :param format: ``"pyqs"`` or ``"celery"``, for tasks that declare none. Without one, the variable
-        ``PYQS_FORMAT`` says it, else it is PyQS's own. Given alone, it leaves the rest as it is.
+    :param format: ``"pyqs"`` or ``"celery"``, for tasks that declare none; PyQS's own, if nobody says it.
+    :param create_queues: whether a missing queue is created, which it is by default.
+    :param others: further settings of :class:`pyqs.Settings`.
     """
     global _producer
-    if format is not None:
-        _formats.configure(format)
-        if region is access_key_id is secret_access_key is endpoint_url is None:
-            return
-    _producer = _pyqs.Producer(
-        region=region,
-        access_key_id=access_key_id,
-        secret_access_key=secret_access_key,
-        endpoint_url=endpoint_url,
-    )
+    fields = {
+        "region": region,
+        "access_key_id": access_key_id,
+        "secret_access_key": secret_access_key,
+        "endpoint_url": endpoint_url,
+        "format": format,
+        "create_queues": create_queues,
+    }
+    given = (settings or Settings())._replace(**Settings.of({**fields, **others}).given())
+    if given.format is not None:
+        _formats.checked(given.format, "format=")
+    before = _settings.configured()
+    after = _settings.configure(given)
+    if any(getattr(before, name) != getattr(after, name) for name in _CONNECTION):
+        _producer = None
 
 
 def send(queue: str, message: Outgoing) -> MessageId:
     """Send a message; when this returns, SQS has it."""
-    return MessageId((_in_tests or _producer).send(queue, message))
+    return MessageId((_in_tests or _started()).send(queue, message))
 
 
 async def send_async(queue: str, message: Outgoing) -> MessageId:
@@ -90,27 +103,39 @@ async def send_async(queue: str, message: Outgoing) -> MessageId:
 
 def send_many(queue: str, messages: list[Outgoing]) -> list[Union[MessageId, Exception]]:
     """Send messages in parallel batches: of each the id or why it was not sent, in order."""
-    answers = (_in_tests or _producer).send_many(queue, messages)
+    answers = (_in_tests or _started()).send_many(queue, messages)
     return [MessageId(answer) if isinstance(answer, str) else answer for answer in answers]
 
 
 def queue_url(queue: str) -> str:
     """The URL of a queue, which is created where it is missing."""
-    return (_in_tests or _producer).queue_url(queue)
+    return (_in_tests or _started()).queue_url(queue)
 
 
 def shutdown() -> None:
     """End the producer's threads and await them; the next message starts them again. Called before a fork."""
-    _producer.shutdown()
+    if _producer is not None:
+        _producer.shutdown()
     if _in_tests is not None:
         _in_tests.shutdown()
 
 
-# Making one starts nothing, and it knows the process it works in: a forked child begins anew.
-_producer = _pyqs.Producer()
+_CONNECTION = ("region", "access_key_id", "secret_access_key", "endpoint_url", "create_queues")
+"""The settings that a producer is made by."""
+
+_producer: Optional[_pyqs.Producer] = None
 
 _in_tests: Optional[Transport] = None
 """What sends instead while ``pyqs.testing`` says so, whatever ``configure`` says meanwhile."""
+
+
+def _started() -> _pyqs.Producer:
+    """The producer, made at the first message. It knows the process it works in: a forked child begins anew."""
+    global _producer
+    if _producer is None:
+        settings = Settings.in_force()
+        _producer = _pyqs.Producer(**{name: getattr(settings, name) for name in _CONNECTION})
+    return _producer
 
 
 def replace(transport: Optional[Transport]) -> Optional[Transport]:

@@ -20,6 +20,7 @@ __all__ = [
     "TaskChannel",
     "WorkerSettings",
     "__version__",
+    "ambient_settings",
     "celery_body",
     "cli",
     "decode_message",
@@ -37,6 +38,9 @@ def cli(argv: list[str]) -> Union[int, WorkerSettings]:
 
 def worker_variables() -> dict[str, str]:
     """The worker's options by name, as ``max_tasks_per_child``, each with its environment variable."""
+
+def ambient_settings() -> dict[str, Any]:
+    """What the ``PYQS_*`` variables and the project's file say, by :class:`pyqs.Settings`' names."""
 
 def run_manager(settings: WorkerSettings, control_fd: int, ledger: Ledger) -> int:
     """Be the manager, in a process forked for it, until it is told to stop: an exit code. Takes over the descriptor."""
@@ -100,6 +104,10 @@ class WorkerSettings:
         extend_visibility: Optional[bool] = None,
         extend_visibility_max: Optional[float] = None,
         shutdown_timeout: Optional[float] = None,
+        burst: Optional[bool] = None,
+        max_tasks: Optional[int] = None,
+        format: Optional[str] = None,
+        create_queues: Optional[bool] = None,
         require_queues: Optional[bool] = None,
         exact_patterns: Optional[bool] = None,
         imports: Optional[list[str]] = None,
@@ -153,6 +161,10 @@ class WorkerSettings:
     def allow(self) -> list[str]: ...
     @property
     def registered_only(self) -> bool: ...
+    @property
+    def format(self) -> Optional[str]: ...
+    @property
+    def create_queues(self) -> Optional[bool]: ...
 
 @final
 class Ledger:
@@ -309,6 +321,7 @@ class Producer:
         access_key_id: Optional[str] = None,
         secret_access_key: Optional[str] = None,
         endpoint_url: Optional[str] = None,
+        create_queues: Optional[bool] = None,
     ) -> Producer: ...
     def send(self, queue: str, message: Outgoing) -> str:
         """Send a message; returns its id when SQS has it."""

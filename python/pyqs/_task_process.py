@@ -43,6 +43,8 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
         access_key_id=settings.access_key_id,
         secret_access_key=settings.secret_access_key,
         endpoint_url=settings.endpoint_url,
+        format=settings.format,
+        create_queues=settings.create_queues,
     )
     for module in settings.imports:
         try:

@@ -13,7 +13,7 @@ import signal
 import sys
 from typing import Any, NoReturn, Optional, Union
 
-from . import _conflict, _logs, _pyqs, _streams
+from . import _conflict, _logs, _pyqs, _settings, _streams
 from ._supervisor import Supervisor
 from .errors import PyqsError
 
@@ -22,6 +22,15 @@ SIMPLE_WORKER_DEFAULT_BATCH_SIZE = 1
 
 PYQS_PREFETCH_MULTIPLIER = 2
 """PyQS's default. Who leaves it, or names it, gets this engine's own, which prefetches by time."""
+
+MAIN_DEFAULTS: dict[str, Any] = {
+    "concurrency": 5,
+    "log_level": "WARN",
+    "interval": 1,
+    "batchsize": DEFAULT_BATCH_SIZE,
+    "simple_worker": False,
+}
+"""PyQS's for :func:`_main`."""
 
 
 def main() -> NoReturn:
@@ -42,40 +51,43 @@ def settings_of(words: list[str]) -> _pyqs.WorkerSettings:
 
 def _main(
     queue_prefixes: Union[str, list[str]],
-    concurrency: int = 5,
-    logging_level: str = "WARN",
+    concurrency: int = MAIN_DEFAULTS["concurrency"],
+    logging_level: str = MAIN_DEFAULTS["log_level"],
     region: Optional[str] = None,
     access_key_id: Optional[str] = None,
     secret_access_key: Optional[str] = None,
-    interval: float = 1,
-    batchsize: int = DEFAULT_BATCH_SIZE,
+    interval: float = MAIN_DEFAULTS["interval"],
+    batchsize: int = MAIN_DEFAULTS["batchsize"],
     prefetch_multiplier: int = PYQS_PREFETCH_MULTIPLIER,
-    simple_worker: bool = False,
+    simple_worker: bool = MAIN_DEFAULTS["simple_worker"],
     endpoint_url: Optional[str] = None,
     **settings: Any,
 ) -> NoReturn:
     """Run a worker from a program: a Django command, a script. Only on the main thread; exits the process.
 
-    What the program has set up is there in the tasks. The defaults are PyQS's, and are not those of the command.
+    What the program has set up is there in the tasks. The defaults are PyQS's, and are not those of the command; what
+    has its default here may be said by ``pyqs.configure``, a variable or the project's file instead.
     Further settings are those of the command's options, as ``max_tasks_per_child=1000`` or
     ``preload=["myapp.tasks"]``.
     """
-    run_worker(
-        _pyqs.WorkerSettings(
-            queues=[queue_prefixes] if isinstance(queue_prefixes, str) else list(queue_prefixes),
-            concurrency=concurrency,
-            log_level=logging_level,
-            region=region,
-            access_key_id=access_key_id,
-            secret_access_key=secret_access_key,
-            interval=interval,
-            batchsize=batchsize,
-            prefetch_multiplier=None if prefetch_multiplier == PYQS_PREFETCH_MULTIPLIER else prefetch_multiplier,
-            simple_worker=simple_worker,
-            endpoint_url=endpoint_url,
-            **settings,
-        )
-    )
+    own = {
+        "concurrency": concurrency,
+        "log_level": logging_level,
+        "interval": interval,
+        "batchsize": batchsize,
+        "simple_worker": simple_worker,
+    }
+    options = {
+        "queues": [queue_prefixes] if isinstance(queue_prefixes, str) else list(queue_prefixes),
+        "region": region,
+        "access_key_id": access_key_id,
+        "secret_access_key": secret_access_key,
+        "prefetch_multiplier": None if prefetch_multiplier == PYQS_PREFETCH_MULTIPLIER else prefetch_multiplier,
+        "endpoint_url": endpoint_url,
+        **{name: value for name, value in own.items() if value != MAIN_DEFAULTS[name]},
+        **settings,
+    }
+    run_worker(_settings.of_worker(options, MAIN_DEFAULTS))
 
 
 def run_worker(settings: _pyqs.WorkerSettings) -> NoReturn:

@@ -16,7 +16,7 @@ import socket
 import sys
 from typing import Any, NoReturn, Optional
 
-from . import _producer, _pyqs, _streams
+from . import _producer, _pyqs, _settings, _streams
 from ._signals import STOP_SIGNALS
 from ._supervisor import Supervisor, end_child
 from .errors import NotCarriedOver, PyqsError
@@ -33,8 +33,8 @@ class BaseManager:
     things between ``start`` and ``stop``.
     """
 
-    def __init__(self, settings: _pyqs.WorkerSettings) -> None:
-        self._settings = settings
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._settings = _settings.of_worker(options, {})
         self._supervisor: Optional[tuple[int, socket.socket]] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -111,7 +111,7 @@ def _supervise(settings: _pyqs.WorkerSettings, orders: socket.socket) -> int:
 
 
 class ManagerWorker(BaseManager):
-    """The default worker."""
+    """The default worker. Further settings are those of the command's options, as for ``pyqs.main._main``."""
 
     def __init__(
         self,
@@ -124,19 +124,21 @@ class ManagerWorker(BaseManager):
         access_key_id: Optional[str] = None,
         secret_access_key: Optional[str] = None,
         endpoint_url: Optional[str] = None,
+        **settings: Any,
     ) -> None:
         super().__init__(
-            _pyqs.WorkerSettings(
-                queues=list(queue_prefixes),
-                concurrency=worker_concurrency,
-                interval=interval,
-                batchsize=max(1, batchsize),
-                prefetch_multiplier=None if prefetch_multiplier == PYQS_PREFETCH_MULTIPLIER else prefetch_multiplier,
-                region=region,
-                access_key_id=access_key_id,
-                secret_access_key=secret_access_key,
-                endpoint_url=endpoint_url,
-            )
+            {
+                "queues": list(queue_prefixes),
+                "concurrency": worker_concurrency,
+                "interval": interval,
+                "batchsize": max(1, batchsize),
+                "prefetch_multiplier": None if prefetch_multiplier == PYQS_PREFETCH_MULTIPLIER else prefetch_multiplier,
+                "region": region,
+                "access_key_id": access_key_id,
+                "secret_access_key": secret_access_key,
+                "endpoint_url": endpoint_url,
+                **settings,
+            }
         )
 
 
@@ -153,19 +155,21 @@ class SimpleManagerWorker(BaseManager):
         access_key_id: Optional[str] = None,
         secret_access_key: Optional[str] = None,
         endpoint_url: Optional[str] = None,
+        **settings: Any,
     ) -> None:
         super().__init__(
-            _pyqs.WorkerSettings(
-                queues=list(queue_prefixes),
-                concurrency=worker_concurrency,
-                interval=interval,
-                batchsize=max(1, batchsize),
-                simple_worker=True,
-                region=region,
-                access_key_id=access_key_id,
-                secret_access_key=secret_access_key,
-                endpoint_url=endpoint_url,
-            )
+            {
+                "queues": list(queue_prefixes),
+                "concurrency": worker_concurrency,
+                "interval": interval,
+                "batchsize": max(1, batchsize),
+                "simple_worker": True,
+                "region": region,
+                "access_key_id": access_key_id,
+                "secret_access_key": secret_access_key,
+                "endpoint_url": endpoint_url,
+                **settings,
+            }
         )
 
 

@@ -341,6 +341,8 @@ def test_the_workers_connection_holds_in_tasks(run: Run, monkeypatch: pytest.Mon
             "access_key_id": "id",
             "secret_access_key": "secret",
             "endpoint_url": "http://127.0.0.1:1",
+            "format": None,
+            "create_queues": None,
         }
     ]
 

@@ -3,8 +3,9 @@
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::local::config_file;
-use crate::commands::{decode, doctor, local, peek, queues, send, worker};
-use crate::usage::Usage;
+use crate::commands::{config, decode, doctor, local, peek, queues, send, worker};
+use crate::project_file::ProjectFile;
+use crate::usage::{Refusal, Usage};
 
 /// Task queues on Amazon SQS: a worker on the queues named, or one of the commands
 #[derive(Debug, Parser)]
@@ -15,7 +16,6 @@ use crate::usage::Usage;
     max_term_width = 100,
     after_help = "A first word that is a command is that command; `pyqs worker QUEUE...` takes queues of any name.",
     args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
     override_usage = "pyqs [OPTIONS] QUEUE...\n       pyqs COMMAND ..."
 )]
 struct Cli {
@@ -35,6 +35,7 @@ pub(crate) enum Command {
     Peek(peek::Args),
     Decode(decode::Args),
     Doctor(doctor::Args),
+    Config(config::Args),
 }
 
 /// The whole definition, from which words are read, help is shown and the reference is written.
@@ -53,19 +54,58 @@ fn tune(command: clap::Command) -> clap::Command {
 
 /// Reads words (without the program's name) as a command.
 pub(crate) fn parse(argv: &[String]) -> Result<Command, Usage> {
-    let matches = matches_of(argv)?;
-    let matches = match config_file::words(&matches) {
-        Some((file, words)) => {
-            matches_of(&[argv, &words].concat()).map_err(|usage| usage.within(&file))?
-        }
-        None => matches,
+    let first = matches_of(argv)?;
+    if let Some((file, words)) = config_file::words(&first) {
+        let all = matches_of(&[argv, &words].concat()).map_err(|usage| usage.within(&file))?;
+        return command(&all, argv);
+    }
+    let definition = definition();
+    let name = first.subcommand_name().unwrap_or("worker");
+    let own = definition.find_subcommand(name).filter(|command| {
+        let mut arguments = command.get_arguments();
+        // Whoever reaches SQS goes by the project's file.
+        arguments.any(|arg| arg.get_id() == "endpoint_url")
+    });
+    let Some(own) = own else {
+        return command(&first, argv);
     };
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| Usage::of(&error, argv))?;
+    let given = first.subcommand_matches(name).unwrap_or(&first);
+    let file = project_file()?;
+    let words = file
+        .as_ref()
+        .map(|file| file.words(own, given))
+        .unwrap_or_default();
+    let (before, after) = argv.split_at(usize::from(first.subcommand_name().is_some()));
+    let all = matches_of(&[before, &words, after].concat()).map_err(|usage| match &file {
+        Some(file) if !words.is_empty() => usage.within(&file.path),
+        _ => usage,
+    })?;
+    let mut command = command(&all, argv)?;
+    match &mut command {
+        Command::Worker(worker) => worker.check_queues(argv)?,
+        Command::Config(config) => {
+            let all = all.subcommand_matches(name).unwrap_or(&all);
+            config.settings = config::in_force(own, given, all, file.as_ref());
+        }
+        _ => {}
+    }
+    Ok(command)
+}
+
+fn command(matches: &ArgMatches, argv: &[String]) -> Result<Command, Usage> {
+    let cli = Cli::from_arg_matches(matches).map_err(|error| Usage::of(&error, argv))?;
     Ok(cli.command.unwrap_or_else(|| {
         let mut worker = cli.worker;
         worker.command_names = command_names();
         Command::Worker(worker)
     }))
+}
+
+fn project_file() -> Result<Option<ProjectFile>, Usage> {
+    let Ok(folder) = std::env::current_dir() else {
+        return Ok(None); // it was deleted, and holds no files
+    };
+    ProjectFile::find(&folder).map_err(|line| Usage::Wrong(Refusal(line)))
 }
 
 /// What can't be the plain form's first queue.

@@ -1,5 +1,6 @@
 //! The commands, one file each: its options and its work.
 
+pub(crate) mod config;
 pub(crate) mod decode;
 pub(crate) mod doctor;
 pub(crate) mod local;

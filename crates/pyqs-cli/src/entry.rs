@@ -8,7 +8,8 @@ use pyqs_sqs::SqsError;
 use pyqs_worker::WorkerSettings;
 
 use crate::args::{Command, parse};
-use crate::commands::{decode, doctor, local, peek, queues, send};
+use crate::commands::config::Setting;
+use crate::commands::{config, decode, doctor, local, peek, queues, send};
 use crate::output;
 use crate::usage::{Refusal, Usage};
 
@@ -76,6 +77,16 @@ pub fn main_without_python() -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
+/// What variables and the project's file say, for programs that run a worker or send without the command line; the
+/// defaults are among it. An error is one line.
+pub fn ambient() -> Result<Vec<Setting>, String> {
+    match parse(&["config".to_owned()]) {
+        Ok(Command::Config(config)) => Ok(config.settings),
+        Err(Usage::Wrong(Refusal(line))) => Err(line),
+        Ok(_) | Err(Usage::Asked(_)) => unreachable!("the words are those of `pyqs config`"),
+    }
+}
+
 fn carry_out(command: Command, python: Option<&Path>) -> Outcome {
     let done = match command {
         Command::Worker(args) => return start_worker(args.into_settings()),
@@ -85,6 +96,7 @@ fn carry_out(command: Command, python: Option<&Path>) -> Outcome {
         Command::Peek(args) => peek::run(args),
         Command::Decode(args) => decode::run(&args),
         Command::Doctor(args) => doctor::run(args, python),
+        Command::Config(args) => config::run(&args),
     };
     match done {
         Ok(()) => Outcome::Exit(0),

@@ -5,7 +5,7 @@
 //! business of whoever embeds this (the Python package), not of the command line.
 //!
 //! Modules in reading order: `entry`, from words to an [`Outcome`]; `args`, what there is to say; `usage`, what is
-//! said to somebody who said it wrong; `connection` and `settings`, options as values; `commands`, one file each;
+//! said to somebody who said it wrong; `project_file` and `file_options`, what files say; `connection` and `settings`, options as values; `commands`, one file each;
 //! `input`, what is read from files, `shown`, messages for people, and `output`, the one place that prints; [`mod@reference`], the page that documents it all.
 //!
 //! ```
@@ -24,8 +24,10 @@ mod args;
 mod commands;
 mod connection;
 mod entry;
+mod file_options;
 mod input;
 mod output;
+mod project_file;
 mod reading;
 pub mod reference;
 mod settings;
@@ -33,5 +35,6 @@ mod shown;
 mod usage;
 
 pub use args::worker_variables;
-pub use entry::{Outcome, main_without_python, run, run_with_python};
+pub use commands::config::{Setting, Source};
+pub use entry::{Outcome, ambient, main_without_python, run, run_with_python};
 pub use pyqs_local::RecyclingAllocator;

@@ -35,9 +35,20 @@ pub(crate) fn help(text: &StyledStr) {
     }
 }
 
+/// A table of texts: all columns to the left.
+pub(crate) fn list(headings: &[&str], rows: &[Vec<String>]) -> String {
+    aligned(headings, rows, |_| true)
+}
+
 /// A table with a heading, its columns as wide as they need to be; numbers (all columns but the first and the last)
 /// are put to the right.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    aligned(headings, rows, |column| {
+        column == 0 || column + 1 == headings.len()
+    })
+}
+
+fn aligned(headings: &[&str], rows: &[Vec<String>], is_text: impl Fn(usize) -> bool) -> String {
     let headings: Vec<String> = headings
         .iter()
         .map(|heading| (*heading).to_owned())
@@ -52,8 +63,7 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let line = |row: &Vec<String>| {
         let cells = row.iter().enumerate().map(|(column, cell)| {
             let width = width(column);
-            let is_text = column == 0 || column + 1 == headings.len();
-            if is_text {
+            if is_text(column) {
                 format!("{cell:<width$}")
             } else {
                 format!("{cell:>width$}")

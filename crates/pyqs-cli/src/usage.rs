@@ -27,12 +27,18 @@ impl Usage {
     pub(crate) fn of(error: &clap::Error, argv: &[String]) -> Self {
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Self::Asked(error.render()),
-            _ => Self::Wrong(Refusal(format!(
-                "{}; see `{}`",
-                what_is_wrong(error),
-                help_command(argv)
-            ))),
+            _ => Self::wrong(&what_is_wrong(error), argv),
         }
+    }
+
+    /// A worker has nothing to work on.
+    pub(crate) fn no_queue(argv: &[String]) -> Self {
+        let line = "no queue given: name at least one, as in `pyqs email`, or a pattern, as in `pyqs 'email*'`";
+        Self::wrong(line, argv)
+    }
+
+    fn wrong(line: &str, argv: &[String]) -> Self {
+        Self::Wrong(Refusal(format!("{line}; see `{}`", help_command(argv))))
     }
 }
 
@@ -53,16 +59,20 @@ fn what_is_wrong(error: &clap::Error) -> String {
     match error.kind() {
         ErrorKind::UnknownArgument if arg.starts_with('-') => {
             let suggested = context(error, ContextKind::SuggestedArg);
-            let hint = if suggested.is_empty() { String::new() } else { format!(" (is it {suggested}?)") };
+            let hint = if suggested.is_empty() {
+                String::new()
+            } else {
+                format!(" (is it {suggested}?)")
+            };
             format!("unknown option {arg}{hint}")
         }
         ErrorKind::UnknownArgument => format!("'{arg}' is one word too many"),
-        ErrorKind::MissingRequiredArgument if arg.contains("<QUEUE>...") => {
-            "no queue given: name at least one, as in `pyqs email`, or a pattern, as in `pyqs 'email*'`".to_owned()
-        }
         ErrorKind::MissingRequiredArgument => format!("{arg} is missing"),
         ErrorKind::ArgumentConflict => {
-            format!("{arg} and {} exclude each other", context(error, ContextKind::PriorArg))
+            format!(
+                "{arg} and {} exclude each other",
+                context(error, ContextKind::PriorArg)
+            )
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => bad_value(error, &arg),
         _ => first_line(error),

@@ -60,19 +60,21 @@ fn attribute(value: &Bound<'_, PyAny>) -> PyResult<AttributeValue> {
 impl Producer {
     /// Starts nothing. What is not given is taken from the environment and the profile files.
     #[new]
-    #[pyo3(signature = (*, region=None, access_key_id=None, secret_access_key=None, endpoint_url=None))]
+    #[pyo3(signature = (*, region=None, access_key_id=None, secret_access_key=None, endpoint_url=None, create_queues=None))]
     fn new(
         region: Option<String>,
         access_key_id: Option<String>,
         secret_access_key: Option<String>,
         endpoint_url: Option<String>,
+        create_queues: Option<bool>,
     ) -> Self {
-        Self(blocking::Producer::new(ConnectOptions {
+        let options = ConnectOptions {
             region,
             access_key_id,
             secret_access_key,
             endpoint_url,
-        }))
+        };
+        Self(blocking::Producer::new(options).creating_queues(create_queues))
     }
 
     /// Sends a message; its id comes back when SQS has it.

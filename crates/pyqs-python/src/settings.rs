@@ -185,6 +185,16 @@ impl WorkerSettings {
     }
 
     #[getter]
+    fn format(&self) -> Option<&str> {
+        self.0.format.as_deref()
+    }
+
+    #[getter]
+    fn create_queues(&self) -> Option<bool> {
+        self.0.create_queues
+    }
+
+    #[getter]
     fn registered_only(&self) -> bool {
         self.0.registered_only
     }
@@ -232,6 +242,8 @@ fn set(
         "extend_visibility" => settings.extend_visibility = field(name, value)?,
         "extend_visibility_max" => settings.extend_visibility_max = Some(seconds(name, value)?),
         "shutdown_timeout" => settings.shutdown_timeout = Some(seconds(name, value)?),
+        "burst" => settings.burst = field(name, value)?,
+        "max_tasks" => settings.max_tasks = Some(positive(name, value)?),
         "require_queues" => settings.require_queues = field(name, value)?,
         "exact_patterns" => settings.exact_patterns = field(name, value)?,
         "imports" => settings.imports = field(name, value)?,
@@ -247,6 +259,8 @@ fn set(
             let token = None;
             settings.http = Some(pyqs_worker::HttpOptions { address, token });
         }
+        "format" => settings.format = field(name, value)?,
+        "create_queues" => settings.create_queues = field(name, value)?,
         "registered_only" => settings.registered_only = field(name, value)?,
         "cert_store" => settings.cert_store = field(name, value)?,
         "unsafe_pickle" => settings.unsafe_pickle = field(name, value)?,

@@ -67,6 +67,12 @@ pub struct WorkerSettings {
     pub extend_visibility_max: Option<Duration>,
     /// At a stop, tasks that still run after this long are killed. Default: they are waited for.
     pub shutdown_timeout: Option<Duration>,
+    /// The worker ends by itself, with exit code 0, when all that it took is finished and two polls in a row of each
+    /// queue have brought nothing. What is delayed or hidden then is not waited for. Default off.
+    pub burst: bool,
+    /// The worker ends by itself, with exit code 0, when so many tasks have ended, failed ones included; at least 1.
+    /// No more are begun, and what else was received is given back. Default: never.
+    pub max_tasks: Option<u32>,
     /// A name or pattern without a queue at the start is an error (exit 1) and not a warning.
     /// Default off.
     pub require_queues: bool,
@@ -84,6 +90,11 @@ pub struct WorkerSettings {
     pub allow: Vec<String>,
     /// Where metrics and health are shown. Default: nowhere.
     pub http: Option<HttpOptions>,
+    /// The format, `pyqs` or `celery`, in which tasks' own calls are written where a task declares none. Default: as
+    /// the environment of the task processes says.
+    pub format: Option<String>,
+    /// Whether tasks' own calls create queues that are missing. Default: likewise.
+    pub create_queues: Option<bool>,
     /// Runs only functions marked `@task` in imported modules. Default off.
     pub registered_only: bool,
     /// The Celery application, `module:name`, whose tasks, accepted content types and routes hold, and whose queues
@@ -120,6 +131,8 @@ impl Default for WorkerSettings {
             extend_visibility: true,
             extend_visibility_max: None,
             shutdown_timeout: None,
+            burst: false,
+            max_tasks: None,
             require_queues: false,
             command_names: Vec::new(),
             exact_patterns: false,
@@ -127,6 +140,8 @@ impl Default for WorkerSettings {
             preload: Vec::new(),
             allow: Vec::new(),
             http: None,
+            format: None,
+            create_queues: None,
             registered_only: false,
             celery_app: None,
             celery_queues: CeleryQueues::default(),
@@ -167,6 +182,8 @@ impl WorkerSettings {
             extend_visibility_max: self.extend_visibility_max,
             interval: self.interval,
             shutdown_timeout: self.shutdown_timeout,
+            burst: self.burst,
+            tasks_max: self.max_tasks.map(u64::from),
             ..Settings::default()
         }
     }

@@ -39,6 +39,7 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Producer {
     options: ConnectOptions,
+    creates_queues: Option<bool>,
     sessions: Sessions,
 }
 
@@ -47,7 +48,17 @@ impl Producer {
     pub fn new(options: ConnectOptions) -> Self {
         Self {
             options,
+            creates_queues: None,
             sessions: Sessions::default(),
+        }
+    }
+
+    /// Says whether missing queues are created; `None` leaves it to the environment.
+    #[must_use]
+    pub fn creating_queues(self, creates_queues: Option<bool>) -> Self {
+        Self {
+            creates_queues,
+            ..self
         }
     }
 
@@ -129,10 +140,10 @@ impl Producer {
     {
         let session = self.sessions.open()?;
         let (answer, answered) = channel();
-        let options = self.options.clone();
+        let (options, creates_queues) = (self.options.clone(), self.creates_queues);
         let own_session = Arc::clone(&session);
         let task = session.spawn(async move {
-            let outcome = match own_session.client(&options).await {
+            let outcome = match own_session.client(&options, creates_queues).await {
                 Ok(client) => Ok(job(client).await),
                 Err(error) => Err(error),
             };

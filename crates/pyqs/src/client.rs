@@ -49,7 +49,16 @@ struct Shared {
 impl Client {
     /// Prepares a client by options, environment and profile files; makes no connection yet.
     pub async fn connect(options: &ConnectOptions) -> Result<Self, ClientError> {
-        let settings = ClientSettings::from_environment()?;
+        Self::connect_as(options, None).await
+    }
+
+    /// The same, where somebody but the environment says whether queues are created.
+    pub(crate) async fn connect_as(
+        options: &ConnectOptions,
+        creates_queues: Option<bool>,
+    ) -> Result<Self, ClientError> {
+        let mut settings = ClientSettings::from_environment()?;
+        settings.creates_queues = creates_queues.unwrap_or(settings.creates_queues);
         let sqs = pyqs_sqs::connect(options).await.map_err(Arc::new)?;
         Ok(Self::over(Arc::new(sqs), settings))
     }

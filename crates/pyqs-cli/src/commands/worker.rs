@@ -11,17 +11,18 @@ use pyqs_worker::{LogLevel, MemorySize, WorkerSettings};
 
 use crate::connection::ConnectionArgs;
 use crate::settings::{Seconds, seconds_above_zero};
+use crate::usage::Usage;
 
 /// Where the defaults are defined.
 static DEFAULTS: LazyLock<WorkerSettings> = LazyLock::new(WorkerSettings::default);
 
 /// Run a worker on queues of any name, also those of a command's
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools)] // Each is a switch of the command's.
 pub(crate) struct Args {
     /// Queue names and patterns (*, ?, [...]), apart by spaces or commas; `email:3` weighs a queue, `email=5` runs
     /// at most five of its tasks at once, `email@10/s` starts at most ten a second (or /m, /h)
-    #[arg(value_name = "QUEUE", required_unless_present = "celery_app", env = "PYQS_QUEUES",
-          value_parser = queue_argument)]
+    #[arg(value_name = "QUEUE", env = "PYQS_QUEUES", value_parser = queue_argument)]
     pub(crate) queues: Vec<String>,
     /// Task processes, over all queues; each runs --threads tasks at once
     #[arg(short, long, value_name = "N", env = "PYQS_CONCURRENCY", default_value_t = DEFAULTS.concurrency,
@@ -80,6 +81,21 @@ pub(crate) struct Args {
         value_delimiter = ','
     )]
     pub(crate) unsafe_pickle: Vec<String>,
+    /// End when the queues are empty: two polls of each in a row brought nothing, and all that was taken is finished.
+    /// What is delayed or hidden is not waited for
+    #[arg(long, env = "PYQS_BURST", value_parser = BoolishValueParser::new())]
+    pub(crate) burst: bool,
+    /// End after N tasks, failed ones included, and give back what else was taken [default: never]
+    #[arg(long, value_name = "N", env = "PYQS_MAX_TASKS", value_parser = clap::value_parser!(u32).range(1..),
+          allow_negative_numbers = true)]
+    pub(crate) max_tasks: Option<u32>,
+    /// The format in which tasks' own calls are written where a task declares none: pyqs or celery [default: pyqs]
+    #[arg(long, value_name = "FORMAT", env = "PYQS_FORMAT", value_parser = format)]
+    pub(crate) format: Option<String>,
+    /// Whether `.delay` in a task creates a queue that is missing: yes or no [default: yes]
+    #[arg(long, value_name = "YES|NO", env = "PYQS_CREATE_QUEUES", value_parser = BoolishValueParser::new(),
+          action = clap::ArgAction::Set)]
+    pub(crate) create_queues: Option<bool>,
     /// Exit 1 at the start when a name or pattern has no queue; else that is a warning
     #[arg(long, env = "PYQS_REQUIRE_QUEUES", value_parser = BoolishValueParser::new())]
     pub(crate) require_queues: bool,
@@ -181,6 +197,16 @@ pub(crate) struct SafetyArgs {
     pub(crate) shutdown_timeout: Option<Seconds>,
 }
 
+impl Args {
+    /// Refuses a worker that has nothing to work on.
+    pub(crate) fn check_queues(&self, argv: &[String]) -> Result<(), Usage> {
+        if self.queues.is_empty() && self.celery_app.is_none() {
+            return Err(Usage::no_queue(argv));
+        }
+        Ok(())
+    }
+}
+
 /// Lets through what the worker will be able to read.
 fn queue_argument(word: &str) -> Result<String, QueueArgumentError> {
     if QueueArgument::parse_all([word])?.is_empty() {
@@ -190,4 +216,12 @@ fn queue_argument(word: &str) -> Result<String, QueueArgumentError> {
         });
     }
     Ok(word.to_owned())
+}
+
+/// The name of a format. An empty variable is how a compose file leaves one out.
+fn format(name: &str) -> Result<String, String> {
+    match name {
+        "" | "pyqs" | "celery" => Ok(name.to_owned()),
+        _ => Err("the formats are pyqs (the default) and celery".to_owned()),
+    }
 }

@@ -56,9 +56,13 @@ impl Session {
     }
 
     /// The client, made at the first call; a failure to make it is not kept.
-    pub(super) async fn client(&self, options: &ConnectOptions) -> Result<Client, ClientError> {
+    pub(super) async fn client(
+        &self,
+        options: &ConnectOptions,
+        creates_queues: Option<bool>,
+    ) -> Result<Client, ClientError> {
         self.client
-            .get_or_try_init(|| Client::connect(options))
+            .get_or_try_init(|| Client::connect_as(options, creates_queues))
             .await
             .cloned()
     }

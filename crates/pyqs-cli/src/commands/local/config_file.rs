@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, ValueHint};
+use clap::{Arg, ArgMatches};
 use pyqs_local::QueueDeclaration;
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::queue;
-use crate::args;
+use crate::{args, file_options};
 
 /// The key whose values may be tables: `[[queue]]`.
 const QUEUE: &str = "queue";
@@ -68,7 +68,8 @@ impl ConfigFile {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, String> {
-        let table: Table = toml::from_str(text).map_err(|error| located(text, &error))?;
+        let table: Table =
+            toml::from_str(text).map_err(|error| file_options::located(text, &error))?;
         let mut file = Self {
             path: path.to_owned(),
             options: Vec::new(),
@@ -77,49 +78,25 @@ impl ConfigFile {
         let command = definition();
         for (key, value) in table {
             let Some(arg) = option(&command, &key).filter(|_| key != "config") else {
-                return Err(unknown(&command, &key));
+                let names = command.get_arguments().filter_map(Arg::get_long);
+                return Err(file_options::unknown(
+                    &key,
+                    names.filter(|name| *name != "config"),
+                ));
             };
             match value {
                 Value::Array(values) if key == QUEUE && values.iter().any(Value::is_table) => {
                     let queues = values.into_iter().map(declaration);
                     file.queues = queues.collect::<Result<_, _>>()?;
                 }
-                value => file.options.extend(option_values(arg, path, &key, value)?),
+                value => {
+                    let values = file_options::values(arg, path, &key, value)?;
+                    file.options.extend(values.map(|values| (key, values)));
+                }
             }
         }
         Ok(file)
     }
-}
-
-/// The option's values as words; nothing for a switch that is off.
-fn option_values(
-    arg: &Arg,
-    file: &Path,
-    key: &str,
-    value: Value,
-) -> Result<Option<(String, Vec<String>)>, String> {
-    let is_switch = matches!(arg.get_action(), ArgAction::SetTrue);
-    let values = match (value, arg.get_action()) {
-        (Value::Boolean(true), ArgAction::SetTrue) => Vec::new(),
-        (Value::Boolean(false), ArgAction::SetTrue) => return Ok(None),
-        (_, ArgAction::SetTrue) => return Err(format!("'{key}' is true or false")),
-        (Value::Array(values), ArgAction::Append) => values,
-        (value, _) => vec![value],
-    };
-    let mut words = Vec::new();
-    for value in values {
-        let text =
-            plain(value).ok_or_else(|| format!("the value of '{key}' is no text or number"))?;
-        // A path is meant from where the file is.
-        let is_path = arg.get_value_hint() == ValueHint::AnyPath;
-        let folder = file.parent().filter(|_| is_path);
-        words.push(match folder {
-            Some(folder) => folder.join(text).display().to_string(),
-            None => text,
-        });
-    }
-    let is_empty = words.is_empty() && !is_switch;
-    Ok((!is_empty).then(|| (key.to_owned(), words)))
 }
 
 /// An entry of `[[queue]]`.
@@ -153,7 +130,7 @@ fn declaration(value: Value) -> Result<QueueDeclaration, String> {
     };
     let mut declaration = queue(&word).map_err(within)?;
     for (name, value) in table.attributes {
-        let text = plain(value).ok_or_else(|| {
+        let text = file_options::plain(value).ok_or_else(|| {
             format!(
                 "in [[queue]] '{}': {name} is no text, number, true or false",
                 table.name
@@ -162,16 +139,6 @@ fn declaration(value: Value) -> Result<QueueDeclaration, String> {
         declaration.attributes.insert(name, text);
     }
     Ok(declaration)
-}
-
-/// A value as a word.
-fn plain(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text),
-        Value::Integer(number) => Some(number.to_string()),
-        Value::Boolean(is_on) => Some(is_on.to_string()),
-        _ => None,
-    }
 }
 
 fn definition() -> clap::Command {
@@ -184,21 +151,6 @@ fn option<'a>(command: &'a clap::Command, name: &str) -> Option<&'a Arg> {
     command
         .get_arguments()
         .find(|arg| arg.get_long() == Some(name))
-}
-
-fn unknown(command: &clap::Command, key: &str) -> String {
-    let dashed = key.replace('_', "-");
-    match option(command, &dashed).filter(|_| dashed != key) {
-        Some(_) => format!("unknown key '{key}' (is it {dashed}?)"),
-        None => format!("unknown key '{key}'"),
-    }
-}
-
-/// A syntax error with its line.
-fn located(text: &str, error: &toml::de::Error) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let line = before.unwrap_or_default().matches('\n').count() + 1;
-    format!("line {line}: {}", error.message())
 }
 
 #[cfg(test)]
@@ -272,7 +224,10 @@ mod tests {
             ("port = 1\n\nport = 2", "line 3: duplicate key"),
             ("memory = 1", "'memory' is true or false"),
             ("port = [1]", "the value of 'port' is no text or number"),
-            ("port = 1.5", "the value of 'port' is no text or number"),
+            (
+                "port = 2020-01-01",
+                "the value of 'port' is no text or number",
+            ),
             ("[port]\nx = 1", "the value of 'port' is no text or number"),
             (
                 "[[queue]]\nname = 'a'\nnope = 1",
@@ -288,7 +243,7 @@ mod tests {
                 "in [[queue]] 'a': the number of",
             ),
             (
-                "[[queue]]\nname = 'a'\nattributes = { X = 1.5 }",
+                "[[queue]]\nname = 'a'\nattributes = { X = [] }",
                 "in [[queue]] 'a': X is no text",
             ),
         ] {
