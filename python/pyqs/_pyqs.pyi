@@ -185,7 +185,7 @@ class TaskChannel:
         """As many as tasks run at once."""
     def cannot_start(self, reason: str) -> None:
         """Why this process can't run tasks; it is to end then."""
-    def declare(self, declarations: list[Declaration]) -> None:
+    def declare(self, declared: list[Declaration]) -> None:
         """Tell the manager what was found in the modules that are imported here."""
     def wait(self) -> Optional[list[int]]:
         """Wait for tasks in lanes that nobody attends to: which. Each wants a ``begin``. ``None``: no more come."""
@@ -215,7 +215,7 @@ class Lane:
     def record_errbacks(self, job: Job, queue: Optional[str], reason: str, called: list[int]) -> None:
         """The running task failed for good: the job's ``link_error`` is sent but for those that were called, by
         their numbers, and its message goes to the queue, if one is given."""
-    def declare(self, declarations: list[Declaration]) -> None:
+    def declare(self, declared: list[Declaration]) -> None:
         """Tell the manager what was found in the modules that are imported here."""
     def warn_once(self, line: str) -> None:
         """Have the manager log a warning, unless it has done so before."""

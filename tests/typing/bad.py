@@ -3,7 +3,11 @@ other. Checked by mypy, never run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pyqs
 from pyqs import BoundTask, task
+from pyqs.events import TaskFailed, TaskSucceeded, on
 
 
 @task
@@ -92,3 +96,36 @@ def named() -> None: ...
 
 @task(bind=True)  # E: incompatible type
 def no_room() -> None: ...
+
+
+@on(TaskFailed)  # E: incompatible type
+def another_event(event: TaskSucceeded) -> None: ...
+
+
+@on(TaskFailed)  # E: incompatible type
+def too_many(event: TaskFailed, more: int) -> None: ...
+
+
+@on(TaskFailed)
+def misread(event: TaskFailed) -> None:
+    print(event.result)  # E: has no attribute "result"
+    event.task = "other"  # E: read-only
+
+
+on("TaskFailed")  # E: incompatible type "str"
+
+
+def of_success(event: TaskSucceeded) -> None: ...
+
+
+@task(on_failure=of_success)  # E: incompatible type
+def wrongly_watched() -> None: ...
+
+
+@pyqs.lifespan  # E: type variable
+def with_an_argument(url: str) -> Iterator[None]:
+    yield
+
+
+def unasked() -> str:
+    return pyqs.current().name  # E: has no attribute "name"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Optional, Union
 
 import pyqs
 from pyqs import BoundTask, Discard, Retry, task
+from pyqs.events import TaskCrashed, TaskEvent, TaskFailed, TaskRun, TaskSucceeded, on
 from typing_extensions import assert_type
 
 
@@ -151,3 +152,40 @@ def settings() -> None:
     decorator = task(queue="email", delay_seconds=3)
     assert_type(decorator.queue_name, Optional[str])
     assert_type(decorator.delay_seconds, Optional[int])
+
+
+@on(TaskFailed)
+def alert(event: TaskFailed) -> None:
+    assert_type(event.message_id, str)
+    assert_type(event.exception, BaseException)
+    assert_type(event.dead_letter, Optional[str])
+
+
+alert(TaskFailed("m-1", "shop.send", "email", 1, 0, [], {}, 0.5, ValueError(), "failed", None))
+on(TaskCrashed)(lambda event: print(event.signal, event.task))
+
+
+@on(TaskSucceeded)
+def hear_any_event(event: TaskEvent) -> None: ...
+
+
+def measure(event: TaskRun) -> float:
+    return 0.0 if isinstance(event, TaskFailed) else event.receive_count
+
+
+@task(queue="email", on_success=hear_any_event, on_failure=measure)
+def watched(to: str) -> None:
+    current = pyqs.current()
+    if current:
+        assert_type(current, BoundTask)
+        assert_type(current.request.id, str)
+
+
+@pyqs.lifespan
+def database() -> Iterator[None]:
+    yield
+
+
+@pyqs.lifespan
+async def client() -> AsyncIterator[None]:
+    yield
