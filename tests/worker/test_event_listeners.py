@@ -16,7 +16,9 @@ from journal import note
 from pyqs import events
 
 def plain(value):
-    return value if isinstance(value, (int, float, str, list, dict, type(None))) else repr(value)
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value if isinstance(value, (int, float, str, dict, type(None))) else repr(value)
 
 @events.on(events.Event)
 def hear(event):
@@ -371,3 +373,37 @@ def grow(self, value):
     assert (retried["task"], retried["args"], retried["delay"]) == ("shop.grow", [7], 0)
     assert (succeeded["args"], succeeded["result"], succeeded["retries"]) == ([8], 8, 1)
     assert project.notes("TaskDiscarded") == []
+
+
+def test_of_messages_that_are_no_tasks(project: Project, queue: Queue) -> None:
+    """A handler is told of as a task is: by its name, with the message as its argument."""
+    project.write(
+        "handlers.py",
+        f"""
+import os
+import pyqs
+from journal import note
+from pyqs import Message, on_message
+
+@on_message(queue="{queue.name}", retries=1, backoff=[0])
+def handle(message: Message):
+    note("handled", id=pyqs.current().request.id, name=pyqs.current().name)
+    if message.body == "die":
+        os._exit(5)
+    return len(message.body)
+""",
+    )
+    worker = project.worker(queue.name, "--preload", "listening", "--preload", "handlers")
+    sent = queue.send("some text")
+    (succeeded,) = project.wait_for_notes("TaskSucceeded")
+    fatal = queue.send("die")
+    crashed = project.wait_for_notes("TaskCrashed", 2)
+
+    assert worker.stop() == 0
+    assert (succeeded["message_id"], succeeded["task"], succeeded["result"]) == (sent, "handlers.handle", 9)
+    assert [note["outcome"] for note in crashed] == ["retry", "exhausted"]
+    assert {(note["message_id"], note["task"]) for note in crashed} == {(fatal, "handlers.handle")}
+    assert [(note["id"], note["name"]) for note in project.notes("handled")] == [
+        (sent, "handlers.handle"),
+        *[(fatal, "handlers.handle")] * 2,
+    ]
