@@ -37,7 +37,7 @@ def cli(argv: list[str]) -> Union[int, WorkerSettings]:
     """Carry out a command line without the program's name: an exit code, or a worker to be started."""
 
 def worker_variables() -> dict[str, str]:
-    """The worker's options by name, as ``max_tasks_per_child``, each with its environment variable."""
+    """The settings of a worker by name, as ``max_tasks_per_child``, each with its environment variable."""
 
 def ambient_settings() -> dict[str, Any]:
     """What the ``PYQS_*`` variables and the project's file say, by :class:`pyqs.Settings`' names."""

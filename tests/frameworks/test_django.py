@@ -38,34 +38,52 @@ def test_a_worker_without_queues_says_so(shop: Example) -> None:
     assert "no queue given" in command.output
 
 
-def test_options_go_before_variables_and_these_before_the_settings(shop: Example) -> None:
+def test_options_variables_settings_and_the_projects_file_in_this_order(shop: Example) -> None:
+    shop.write("pyproject.toml", "[tool.pyqs]\ntime_limit = 'of file'")
     changed = settings(shop, "PYQS = {'Time_Limit': 'of settings'}")
     variable = {"PYQS_TIME_LIMIT": "of variable"}
     for options, environment, said in (
-        ([], {}, "of settings"),
-        ([], variable, "of variable"),
-        (["--time-limit", "of option"], variable, "of option"),
+        ([], {}, "of file"),
+        ([], changed, "of settings"),
+        ([], {**changed, **variable}, "of variable"),
+        (["--time-limit", "of option"], {**changed, **variable}, "of option"),
     ):
-        command = shop.start_manage("pyqs", "q", *options, **changed, **environment)
+        command = shop.start_manage("pyqs", "q", *options, **environment)
         assert command.wait() == 2
         assert f"bad value '{said}' for --time-limit" in command.output
+
+
+def test_programs_of_the_projects_go_by_the_settings(shop: Example) -> None:
+    changed = settings(shop, "PYQS = {'CONCURRENCY': 7, 'THREADS': 7, 'THRAEDS': 7}")
+    printed = script(
+        shop,
+        """
+from pyqs import main
+main.run_worker = lambda settings: print(settings.concurrency, settings.threads)
+main._main(["q"])
+main._main(["q"], 3)
+""",
+        **changed,
+        PYQS_THREADS="2",
+    )
+    assert printed == "7 2\n3 2\n"
 
 
 def test_settings_of_all_kinds_of_values(shop: Example) -> None:
     changed = settings(
         shop,
         """
-PYQS = {"QUEUES": ["a", "b*"], "SIMPLE_WORKER": True, "STRICT": False, "INTERVAL": 0.5, "IMPORT": ["orders.tasks"],
-        "ENDPOINT_URL": None}
+PYQS = {"QUEUES": ["a", "b*"], "SIMPLE_WORKER": True, "STRICT": False, "INTERVAL": 0.5, "IMPORTS": ["orders.tasks"],
+        "ENDPOINT_URL": None, "EXTEND_VISIBILITY": False, "LOG_LEVEL": "INFO"}
 from pyqs import main
 def show(settings):
-    print(settings.queues, settings.imports)
+    print(settings.queues, settings.imports, settings.extend_visibility, settings.log_level)
     raise SystemExit
 main.run_worker = show
 """,
     )
-    assert shop.manage("pyqs", **changed) == "['a,b*'] ['orders.tasks']\n"
-    assert shop.manage("pyqs", "given", **changed) == "['given'] ['orders.tasks']\n"
+    assert shop.manage("pyqs", **changed) == "['a,b*'] ['orders.tasks'] False INFO\n"
+    assert shop.manage("pyqs", "given", **changed) == "['given'] ['orders.tasks'] False INFO\n"
 
 
 def test_without_queues_it_works_on_those_of_tasks(shop: Example) -> None:

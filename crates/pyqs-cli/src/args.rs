@@ -4,7 +4,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::local::config_file;
 use crate::commands::{config, decode, doctor, local, peek, queues, send, worker};
-use crate::project_file::ProjectFile;
+use crate::project_file::{self, ProjectFile};
 use crate::usage::{Refusal, Usage};
 
 /// Task queues on Amazon SQS: a worker on the queues named, or one of the commands
@@ -115,15 +115,15 @@ fn command_names() -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The worker's options by name, as `max_tasks_per_child`, each with its environment variable; the queues are `queues`.
+/// The settings of a worker by name, each with its environment variable.
 ///
-/// For programs that keep a worker's options among settings of their own.
+/// For programs that keep them among settings of their own.
 #[must_use]
 pub fn worker_variables() -> Vec<(String, String)> {
     let definition = definition();
     let variable = |arg: &clap::Arg| {
-        let name = arg.get_long().unwrap_or(arg.get_id().as_str());
-        Some((name.replace('-', "_"), arg.get_env()?.to_str()?.to_owned()))
+        let name = project_file::name(arg.get_id().as_str());
+        Some((name.to_owned(), arg.get_env()?.to_str()?.to_owned()))
     };
     definition.get_arguments().filter_map(variable).collect()
 }

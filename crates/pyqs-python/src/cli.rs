@@ -29,7 +29,7 @@ fn cli(py: Python<'_>, argv: Vec<String>) -> PyResult<Bound<'_, PyAny>> {
     }
 }
 
-/// The worker's options by name, each with its environment variable.
+/// The settings of a worker by name, each with its environment variable.
 #[pyfunction]
 fn worker_variables() -> BTreeMap<String, String> {
     pyqs_cli::worker_variables().into_iter().collect()

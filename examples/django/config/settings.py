@@ -24,7 +24,7 @@ DATABASES = {
 PYQS = {
     "QUEUES": ["shop-orders", "shop-mail"],
     "CONCURRENCY": 2,
-    "LOGLEVEL": "INFO",
+    "LOG_LEVEL": "INFO",
 }
 
 # Tasks of django.tasks: the queue "mail" is "shop-mail" in SQS.

@@ -1,8 +1,8 @@
-"""``PYQS`` in a project's settings: a worker's options, by their names, in any case.
+"""``PYQS`` in a project's settings: :class:`pyqs.Settings` by their names, in any case.
 
 >>> PYQS = {"QUEUES": ["email", "reports"], "CONCURRENCY": 4, "ENDPOINT_URL": "http://127.0.0.1:9324"}
 
-What the command line says goes before, then the environment's ``PYQS_*`` variables, then these.
+What the command line says goes before, then the environment's ``PYQS_*`` variables, then these, then ``[tool.pyqs]``.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ import pyqs
 
 from .. import _pyqs
 
-SENDING = ("region", "access_key_id", "secret_access_key", "endpoint_url", "format")
-"""What :func:`pyqs.configure` takes: how this process sends."""
+NAMES = pyqs.Settings._fields
+"""What ``PYQS`` may have."""
 
 
 def given() -> dict[str, Any]:
-    """The project's ``PYQS``, by names in small letters; what is ``None`` is left out."""
+    """The project's ``PYQS``, by names in small letters; what is ``None``, or no setting, is left out."""
     found = getattr(settings, "PYQS", None)
     if not isinstance(found, dict):
         return {}
-    return {str(name).lower(): value for name, value in found.items() if value is not None}
+    said = {str(name).lower(): value for name, value in found.items() if value is not None}
+    return {name: value for name, value in said.items() if name in NAMES}
 
 
-def configure_sending() -> None:
-    """Let ``.delay`` go by the settings, where the environment has no variable for it."""
-    found = given()
-    chosen = {name: os.environ.get(f"PYQS_{name.upper()}") or found.get(name) for name in SENDING}
-    if any(name in found for name in SENDING):
-        pyqs.configure(**chosen)
+def configure() -> None:
+    """Let this process go by the settings, where the environment says nothing: ``.delay``, and workers that are
+    started by ``pyqs.main._main``."""
+    said = {name: value for name, value in given().items() if not os.environ.get(_variable(name))}
+    pyqs.configure(**said)
 
 
 @contextlib.contextmanager
@@ -46,17 +46,18 @@ def as_variables() -> Iterator[None]:
     found = given()
     if "queues" not in found:
         found["queues"] = _queues_of_tasks()
-    added = {
-        variable: _text(found[name])
-        for name, variable in _pyqs.worker_variables().items()
-        if name in found and variable not in os.environ and found[name] not in ([], ())
-    }
+    texts = {_variable(name): _text(name, value) for name, value in found.items()}
+    added = {variable: text for variable, text in texts.items() if text and not os.environ.get(variable)}
+    before = dict(os.environ)
     os.environ.update(added)
     try:
         yield
     finally:
         for variable in added:
-            os.environ.pop(variable, None)
+            if variable in before:
+                os.environ[variable] = before[variable]
+            else:
+                del os.environ[variable]
 
 
 def _queues_of_tasks() -> list[str]:
@@ -80,8 +81,7 @@ def check(**_kwargs: Any) -> list[checks.CheckMessage]:
                 id="pyqs.E001",
             )
         ]
-    known = {*_pyqs.worker_variables(), *SENDING}
-    problems = [_unknown(name, known) for name in found if str(name).lower() not in known]
+    problems = [_unknown(name) for name in found if str(name).lower() not in NAMES]
     queues = given().get("queues", ["some"])
     if not queues or not isinstance(queues, (str, list, tuple)) or not all(map(_is_name, queues)):
         problems.append(
@@ -94,11 +94,11 @@ def check(**_kwargs: Any) -> list[checks.CheckMessage]:
     return problems
 
 
-def _unknown(name: Any, known: set[str]) -> checks.CheckMessage:
-    close = difflib.get_close_matches(str(name).lower(), known, n=1)
+def _unknown(name: Any) -> checks.CheckMessage:
+    close = difflib.get_close_matches(str(name).lower(), NAMES, n=1)
     return checks.Error(
-        f"PYQS has {name!r}, which is no option of a worker.",
-        hint=f"Is it {close[0].upper()!r}?" if close else "`manage.py pyqs --help` shows the options.",
+        f"PYQS has {name!r}, which is no setting.",
+        hint=f"Is it {close[0].upper()!r}?" if close else "The settings are the fields of pyqs.Settings.",
         id="pyqs.E002",
     )
 
@@ -107,10 +107,15 @@ def _is_name(queue: Any) -> bool:
     return isinstance(queue, str) and queue.strip() != ""
 
 
-def _text(value: Any) -> str:
-    """A value as an environment variable has it."""
+def _variable(name: str) -> str:
+    return _pyqs.worker_variables().get(name, f"PYQS_{name.upper()}")
+
+
+def _text(name: str, value: Any) -> str:
+    """A value as its variable has it."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        is_contrary = _variable(name).startswith("PYQS_NO_")
+        return "no" if value == is_contrary else "yes"
     if isinstance(value, (list, tuple, set, frozenset)):
         return ",".join(map(str, value))
     return str(value)

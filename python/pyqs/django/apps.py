@@ -20,7 +20,7 @@ class PyqsConfig(AppConfig):
     def ready(self) -> None:
         """Called by Django in each process, once."""
         checks.register(_settings.check, "pyqs")
-        _settings.configure_sending()
+        _settings.configure()
         _connections.look_after()
         with contextlib.suppress(ImportError):  # a Django without tasks
             from . import _tasks  # noqa: F401 (from here workers know tasks of django.tasks)
