@@ -70,6 +70,10 @@ class RecordedLane:
         self.retry_seconds = 0
         self.dead_letter: Optional[str] = None
 
+    def end(self) -> None:
+        """Let go of the worker's own lane, whose socket is closed when nobody has it: a traceback may keep this one."""
+        self._lane = None
+
     def record(self, outcome: Outcome, *, delay_seconds: int = 0) -> None:
         """How the task ended; the first call counts."""
         if self._keep(outcome):
@@ -154,8 +158,9 @@ class Prepared:
             self._watch(self.execution)
 
     def run(self) -> Run:
-        """What became of it."""
+        """What became of it, once it has run."""
         job, lane, execution = self._job, self._lane, self.execution
+        lane.end()
         before: dict[str, Any] = execution._before if execution else {}
         return Run(
             job.message_id,
