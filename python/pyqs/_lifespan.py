@@ -92,6 +92,12 @@ class Lifespan:
                 logger.exception("Lifespan hook %s raised while it was closed", _name(hook))
 
 
+def reopen() -> None:
+    """What is declared from now on comes in time again: a worker in a test's own process has ended."""
+    global _is_too_late
+    _is_too_late = False
+
+
 class _Kept:
     """An asynchronous context manager, entered and left in one task of the event loop, as those need that hold a task
     group or a cancel scope."""

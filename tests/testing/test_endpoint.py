@@ -125,14 +125,15 @@ def test_programs_that_are_started_find_it() -> None:
 
 
 def test_forked_children_send_there_and_stop_nothing() -> None:
-    with endpoint() as sqs:
+    leaving = endpoint()
+    with leaving:
         send_email.delay("parent")
         pid = os.fork()
         if pid == 0:
             status = 1
             try:
                 send_email.delay("child")
-                sqs._serving.stop()
+                leaving.__exit__(None, None, None)
                 status = 0
             finally:
                 os._exit(status)

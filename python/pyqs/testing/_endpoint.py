@@ -15,7 +15,7 @@ LOOPBACK = "127.0.0.1"
 
 
 @contextlib.contextmanager
-def endpoint(queues: Iterable[str] = (), *, region: str = "us-east-1") -> Iterator[Endpoint]:
+def endpoint(queues: Iterable[str] = (), *, url: Optional[str] = None, region: str = "us-east-1") -> Iterator[Endpoint]:
     """Serve queues from memory on a free port, and have this process use them, while within.
 
     >>> with endpoint(queues=["email", "orders.fifo"]) as sqs:
@@ -27,25 +27,30 @@ def endpoint(queues: Iterable[str] = (), *, region: str = "us-east-1") -> Iterat
 
     :param queues: queues to have at the start; ``.fifo`` at the end of a name makes a FIFO queue. Others are created
         as PyQS does, by the first message, and by boto3's ``create_queue``.
+    :param url: an endpoint that is there already, as moto's server; none of ours is started then.
     :param region: the region to sign for.
     """
-    found = Endpoint(_pyqs.LocalEndpoint(queues=list(queues)), region)
     with contextlib.ExitStack() as undo:
-        undo.callback(found._serving.stop)
+        if url is None:
+            serving = _pyqs.LocalEndpoint(queues=list(queues))
+            undo.callback(serving.stop)
+        found = Endpoint(serving.url if url is None else url, region)
         undo.enter_context(_environment(found.environment))
         before = _producer.replace(found)
         undo.callback(found.shutdown)
         undo.callback(_producer.replace, before)
+        if url is not None:
+            for name in queues:
+                found.queue_url(name)
         yield found
 
 
 class Endpoint(Outbox):
     """An endpoint that serves, and what this process has sent to it."""
 
-    def __init__(self, serving: _pyqs.LocalEndpoint, region: str) -> None:
+    def __init__(self, url: str, region: str) -> None:
         super().__init__()
-        self._serving = serving
-        self.url = serving.url
+        self.url = url
         """Where it is."""
         self.region = region
         """The region to sign for."""

@@ -17,7 +17,9 @@ import time
 from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple, Optional, Union
 
-from .. import _declarations, _producer, _pyqs
+from .. import _declarations, _lifespan, _producer, _pyqs
+from .._lifespan import Lifespan
+from .._limits import NO_LIMITS, Clock
 from .._manager import Manager
 from .._pyqs import Ledger, TaskChannel, WorkerSettings
 from .._resolve import Resolver
@@ -45,7 +47,8 @@ def worker(*queues: str, concurrency: int = 1, **settings: Any) -> Iterator[Work
     ...     assert working.wait(message_id, timeout=5).outcome == "succeeded"
 
     Where SQS is, the environment says, as for ``.delay``. Queues given by their names are created. At the end tasks
-    that run are waited for, and messages that have not begun stay in their queues.
+    that run are waited for, and messages that have not begun stay in their queues. ``@pyqs.lifespan`` hooks are set up
+    before, and closed after.
 
     :param settings: those of the command's options, as ``allow=["legacy.*"]``. A time limit ends no task here, since
         it would end the process, but for ``async def``.
@@ -53,11 +56,10 @@ def worker(*queues: str, concurrency: int = 1, **settings: Any) -> Iterator[Work
     _create(queues)
     running = Worker(_settings(queues, concurrency, settings), on_threads=True)
     try:
+        running._start()
         yield running
-    except BaseException:
+    finally:
         running._stop()
-        raise
-    running._stop()
     running._raise_if_failed()
 
 
@@ -78,6 +80,7 @@ def run_until_empty(*queues: str, propagate: bool = True, **settings: Any) -> li
     _create(queues)
     running = Worker(_settings(queues, 1, {**settings, "burst": True}), on_threads=False)
     try:
+        running._start()
         running._run_here()
     finally:
         running._stop()
@@ -103,8 +106,8 @@ class Worker:
         """All runs that have ended, in order: each retry is one."""
         self._settings = settings
         self._on_threads = on_threads
-        self._tasks = worker_for_tests(Resolver(settings.allow, settings.registered_only))
         self._host = TestHost()
+        self._lifespan = Lifespan(lambda coroutine: self._host.wait_for(coroutine, NO_LIMITS, Clock()))
         self._changed = threading.Condition()
         self._processes: queue.SimpleQueue[Optional[_Process]] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -119,6 +122,10 @@ class Worker:
             threading.Thread(target=_pyqs.run_manager, args=manager, name="pyqs-testing-manager", daemon=True),
             threading.Thread(target=self._listen, name="pyqs-testing-worker", daemon=True),
         ]
+
+    def _start(self) -> None:
+        self._lifespan.open()
+        self._tasks = worker_for_tests(Resolver(self._settings.allow, self._settings.registered_only))
         for thread in self._running:
             thread.start()
 
@@ -149,12 +156,18 @@ class Worker:
     def _stop(self) -> None:
         self._tell({"stop": {"signal": "SIGTERM", "now": False}})
         end = time.monotonic() + STOP_SECS_MAX
-        for thread in [*self._running, *self._threads]:
-            thread.join(max(0.0, end - time.monotonic()))
-            if thread.is_alive():
-                raise AssertionError(f"a task still runs {STOP_SECS_MAX:.0f} s after its worker was to stop")
-        self._manager.socket.close()
-        self._host.close()
+        try:
+            for thread in [*self._running, *self._threads]:
+                if thread.ident is None:  # a lifespan hook has raised
+                    continue
+                thread.join(max(0.0, end - time.monotonic()))
+                if thread.is_alive():
+                    raise AssertionError(f"a task still runs {STOP_SECS_MAX:.0f} s after its worker was to stop")
+        finally:
+            self._manager.socket.close()
+            self._lifespan.close()
+            _lifespan.reopen()
+            self._host.close()
 
     def _raise_if_failed(self) -> None:
         if self._fatal:
