@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from importlib import metadata
@@ -10,6 +11,8 @@ from pathlib import Path
 from support.endpoints import Endpoint, clean_environment, local_endpoint, pyqs_command
 from support.projects import Project
 from support.queues import Queue
+from support.recorder import Recorder
+from support.waiting import eventually
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -28,6 +31,47 @@ print(sorted(name for name in ("boto3", "botocore", "asyncio", "multiprocessing"
 
 def test_importing_starts_no_thread_and_opens_no_socket(ours_project: Project) -> None:
     assert ours_project.python(WHAT_IMPORT_DOES) == "True\n[]\n"
+
+
+WHAT_DECLARING_DOES = """
+import pyqs, pyqs.main, pyqs.events, pyqs.testing
+@pyqs.task(queue="email", retries=3)
+def send_email(to):
+    pass
+pyqs.configure(region="eu-west-1")
+print("declared")
+send_email.delay("ada")
+"""
+
+
+def test_credentials_and_settings_are_looked_for_at_the_first_message(
+    ours_project: Project, recorder: Recorder, tmp_path: Path
+) -> None:
+    """Whoever opens one of these files waits until somebody writes to it."""
+    files = {name: str(tmp_path / name.lower()) for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")}
+    for file in files.values():
+        os.mkfifo(file)
+    places = {
+        **files,
+        "AWS_ACCESS_KEY_ID": None,
+        "AWS_SECRET_ACCESS_KEY": None,
+        "AWS_EC2_METADATA_DISABLED": "false",
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT": recorder.url,
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{recorder.url}/credentials",
+    }
+    program = ours_project.script(WHAT_DECLARING_DOES, **places)
+    program.wait_for("declared")
+    assert recorder.requests == []
+
+    eventually(lambda: any(_is_being_read(file) for file in files.values()), "the message needs credentials")
+
+
+def _is_being_read(fifo: str) -> bool:
+    try:
+        os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 def test_the_namespace_is_pyqss_and_a_little_more(ours_project: Project) -> None:
