@@ -443,3 +443,21 @@ def test_arguments_have_their_types() -> None:
     tasks.assert_sent(typed, at, by)
     with pytest.raises(AssertionError):
         tasks.assert_sent(typed, at, uuid.uuid4())
+
+
+def test_handlers_of_messages_run_too() -> None:
+    from pyqs import on_message
+    from pyqs.decorator import get_or_create_queue
+
+    @on_message(queue="pictures", retries=1, backoff=0)
+    def uploaded(message: Any) -> str:
+        done.append((message.body, message.receive_count))
+        if len(done) == 1:
+            raise ValueError("not yet")
+        return "stored"
+
+    with eager() as tasks:
+        get_or_create_queue("pictures").send_message("a file")
+    assert done == [("a file", 1), ("a file", 2)]
+    assert [run.outcome for run in tasks.runs] == ["retry", "succeeded"]
+    assert tasks.runs[1].result == "stored"

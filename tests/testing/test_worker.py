@@ -10,8 +10,9 @@ from typing import Any
 from unittest import mock
 
 import boto3
+import pyqs
 import pytest
-from pyqs import BoundTask, Discard, task
+from pyqs import BoundTask, Discard, _lifespan, task
 from pyqs.errors import PyqsError, SettingsInvalid, SoftTimeLimitExceeded
 from pyqs.events import clear_events, register_event
 from pyqs.testing import Endpoint, endpoint, worker
@@ -185,3 +186,42 @@ def test_nothing_is_left_behind(sqs: Endpoint) -> None:
     eventually(lambda: "pyqs-manager" not in thread_names(os.getpid()), "the manager's threads have ended")
     # Connections are kept, and a manager's runtime ends in the background.
     eventually(lambda: len(os.listdir("/proc/self/fd")) <= files + 4, "its files are closed")
+
+
+def test_handlers_and_lifespan_hooks(sqs: Endpoint) -> None:
+    seen: list[str] = []
+
+    @pyqs.on_message(queue="uploads")
+    def uploaded(message: Any) -> str:
+        seen.append(f"handled {message.body}")
+        return "stored"
+
+    @pyqs.lifespan
+    def resource() -> Iterator[None]:
+        seen.append("open")
+        yield
+        seen.append("closed")
+
+    try:
+        for _ in range(2):  # a process that was started before is told of handlers by the next one, too
+            seen.clear()
+            with worker("uploads") as working:
+                url = boto3.client("sqs").get_queue_url(QueueName="uploads")["QueueUrl"]
+                sent = boto3.client("sqs").send_message(QueueUrl=url, MessageBody="a file")
+                assert working.wait(sent["MessageId"]).result == "stored"
+            assert seen == ["open", "handled a file", "closed"]
+    finally:
+        _lifespan._declared.remove(resource)
+
+
+def test_a_lifespan_hook_that_raises_is_raised(sqs: Endpoint) -> None:
+    @pyqs.lifespan
+    def resource() -> Iterator[None]:
+        raise OSError("no database")
+        yield
+
+    try:
+        with pytest.raises(OSError, match="no database"), worker("email"):
+            pass
+    finally:
+        _lifespan._declared.remove(resource)
