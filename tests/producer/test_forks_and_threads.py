@@ -116,50 +116,6 @@ if __name__ == "__main__":
     assert len(sent(queue, 31)) == 31
 
 
-PREFORK = """
-import os, signal, sys, threading
-from sender import send
-
-def serve(worker):
-    # As a web server's worker: requests on threads, SIGTERM in the midst of them, an end without clean-up.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    def requests(thread):
-        for request in range(5):
-            send(f"{worker}-{thread}-{request}")
-    threads = [threading.Thread(target=requests, args=(thread,)) for thread in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    os.kill(os.getpid(), signal.SIGTERM)
-    signal.pause()
-
-send("master")  # while the application was loaded
-for generation in range(2):
-    workers = []
-    for number in range(3):
-        pid = os.fork()
-        if pid == 0:
-            try:
-                serve(f"{generation}{number}")
-            finally:
-                os._exit(1)
-        workers.append(pid)
-    assert [os.waitpid(pid, 0)[1] for pid in workers] == [0] * 3
-    send(f"master-{generation}")
-"""
-"""As gunicorn with ``--preload``, uWSGI and Celery's pool do: workers are forked from a master that has sent, end
-without a word, and are forked again."""
-
-
-def test_in_the_workers_of_a_prefork_server(sending: Project, queue: Queue) -> None:
-    sending.python(PREFORK)
-
-    workers = [f"{generation}{number}" for generation in range(2) for number in range(3)]
-    requests = [f"{worker}-{thread}-{request}" for worker in workers for thread in range(3) for request in range(5)]
-    assert set(sent(queue, 93)) == {"master", "master-0", "master-1", *requests}
-
-
 def test_in_an_event_loop(sending: Project, queue: Queue) -> None:
     sending.python(
         """
