@@ -143,3 +143,8 @@ def replace(transport: Optional[Transport]) -> Optional[Transport]:
     global _in_tests
     before, _in_tests = _in_tests, transport
     return before
+
+
+def replaced() -> Optional[Transport]:
+    """What sends instead of the producer, in tests."""
+    return _in_tests

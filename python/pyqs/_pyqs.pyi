@@ -105,6 +105,7 @@ class WorkerSettings:
         extend_visibility_max: Optional[float] = None,
         shutdown_timeout: Optional[float] = None,
         burst: Optional[bool] = None,
+        receive_wait: Optional[float] = None,
         max_tasks: Optional[int] = None,
         format: Optional[str] = None,
         create_queues: Optional[bool] = None,

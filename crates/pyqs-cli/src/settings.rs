@@ -33,6 +33,7 @@ impl Args {
             shutdown_timeout: self.safety.shutdown_timeout.map(Duration::from),
             burst: self.burst,
             max_tasks: self.max_tasks,
+            receive_wait: WorkerSettings::default().receive_wait,
             require_queues: self.require_queues,
             exact_patterns: self.exact_patterns,
             imports: self.imports,

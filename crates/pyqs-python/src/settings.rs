@@ -243,6 +243,7 @@ fn set(
         "extend_visibility_max" => settings.extend_visibility_max = Some(seconds(name, value)?),
         "shutdown_timeout" => settings.shutdown_timeout = Some(seconds(name, value)?),
         "burst" => settings.burst = field(name, value)?,
+        "receive_wait" => settings.receive_wait = seconds(name, value)?,
         "max_tasks" => settings.max_tasks = Some(positive(name, value)?),
         "require_queues" => settings.require_queues = field(name, value)?,
         "exact_patterns" => settings.exact_patterns = field(name, value)?,

@@ -73,6 +73,8 @@ pub struct WorkerSettings {
     /// The worker ends by itself, with exit code 0, when so many tasks have ended, failed ones included; at least 1.
     /// No more are begun, and what else was received is given back. Default: never.
     pub max_tasks: Option<u32>,
+    /// How long a receive waits for messages, at most; whole seconds, and fewer in a burst. Default: SQS's longest, 20 s.
+    pub receive_wait: Duration,
     /// A name or pattern without a queue at the start is an error (exit 1) and not a warning.
     /// Default off.
     pub require_queues: bool,
@@ -132,6 +134,7 @@ impl Default for WorkerSettings {
             extend_visibility_max: None,
             shutdown_timeout: None,
             burst: false,
+            receive_wait: Settings::default().wait,
             max_tasks: None,
             require_queues: false,
             command_names: Vec::new(),
@@ -183,6 +186,7 @@ impl WorkerSettings {
             interval: self.interval,
             shutdown_timeout: self.shutdown_timeout,
             burst: self.burst,
+            wait: self.receive_wait,
             tasks_max: self.max_tasks.map(u64::from),
             ..Settings::default()
         }

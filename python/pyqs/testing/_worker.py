@@ -25,6 +25,7 @@ from .._pyqs import Ledger, TaskChannel, WorkerSettings
 from .._resolve import Resolver
 from .._supervisor import level_name
 from ..errors import PyqsError, SettingsInvalid
+from ._endpoint import Endpoint
 from ._host import TestHost
 from ._outbox import LISTED_MAX, sender_of
 from ._runs import FAILED_FOR_GOOD, Prepared, Run, worker_for_tests
@@ -78,6 +79,9 @@ def run_until_empty(*queues: str, propagate: bool = True, **settings: Any) -> li
     :param settings: as of ``worker``.
     """
     _create(queues)
+    if isinstance(_producer.replaced(), Endpoint):
+        # SQS itself must be given time to ask all its servers; such an endpoint knows at once.
+        settings = {"receive_wait": 0.0, **settings}
     running = Worker(_settings(queues, 1, {**settings, "burst": True}), on_threads=False)
     try:
         running._start()
