@@ -188,7 +188,6 @@ impl WorkerSettings {
             burst: self.burst,
             wait: self.receive_wait,
             tasks_max: self.max_tasks.map(u64::from),
-            ..Settings::default()
         }
     }
 
