@@ -47,6 +47,6 @@ def test_fastapi(example: Example) -> None:
     assert (status, order["id"]) == (201, 1)
     assert site.get("/orders/1") == {"item": "a book", "state": "new"}
 
-    worker = example.worker("shop-orders", "--threads", "100")
+    worker = example.start_pyqs()
     eventually(lambda: site.get("/orders/1")["state"] == "sent by express", "the order is sent")
     assert worker.stop() == 0, worker.output
