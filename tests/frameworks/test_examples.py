@@ -30,6 +30,12 @@ def test_django_sends_nothing_of_what_is_rolled_back(shop: Example) -> None:
     assert [queue.counts() for queue in queues] == [(1, 0), (1, 0)]
 
 
+def test_the_django_projects_own_tests(shop: Example) -> None:
+    printed = shop.manage("test")
+    assert "Ran 3 tests" in printed
+    assert "OK" in printed
+
+
 def test_flask(example: Example) -> None:
     example.take("flask")
     site = gunicorn(example, "shop:app", "--preload", "--workers", "2")
