@@ -265,22 +265,26 @@ def test_connections_are_closed_with_the_task(shop: Example) -> None:
     assert [note["was_open"] for note in shop.wait_for_notes("touch", 4)] == [False] * 4
 
 
-@pytest.mark.parametrize("options", [["--concurrency", "1"], ["--concurrency", "1", "--threads", "2"]])
-def test_persistent_connections_stay_until_they_are_broken(shop: Example, options: list[str]) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_persistent_connections_stay_with_their_thread(shop: Example, threads: int) -> None:
     changed = with_work(shop, "DATABASES['default']['CONN_MAX_AGE'] = None")
     # One that is open when the worker forks is nobody's afterwards.
     shop.write("orders/apps.py", APPS)
     script(shop, "from work.tasks import touch\nfor n in range(9): touch.delay(n)", **changed)
-    worker = shop.start_manage("pyqs", *options, **changed)
-    notes = shop.wait_for_notes("touch", 9)
-    threads = 2 if "--threads" in options else 1
-    assert [note["was_open"] for note in notes].count(False) in range(1, threads + 1)
+    shop.start_manage("pyqs", "--concurrency", "1", "--threads", str(threads), **changed)
+    were_open = [note["was_open"] for note in shop.wait_for_notes("touch", 9)]
+    assert were_open.count(False) in range(1, threads + 1)
 
-    script(shop, "from work.tasks import wreck\nwreck.delay()", **changed)
+
+def test_a_broken_persistent_connection_is_replaced(shop: Example) -> None:
+    changed = with_work(shop, "DATABASES['default']['CONN_MAX_AGE'] = None")
+    worker = shop.start_manage("pyqs", "--concurrency", "1", **changed)
+    script(shop, "from work.tasks import touch, wreck\ntouch.delay(1)", **changed)
+    shop.wait_for_notes("touch")
+    script(shop, "from work.tasks import touch, wreck\nwreck.delay()", **changed)
     shop.wait_for_notes("wreck")
-    script(shop, "from work.tasks import touch\nfor n in range(9): touch.delay(n)", **changed)
-    notes = shop.wait_for_notes("touch", 18)[9:]
-    assert [note["was_open"] for note in notes].count(False) in (1, threads), "the wrecked one was closed"
+    script(shop, "from work.tasks import touch, wreck\nfor n in range(3): touch.delay(n)", **changed)
+    assert [note["was_open"] for note in shop.wait_for_notes("touch", 4)] == [False, False, True, True]
     assert worker.stop() == 0, worker.output
 
 
