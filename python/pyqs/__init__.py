@@ -8,6 +8,7 @@
 Run the tasks with ``pyqs email``. Importing this package starts nothing: no thread, no runtime, no connection.
 """
 
+from ._batch import BatchItem
 from ._bound import BoundTask, Request
 from ._context import current
 from ._lifespan import lifespan
@@ -20,6 +21,7 @@ from .decorator import task
 
 __title__ = "pyqs"
 __all__ = [
+    "BatchItem",
     "BoundTask",
     "Discard",
     "Message",

@@ -16,6 +16,8 @@ class Declaration(NamedTuple):
     """By which messages name it; a handler's is for people."""
     queue: Optional[str] = None
     """It is a handler: it takes all messages of this queue, whatever they are."""
+    batch: Optional[tuple[int, float]] = None
+    """It gets so many messages at once at most; a message waits so many seconds for others."""
 
 
 news: list[Declaration] = []
@@ -29,6 +31,16 @@ def add(declaration: Declaration) -> None:
     """Have the manager told, if this is or becomes a task process."""
     news.append(declaration)
     known.append(declaration)
+    _batches[declaration.name] = declaration.batch
+
+
+def add_batch(name: str, batch: tuple[int, float]) -> None:
+    """Have the manager told of a task by a name under which a message has it, unless it was."""
+    if _batches.get(name) != batch:
+        add(Declaration(name, None, batch))
+
+
+_batches: dict[str, Optional[tuple[int, float]]] = {}
 
 
 def take() -> list[Declaration]:

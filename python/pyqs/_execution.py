@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
 from . import (
+    _batch,
     _bound,
     _callbacks,
     _celery,
@@ -107,19 +108,29 @@ def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
     if handler or job.system is not None:
         return _prepare_message(job, lane, handler, worker)
     try:
-        args, kwargs = arguments(job, worker)
+        # Of a batch each message is read by itself.
+        args, kwargs = ([], {}) if job.others else arguments(job, worker)
         function = worker.resolver.resolve(job.task)
+        batch = _batch.declared(function)
+        if job.others and batch is None:
+            raise UnknownTask(f"{job.task} takes no batch here, and has one in another process")
         typed = job.attributes.get(_values.ATTRIBUTE)
         # A task object of Celery's gets what a worker of Celery's would give it.
-        if typed is not None and not _celery.has_request(function):
+        if typed is not None and batch is None and not _celery.has_request(function):
             _values.types_of(function).decode(job.task, args, kwargs, typed)
     except (UndecodableMessage, UnknownTask, TaskRefused) as reason:
         lane.record("unrunnable")
         worker.tell_unrunnable(job, reason)
         return None
+    if batch:
+        _declarations.add_batch(job.task, batch)
     if _declarations.news:
         # Its module was imported just now.
         lane.declare(_declarations.take())
+    if batch:
+        from ._batch_execution import prepare_batch
+
+        return prepare_batch(job, lane, worker, function)
     if job.left_out is not None:
         lane.warn_once(job.left_out)
     asked = Limits(job.time_limit, job.soft_time_limit)
@@ -136,11 +147,15 @@ def _prepare_message(
     job: Job, lane: Lane, handler: Optional[_on_message.Handler], worker: Worker
 ) -> Optional[Execution]:
     """Its queue has a handler: no task that the message may name is looked for."""
-    if handler is None:
+    if handler is None or (job.others and not handler.batch):
         # Another process has imported one, and this one something else.
         lane.record("unrunnable")
         worker.tell_unrunnable(job, UnknownTask(f"no module imported here has the queue's handler, {job.task}"))
         return None
+    if handler.batch:
+        from ._batch_execution import prepare_messages
+
+        return prepare_messages(job, lane, handler, worker)
     from ._message_execution import MessageExecution
 
     return MessageExecution.of(job, lane, handler, worker)

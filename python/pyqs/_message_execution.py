@@ -18,7 +18,7 @@ class MessageExecution(Execution):
     def __init__(self, job: Job, lane: Lane, handler: Handler, limits: Limits, worker: Worker) -> None:
         self._handler = handler
         # The message knows of its limits, which are known once it is about to be handled.
-        super().__init__(job, lane, handler.function, [_message(job)], {}, limits, worker)
+        super().__init__(job, lane, handler.function, [message_of(job)], {}, limits, worker)
 
     @classmethod
     def of(cls, job: Job, lane: Lane, handler: Handler, worker: Worker) -> MessageExecution:
@@ -40,7 +40,8 @@ class MessageExecution(Execution):
         return super()._invoke(args, kwargs)
 
 
-def _message(job: Job) -> Message:
+def message_of(job: Job) -> Message:
+    """The message of a job, as a handler gets it."""
     system = job.system or {}
     return Message(
         job.body,

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar, Union
 
-from . import _declarations, _limits
+from . import _batch, _declarations, _limits
+from ._batch import Batch, Part
 from ._declarations import Declaration
 from ._limits import Limits
 from ._policy import Backoff, Errors, Policy
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound=Callable[..., Any])
 
 
-class Message:
+class Message(Part):
     """A message as it came, for a handler marked ``@on_message``.
 
     In tests a handler is called with one of your own: ``handle(Message('{"id": 1}'))``.
@@ -131,6 +132,8 @@ class Handler(NamedTuple):
     function: Callable[..., Any]
     policy: Policy
     limits: Limits
+    batch: Optional[Batch] = None
+    """It gets a list of messages."""
 
 
 def on_message(
@@ -144,6 +147,8 @@ def on_message(
     dead_letter: Optional[str] = None,
     time_limit: Optional[float] = None,
     soft_time_limit: Optional[float] = None,
+    batch: Optional[int] = None,
+    batch_wait: Optional[float] = None,
 ) -> Callable[[H], H]:
     """Mark a function as the handler of a queue whose messages are no calls of tasks: it gets each as a
     :class:`Message`. The very same function comes back.
@@ -157,6 +162,9 @@ def on_message(
     All messages of that queue go to it, also one that looks like a task. The worker must have imported its module
     before it receives any of them: ``pyqs uploads --import app.handlers``.
 
+    With ``batch=100`` it gets a list of up to so many messages, as soon as there are, or when the first of them has
+    waited for ``batch_wait`` seconds (1 by default): each may fail by itself, by ``message.fail(error)``.
+
     A message is deleted when the function has returned. The rules for its failures and the time limits are those of
     ``@task``.
     """
@@ -166,6 +174,7 @@ def on_message(
         raise SettingsInvalid(f"queue={queue!r}; SQS allows letters, digits, - and _, at most 80, and .fifo at the end")
     policy = Policy(retries, backoff, retry_on, discard_on, dead_letter_on, dead_letter).checked()
     limits = _limits.checked(time_limit, soft_time_limit)
+    together = _batch.checked(batch, batch_wait)
 
     def mark(function: H) -> H:
         path = function_to_import_path(function)
@@ -173,10 +182,10 @@ def on_message(
         known = _handlers.get(queue)
         if known and known.path != path:
             raise SettingsInvalid(f"queue {queue} has a handler, {known.path}; {path} can't be another")
-        handler = Handler(path, function, policy, limits)
+        handler = Handler(path, function, policy, limits, together)
         for name in (queue, _dashed(queue)):
             _handlers[name] = handler
-        _declarations.add(Declaration(path, queue))
+        _declarations.add(Declaration(path, queue, together))
         return function
 
     return mark

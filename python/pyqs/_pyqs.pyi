@@ -210,6 +210,9 @@ class Lane:
         delay_seconds: int = 0,
     ) -> None:
         """How the running task ended, for good; a retry comes so many seconds later."""
+    def record_each(self, ends: list[tuple[str, int, Optional[str], str]]) -> None:
+        """What becomes of each message of the running task, for good: outcome, seconds until a retry, dead-letter
+        queue, reason. Behind one that is not done with, those of its message group are not either, on a FIFO queue."""
     def record_callbacks(self, job: Job, result: object) -> None:
         """The running task, which is the job's, returned this: what is to follow is sent. Raises ``TypeError`` or
         ``RecursionError``, and records nothing, if the result goes on and no message can carry it."""
@@ -230,6 +233,8 @@ class Lane:
         queue: Optional[str] = None,
     ) -> None:
         """What becomes of the running task's message if this process dies meanwhile, or is killed at its limit."""
+    def foresee_each(self, ends: list[tuple[str, int, Optional[str]]]) -> None:
+        """The same for each message of the running task."""
     def limit(self, seconds: float, grace: float = 0.0) -> None:
         """Have the manager kill this process when the running task has run for so long, and the grace beyond."""
     def extend(self, seconds: float) -> None:
@@ -255,6 +260,9 @@ class Job:
     def queue_url(self) -> str: ...
     @property
     def task(self) -> str: ...
+    @property
+    def others(self) -> list[Job]:
+        """Those that are run with it, in their order."""
     @property
     def body(self) -> str: ...
     @property

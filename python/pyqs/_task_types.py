@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional, Protocol, TypeVar, Union, overload
 
 from typing_extensions import Concatenate, ParamSpec
 
+from ._batch import BatchItem
 from ._bound import BoundTask
 from ._options import Headers
 from ._producer import MessageId
@@ -60,6 +61,46 @@ class Decorator(Protocol):
     function_path: Optional[str]
 
     def __call__(self, function: Callable[P, R]) -> Task[P, R]: ...
+
+
+class BatchTask(Protocol[R]):
+    """A function marked with ``@task(batch=...)``: with a list when called, one item of it when delayed."""
+
+    __name__: str
+
+    def __call__(self, items: list[BatchItem]) -> R: ...
+
+    def delay(self, *args: Any, **kwargs: Any) -> MessageId: ...
+
+    def apply_async(
+        self,
+        args: Sequence[Any] = (),
+        kwargs: Optional[Mapping[str, Any]] = None,
+        *,
+        countdown: Optional[float] = None,
+        eta: Optional[datetime] = None,
+        expires: Union[float, datetime, None] = None,
+        queue: Optional[str] = None,
+        group: Optional[str] = None,
+        dedup_id: Optional[str] = None,
+        headers: Optional[Headers] = None,
+    ) -> MessageId: ...
+
+    async def adelay(self, *args: Any, **kwargs: Any) -> MessageId: ...
+
+    def delay_many(self, items: Iterable[Item]) -> list[Union[MessageId, Exception]]: ...
+
+    def delay_on_commit(self, *args: Any, **kwargs: Any) -> None: ...
+
+
+class BatchDecorator(Protocol):
+    """What ``task(batch=...)`` returns: to be applied to a function of a list."""
+
+    queue_name: Optional[str]
+    delay_seconds: Optional[int]
+    function_path: Optional[str]
+
+    def __call__(self, function: Callable[[list[BatchItem]], R]) -> BatchTask[R]: ...
 
 
 class BoundDecorator(Protocol):

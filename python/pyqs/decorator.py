@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union, cast, overload
 
-from . import _bound, _callbacks, _formats, _limits, _policy, _producer, _registry
+from . import _batch, _bound, _callbacks, _declarations, _formats, _limits, _policy, _producer, _registry
+from ._batch import Batch
 from ._callbacks import NO_CALLBACKS, Callbacks
 from ._options import Declared
 from ._policy import NO_POLICY, Backoff, Errors, Policy
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from ._callbacks import OnFailure, OnSuccess
-    from ._task_types import BoundDecorator, Decorator, P, R, Task
+    from ._task_types import BatchDecorator, BoundDecorator, Decorator, P, R, Task
 
 
 @overload
@@ -68,6 +69,31 @@ def task(
     dead_letter: Optional[str] = None,
     on_success: Optional[OnSuccess] = None,
     on_failure: Optional[OnFailure] = None,
+    batch: int,
+    batch_wait: Optional[float] = None,
+) -> BatchDecorator: ...
+
+
+@overload
+def task(
+    queue: Optional[str] = None,
+    delay_seconds: Optional[int] = None,
+    custom_function_path: Optional[str] = None,
+    *,
+    expires: Optional[float] = None,
+    format: Optional[_formats.Format] = None,
+    group: Union[str, Callable[..., str], None] = None,
+    dedup_id: Optional[Callable[..., str]] = None,
+    time_limit: Optional[float] = None,
+    soft_time_limit: Optional[float] = None,
+    retries: Optional[int] = None,
+    backoff: Optional[Backoff] = None,
+    retry_on: Optional[Errors] = None,
+    discard_on: Optional[Errors] = None,
+    dead_letter_on: Optional[Errors] = None,
+    dead_letter: Optional[str] = None,
+    on_success: Optional[OnSuccess] = None,
+    on_failure: Optional[OnFailure] = None,
     bind: Literal[True],
 ) -> BoundDecorator: ...
 
@@ -92,6 +118,8 @@ def task(
     on_success: Optional[OnSuccess] = None,
     on_failure: Optional[OnFailure] = None,
     bind: bool = False,
+    batch: Optional[int] = None,
+    batch_wait: Optional[float] = None,
 ) -> Any:
     """Mark a function as a task. The very same function comes back, with one attribute more: ``delay``.
 
@@ -133,6 +161,10 @@ def task(
     :param bind: the function's first parameter, ``self``, is a :class:`pyqs.BoundTask`, which has the message as
         ``self.request`` and can ``retry`` and ``extend``. Callers don't give it.
 
+    :param batch: the function gets a list of up to so many calls, each a :class:`pyqs.BatchItem`, which may fail by
+        itself. ``.delay`` sends one call, as always.
+    :param batch_wait: seconds for which a call waits for others, 1 by default.
+
     ``@task`` without parentheses is ``@task()``.
     """
     if callable(queue):
@@ -143,7 +175,10 @@ def task(
         _formats.checked(format, "format=")
     declared = Declared("", queue or "", delay_seconds, expires, format, group, dedup_id, limits)
     callbacks = Callbacks(on_success, on_failure).checked()
-    return _Decorator(declared, queue, custom_function_path, policy, bind, callbacks)
+    together = _batch.checked(batch, batch_wait)
+    if together and bind:
+        raise SettingsInvalid("bind= and batch= don't go together: each item of a batch has its own id and retries")
+    return _Decorator(declared, queue, custom_function_path, policy, bind, callbacks, together)
 
 
 class _Decorator:
@@ -155,6 +190,7 @@ class _Decorator:
         policy: Policy = NO_POLICY,
         is_bound: bool = False,
         callbacks: Callbacks = NO_CALLBACKS,
+        batch: Optional[Batch] = None,
     ) -> None:
         self.queue_name = queue
         self.delay_seconds = declared.delay_seconds
@@ -163,13 +199,15 @@ class _Decorator:
         self._policy = policy
         self._is_bound = is_bound
         self._callbacks = callbacks
+        self._batch = batch
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         path = self.function_path or function_to_import_path(function)
         if self._is_bound:
             function = _bound.bind(function, path)
         declared = self._declared._replace(path=path, queue=self.queue_name or path)
-        sender = Sender(declared, function, is_checked=not self.function_path)
+        # A call gives one item of the list that a batch's function takes.
+        sender = Sender(declared, None if self._batch else function, is_checked=not self.function_path)
         task = cast(Any, function)
         task.delay = sender.delay()
         task.apply_async = sender.apply_async
@@ -181,6 +219,10 @@ class _Decorator:
         _callbacks.declare(function, self._callbacks)
         if self._is_bound:
             _bound.declare(function)
+        if self._batch:
+            _batch.declare(function, self._batch)
+            for name in {path, function_to_import_path(function)}:
+                _declarations.add_batch(name, self._batch)
         if self.function_path:
             _registry.register(self.function_path, function)
         _registry.register(function_to_import_path(function), function)

@@ -57,7 +57,7 @@ def bare(value: int) -> int:
 
 def test_the_namespace_is_small() -> None:
     assert {name for name in pyqs.__all__ if not name.startswith("__")} == {
-        *("BoundTask", "Discard", "Message", "Request", "Retry", "Settings"),
+        *("BatchItem", "BoundTask", "Discard", "Message", "Request", "Retry", "Settings"),
         *("configure", "current", "lifespan", "on_message", "task"),
     }
     assert pyqs.__title__ == "pyqs"

@@ -31,6 +31,7 @@ class Job:
     has_callbacks = has_errbacks = False
     left_out = None
     system = None
+    others: tuple[Job, ...] = ()
 
     def __init__(self, task_name: str, *args: Any, **kwargs: Any) -> None:
         self.task = task_name

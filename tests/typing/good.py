@@ -189,3 +189,25 @@ def database() -> Iterator[None]:
 @pyqs.lifespan
 async def client() -> AsyncIterator[None]:
     yield
+
+
+@task(queue="rows", batch=100, batch_wait=2)
+def insert(items: list[pyqs.BatchItem]) -> int:
+    for item in items:
+        item.fail("no luck")
+    return len(items)
+
+
+assert_type(insert([pyqs.BatchItem((1,))]), int)
+insert.delay(1)
+insert.delay_many([(1,), {"row": 2}])
+
+
+@pyqs.on_message(queue="uploads", retries=3)
+def uploaded(message: pyqs.Message) -> Optional[str]:
+    for record in message.s3:
+        assert_type(record.key, str)
+    return message.sns.subject
+
+
+assert_type(uploaded(pyqs.Message("{}")), Optional[str])

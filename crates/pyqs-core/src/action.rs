@@ -43,6 +43,16 @@ pub enum Action {
         /// low, and too high by receives elsewhere that ran nothing.
         attempt: u32,
     },
+    /// Give several messages of one kind to a process, for one run: they begin together, and each ends by an
+    /// event of its own, all in the same step.
+    DispatchTogether {
+        /// The process.
+        process: ProcessId,
+        /// In this order, each with which run of it this is, as in [`Dispatch`](Self::Dispatch).
+        messages: Vec<(MessageKey, u32)>,
+        /// They must not begin at or after this moment.
+        lease_until: Instant,
+    },
     /// What was given to the process and has not begun is to come back, by `TakenBack`.
     TakeBack {
         /// The process.

@@ -64,6 +64,8 @@ pub struct Consumer {
     /// Messages that lately were left to be delivered again: failed, given back, or lapsed.
     left: Memory,
     pool: Pool,
+    /// What is run together, by the first of each run.
+    runs: BTreeMap<MessageKey, Vec<MessageKey>>,
     paces: BTreeMap<TaskKind, Pace>,
     fair_share: FairShare,
     polls: BTreeMap<PollId, QueueId>,
@@ -106,6 +108,7 @@ impl Consumer {
             unrun: Memory::default(),
             left: Memory::default(),
             pool: Pool::new(settings.interval),
+            runs: BTreeMap::new(),
             paces: BTreeMap::new(),
             fair_share: FairShare::default(),
             polls: BTreeMap::new(),
@@ -193,7 +196,7 @@ impl Consumer {
             } => self.task_ended(message, outcome, took),
             Event::TakenBack { process, messages } => self.taken_back(process, &messages),
             Event::ProcessRetiring { process } => self.pool.retire(process),
-            Event::ProcessGone { process, culprit } => self.process_gone(process, culprit),
+            Event::ProcessGone { process, culprits } => self.process_gone(process, &culprits),
             Event::Stop { now } => self.stop(now),
         }
     }
@@ -217,6 +220,7 @@ impl Consumer {
             match deadline {
                 Deadline::Upkeep(queue) => self.keep_up(queue),
                 Deadline::Rested(process) => self.pool.rested(process),
+                Deadline::Ripe(queue) => self.note_turns(queue),
                 Deadline::Stuck(process) => self.look_for_stuck(process),
                 Deadline::ShutdownTimeout => self.kill_busy(),
                 Deadline::Patience => return self.give_up_waiting(),
@@ -260,6 +264,8 @@ impl Consumer {
                 .paced_until(self.now)
                 .filter(|_| self.stop == Stop::No);
             self.deadlines.set(Deadline::Paced(id), paced_until);
+            let ripens_at = queue.line.ripens_at(self.now);
+            self.deadlines.set(Deadline::Ripe(id), ripens_at);
         }
     }
 

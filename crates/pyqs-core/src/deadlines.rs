@@ -20,6 +20,8 @@ pub(crate) enum Deadline {
     Releases(QueueId),
     /// The queue's rate lets it start or fetch again.
     Paced(QueueId),
+    /// Something of the queue waits no longer for others to start with.
+    Ripe(QueueId),
     /// The process has rested.
     Rested(ProcessId),
     /// The process's present task may be holding up others.

@@ -108,9 +108,9 @@ pub enum Event {
         /// The process.
         process: ProcessId,
         /// What it was running, which is charged, and what becomes of that by its task's own rules:
-        /// `Failed` where there are none. All others that it was given start anew elsewhere: they had not
-        /// begun, or were interrupted through no fault of theirs.
-        culprit: Option<(MessageKey, Outcome)>,
+        /// `Failed` where there are none. Several are of one run, in its order. All others that it was given
+        /// start anew elsewhere: they had not begun, or were interrupted through no fault of theirs.
+        culprits: Vec<(MessageKey, Outcome)>,
     },
     /// Stop. A second one with `now` set is obeyed too.
     Stop {

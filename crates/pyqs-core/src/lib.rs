@@ -108,7 +108,7 @@ pub use action::{Action, Ending, Onward, Report};
 pub use consumer::Consumer;
 pub use event::{BatchReply, EntryReply, Event, Outcome, Trouble};
 pub use message::{
-    Arrival, GroupId, MessageId, MessageKey, PollId, ProcessId, QueueAttributes, QueueId,
+    Arrival, Gather, GroupId, MessageId, MessageKey, PollId, ProcessId, QueueAttributes, QueueId,
     RateLimit, RequestId, Share, TaskKind, Work,
 };
 pub use settings::Settings;
@@ -133,7 +133,7 @@ pub mod limits {
         ACTIVE_FOR, SLOW_FACTOR, SLOW_MIN, SPARE_FOR, UNCONFIRMED_MAX, UNKNOWN_TASK,
     };
     pub use crate::schedule::RATE_BURST;
-    pub use crate::settings::{BATCH_MAX, BUFFER_MESSAGES_MAX, BURST_WAIT, WAIT_MAX};
+    pub use crate::settings::{BATCH_MAX, BUFFER_MESSAGES_MAX, BURST_WAIT, GATHERED_MAX, WAIT_MAX};
     pub use crate::stop::{STOP_NOW_PATIENCE, STOP_PATIENCE, STOP_POLL_GRACE};
     pub use crate::time::TICK;
     pub use crate::trouble::{TOLD_AFTER, TOLD_AFTER_FAILURES};

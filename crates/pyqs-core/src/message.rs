@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::action::Onward;
 use crate::lease::Lease;
+use crate::line::Together;
 use crate::time::Instant;
 
 /// A queue, as the driver numbers them.
@@ -90,6 +91,17 @@ pub struct Arrival {
     pub due: Option<Instant>,
     /// It must not begin at or after this moment.
     pub expires: Option<Instant>,
+    /// It is run together with others of its kind; none for poison.
+    pub gather: Option<Gather>,
+}
+
+/// How many messages of a kind one run takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gather {
+    /// At most: 1 to [`limits::GATHERED_MAX`](crate::limits::GATHERED_MAX).
+    pub max: u32,
+    /// So long after it arrived a message is run with fewer, if a process is free.
+    pub wait: Duration,
 }
 
 impl Arrival {
@@ -105,6 +117,7 @@ impl Arrival {
             work,
             due: None,
             expires: None,
+            gather: None,
         }
     }
 }
@@ -175,6 +188,8 @@ pub(crate) struct Held {
     pub(crate) work: Work,
     pub(crate) due: Option<Instant>,
     pub(crate) expires: Option<Instant>,
+    /// How it is to start with others.
+    pub(crate) together: Option<Together>,
     pub(crate) lease: Lease,
     pub(crate) phase: Phase,
     /// Its entry in the queue's upkeep.
@@ -211,6 +226,8 @@ pub(crate) enum Phase {
     /// Given to a process.
     Running {
         process: ProcessId,
+        /// The first of those that are run together; itself, where it is run alone.
+        run: MessageKey,
         since: Instant,
         /// A later delivery of the same message, which shares its fate.
         twin: Option<MessageKey>,

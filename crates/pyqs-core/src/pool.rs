@@ -46,7 +46,10 @@ struct Process {
 
 #[derive(Clone, Copy, Debug)]
 struct Given {
+    /// The first of its run.
     message: MessageKey,
+    /// Messages of the run that have not ended.
+    left: usize,
     expected: Duration,
     is_short: bool,
 }
@@ -137,13 +140,14 @@ impl Pool {
         self.pipes.first().map(|&(_, id)| id)
     }
 
-    /// Gives a task to a process that [`first_free`](Self::first_free) or
+    /// Gives a task, for one message or a run of several, to a process that [`first_free`](Self::first_free) or
     /// [`first_pipe`](Self::first_pipe) named. If it now has several, tells when to ask
     /// [`is_stuck`](Self::is_stuck).
     pub(crate) fn give(
         &mut self,
         id: ProcessId,
         message: MessageKey,
+        count: usize,
         task: Expectation,
         now: Instant,
     ) -> Option<Instant> {
@@ -153,6 +157,7 @@ impl Pool {
         }
         process.given.push_back(Given {
             message,
+            left: count,
             expected: task.takes,
             is_short: task.is_short,
         });
@@ -163,8 +168,8 @@ impl Pool {
         asked_at
     }
 
-    /// A given task has ended; returns what it was expected to take and when the process has
-    /// rested, if it must.
+    /// A message of a run has ended. If that was the last, returns what the task was expected to take and when
+    /// the process has rested, if it must.
     pub(crate) fn ended(
         &mut self,
         id: ProcessId,
@@ -183,7 +188,7 @@ impl Pool {
         Some((expected, rests_until))
     }
 
-    /// A given task had not begun and came back: it does not count.
+    /// A message of a run had not begun and came back, as all others of it do: it does not count.
     pub(crate) fn came_back(&mut self, id: ProcessId, message: MessageKey) {
         if self.take_out(id, message).is_some()
             && let Some(process) = self.processes.get_mut(&id)
@@ -249,6 +254,7 @@ impl Pool {
         }
     }
 
+    /// Takes out a run, unless some of its messages are left.
     fn take_out(&mut self, id: ProcessId, message: MessageKey) -> Option<Duration> {
         let process = self.processes.get_mut(&id)?;
         // Tasks end in the order in which they were given, so this looks at the first only.
@@ -256,6 +262,11 @@ impl Pool {
             .given
             .iter()
             .position(|given| given.message == message)?;
+        let given = process.given.get_mut(place)?;
+        given.left = given.left.saturating_sub(1);
+        if given.left > 0 {
+            return None;
+        }
         let given = process.given.remove(place)?;
         process.work = process.work.saturating_sub(given.expected);
         Some(given.expected)

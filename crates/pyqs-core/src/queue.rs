@@ -36,6 +36,10 @@ pub(crate) struct Queue {
     pub(crate) share: Share,
     pub(crate) line: Line,
     pub(crate) running: usize,
+    /// Runs under way: fewer than `running` where messages are run together.
+    pub(crate) runs: usize,
+    /// The most messages that one run takes, as far as is known.
+    pub(crate) gathers: usize,
     pub(crate) forwarding: usize,
     pub(crate) deleting: usize,
     pub(crate) releasing: usize,
@@ -63,6 +67,8 @@ impl Queue {
             share,
             line: Line::default(),
             running: 0,
+            runs: 0,
+            gathers: 1,
             forwarding: 0,
             deleting: 0,
             releasing: 0,
@@ -92,7 +98,8 @@ impl Queue {
         }
         let soon = self
             .task_mean()
-            .map_or(1, |task| starts_within(PREFETCH, task));
+            .map_or(1, |task| starts_within(PREFETCH, task).max(1))
+            .saturating_mul(self.gathers);
         let soon = u8::try_from(soon).unwrap_or(u8::MAX);
         if now < self.spare_until {
             1
@@ -126,9 +133,9 @@ impl Queue {
 
     /// How many more may run by the queue's own cap.
     pub(crate) fn allowance(&self) -> usize {
-        self.share.tasks_max.map_or(usize::MAX, |max| {
-            (max as usize).saturating_sub(self.running)
-        })
+        self.share
+            .tasks_max
+            .map_or(usize::MAX, |max| (max as usize).saturating_sub(self.runs))
     }
 
     /// Whether its own limits let one more start now.

@@ -11,6 +11,9 @@ pub const BATCH_MAX: u8 = 10;
 /// highest rates, so a larger buffer would add nothing but bodies in memory.
 pub const BUFFER_MESSAGES_MAX: usize = 1000;
 
+/// Most messages that one run takes, where a task wants several: as many as may be held at all.
+pub const GATHERED_MAX: usize = BUFFER_MESSAGES_MAX;
+
 /// SQS's longest long poll (AWS: `ReceiveMessage`, `WaitTimeSeconds`).
 pub const WAIT_MAX: Duration = Duration::from_secs(20);
 

@@ -192,8 +192,8 @@ fn what_did_not_run_does_not_count() {
     let messages = vec![refused];
     scene.tell(Event::TakenBack { process, messages });
     assert!(!has_ended(&scene, Ending::TasksMax));
-    let culprit = Some((refused, Outcome::Failed));
-    scene.tell(Event::ProcessGone { process, culprit });
+    let culprits = vec![(refused, Outcome::Failed)];
+    scene.tell(Event::ProcessGone { process, culprits });
     assert!(has_ended(&scene, Ending::TasksMax), "a crash is a run");
 }
 

@@ -195,7 +195,7 @@ fn a_crash_charges_the_culprit_and_runs_the_others_elsewhere() {
     scene.succeed(keys[0]);
     scene.tell(Event::ProcessGone {
         process: ProcessId(0),
-        culprit: Some((keys[1], Outcome::Failed)),
+        culprits: vec![(keys[1], Outcome::Failed)],
     });
     assert_eq!(
         scene.reports(),
@@ -220,7 +220,7 @@ fn a_crash_goes_by_the_rules_of_its_task() {
         let keys = scene.receive(Q, 1);
         scene.tell(Event::ProcessGone {
             process: ProcessId(0),
-            culprit: Some((keys[0], outcome)),
+            culprits: vec![(keys[0], outcome)],
         });
         scene.wait(ms(10));
         let counters = scene.consumer.snapshot().counters;
@@ -243,7 +243,7 @@ fn a_crash_of_a_process_that_had_begun_nothing_charges_nobody() {
     let keys = scene.receive(Q, 2);
     scene.tell(Event::ProcessGone {
         process: ProcessId(1),
-        culprit: None,
+        culprits: Vec::new(),
     });
     assert_eq!(scene.consumer.snapshot().counters.failed, 0);
     scene.processes(1, None);
@@ -269,7 +269,7 @@ fn a_retiring_process_is_given_nothing_more() {
     assert_eq!(scene.dispatched().len(), 4, "nor when it is idle");
     scene.tell(Event::ProcessGone {
         process,
-        culprit: None,
+        culprits: Vec::new(),
     });
     scene.processes(1, None);
     assert_eq!(scene.dispatched()[4..], keys[1..]);
@@ -291,11 +291,11 @@ fn what_is_interrupted_without_guilt_runs_elsewhere_at_once() {
         },
         Event::ProcessGone {
             process: ProcessId(0),
-            culprit: None,
+            culprits: Vec::new(),
         },
         Event::ProcessGone {
             process: ProcessId(1),
-            culprit: None,
+            culprits: Vec::new(),
         },
     ]);
     scene.processes(2, None);
@@ -324,7 +324,7 @@ fn events_about_unknown_things_are_harmless() {
         },
         Event::ProcessGone {
             process: ProcessId(77),
-            culprit: Some((key, Outcome::Failed)),
+            culprits: vec![(key, Outcome::Failed)],
         },
         Event::ProcessRetiring {
             process: ProcessId(77),

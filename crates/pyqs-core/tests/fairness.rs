@@ -307,7 +307,7 @@ fn a_process_is_given_no_more_than_its_budget() {
     assert_eq!(scene.dispatched().len(), 3);
     scene.tell(Event::ProcessGone {
         process: ProcessId(0),
-        culprit: None,
+        culprits: Vec::new(),
     });
     scene.processes(1, Some(3));
     assert_eq!(scene.dispatched().len(), 6);

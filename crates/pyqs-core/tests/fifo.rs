@@ -64,8 +64,8 @@ fn when_one_does_not_succeed_its_followers_are_given_back_at_once() {
         scene.end(key, Outcome::NotStarted, ms(1));
     });
     check(&|scene, key| {
-        let (process, culprit) = (ProcessId(0), Some((key, Outcome::Failed)));
-        scene.tell(Event::ProcessGone { process, culprit });
+        let (process, culprits) = (ProcessId(0), vec![(key, Outcome::Failed)]);
+        scene.tell(Event::ProcessGone { process, culprits });
     });
 }
 
@@ -264,7 +264,7 @@ fn what_comes_back_from_a_process_keeps_its_place() {
     let keys = scene.receive_groups("aa");
     scene.tell(Event::ProcessGone {
         process: ProcessId(0),
-        culprit: None,
+        culprits: Vec::new(),
     });
     scene.processes(1, None);
     assert_eq!(scene.dispatched(), [keys[0], keys[0]]);

@@ -143,7 +143,7 @@ fn a_shutdown_timeout_kills_what_still_runs() {
     assert_eq!(scene.count(|action| *action == kill), 1);
     scene.tell(Event::ProcessGone {
         process: ProcessId(0),
-        culprit: Some((keys[0], Outcome::Failed)),
+        culprits: vec![(keys[0], Outcome::Failed)],
     });
     scene.wait(ms(2));
     assert!(scene.is_done() && scene.deletes().is_empty());
@@ -157,7 +157,7 @@ fn what_a_second_stop_has_killed_is_given_back() {
     stop(&mut scene, true);
     scene.tell(Event::ProcessGone {
         process: ProcessId(0),
-        culprit: Some((keys[0], Outcome::Failed)),
+        culprits: vec![(keys[0], Outcome::Failed)],
     });
     scene.wait(ms(2));
     assert!(scene.is_done());
@@ -186,7 +186,7 @@ fn a_second_stop_kills_at_once_and_waits_for_replies_only_shortly() {
     assert_eq!(stop(&mut scene, true), []);
     scene.tell(Event::ProcessGone {
         process: ProcessId(0),
-        culprit: Some((keys[0], Outcome::Failed)),
+        culprits: vec![(keys[0], Outcome::Failed)],
     });
     scene.wait(STOP_NOW_PATIENCE + ms(1));
     assert!(scene.is_done());

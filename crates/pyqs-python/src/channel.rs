@@ -9,7 +9,7 @@ use std::time::Duration;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyqs_formats::Value;
-use pyqs_worker::{AfterDeath, CeleryQueues, DeadLetter, TaskOutcome, Unsendable};
+use pyqs_worker::{AfterDeath, CeleryQueues, DeadLetter, MessageEnd, TaskOutcome, Unsendable};
 
 use crate::declarations::{Declared, declarations};
 use crate::from_python::from_python;
@@ -123,42 +123,46 @@ impl Lane {
     /// Says how the running task ended.
     #[pyo3(signature = (outcome, *, delay_seconds=0))]
     fn record(&self, outcome: &str, delay_seconds: u32) -> PyResult<()> {
-        let outcome = match outcome {
-            "succeeded" => TaskOutcome::Succeeded,
-            "failed" => TaskOutcome::Failed,
-            "retry" => TaskOutcome::Retry {
-                delay_secs: delay_seconds,
-            },
-            "exhausted" => TaskOutcome::Exhausted,
-            "discarded" => TaskOutcome::Discarded,
-            "unrunnable" => TaskOutcome::Unrunnable,
-            _ => {
-                return Err(PyValueError::new_err(format!(
-                    "no outcome is called {outcome:?}"
-                )));
-            }
-        };
+        let outcome = self::outcome(outcome, delay_seconds)?;
         self.channel.record(self.number, outcome);
+        Ok(())
+    }
+
+    /// Says what becomes of each message of the running task: outcome, seconds until a retry, dead-letter queue and
+    /// the reason.
+    fn record_each(&self, ends: Vec<(String, u32, Option<String>, String)>) -> PyResult<()> {
+        let end = |(name, delay_seconds, queue, reason): (String, u32, Option<String>, String)| {
+            Ok(match queue {
+                Some(queue) => MessageEnd {
+                    outcome: TaskOutcome::DeadLetter,
+                    letter: Some(DeadLetter { queue, reason }),
+                },
+                None => MessageEnd {
+                    outcome: outcome(&name, delay_seconds)?,
+                    letter: None,
+                },
+            })
+        };
+        let ends = ends.into_iter().map(end).collect::<PyResult<_>>()?;
+        self.channel.record_each(self.number, ends);
         Ok(())
     }
 
     /// Says what becomes of the running task's message if this process dies meanwhile.
     #[pyo3(signature = (outcome, *, delay_seconds=0, queue=None))]
     fn foresee(&self, outcome: &str, delay_seconds: u32, queue: Option<String>) -> PyResult<()> {
-        let after_death = match (outcome, queue) {
-            ("failed", None) => AfterDeath::Failed,
-            ("retry", None) => AfterDeath::Retry {
-                delay_secs: delay_seconds,
-            },
-            ("exhausted", None) => AfterDeath::Exhausted,
-            ("dead_letter", Some(queue)) => AfterDeath::DeadLetter { queue },
-            (_, queue) => {
-                return Err(PyValueError::new_err(format!(
-                    "no task ends as {outcome:?} with its process, with queue {queue:?}"
-                )));
-            }
-        };
+        let after_death = after_death(outcome, delay_seconds, queue)?;
         self.channel.foresee(self.number, &after_death);
+        Ok(())
+    }
+
+    /// Says what becomes of each message of the running task: outcome, seconds until a retry, dead-letter queue.
+    fn foresee_each(&self, ends: Vec<(String, u32, Option<String>)>) -> PyResult<()> {
+        let ends = ends.into_iter();
+        let ends = ends
+            .map(|(outcome, delay_seconds, queue)| after_death(&outcome, delay_seconds, queue))
+            .collect::<PyResult<_>>()?;
+        self.channel.foresee_each(self.number, ends);
         Ok(())
     }
 
@@ -253,6 +257,33 @@ impl Lane {
     fn record_dead_letter(&self, queue: String, reason: String) {
         self.channel
             .record_dead_letter(self.number, DeadLetter { queue, reason });
+    }
+}
+
+fn outcome(name: &str, delay_secs: u32) -> PyResult<TaskOutcome> {
+    Ok(match name {
+        "succeeded" => TaskOutcome::Succeeded,
+        "failed" => TaskOutcome::Failed,
+        "retry" => TaskOutcome::Retry { delay_secs },
+        "exhausted" => TaskOutcome::Exhausted,
+        "discarded" => TaskOutcome::Discarded,
+        "unrunnable" => TaskOutcome::Unrunnable,
+        _ => {
+            let reason = format!("no outcome is called {name:?}");
+            return Err(PyValueError::new_err(reason));
+        }
+    })
+}
+
+fn after_death(outcome: &str, delay_secs: u32, queue: Option<String>) -> PyResult<AfterDeath> {
+    match (outcome, queue) {
+        ("failed", None) => Ok(AfterDeath::Failed),
+        ("retry", None) => Ok(AfterDeath::Retry { delay_secs }),
+        ("exhausted", None) => Ok(AfterDeath::Exhausted),
+        ("dead_letter", Some(queue)) => Ok(AfterDeath::DeadLetter { queue }),
+        (_, queue) => Err(PyValueError::new_err(format!(
+            "no task ends as {outcome:?} with its process, with queue {queue:?}"
+        ))),
     }
 }
 

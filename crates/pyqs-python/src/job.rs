@@ -59,6 +59,15 @@ impl Job {
         &self.inner.task
     }
 
+    /// Those that are run with it, in their order.
+    #[getter]
+    fn others(&self) -> Vec<Self> {
+        let others = self.inner.others.iter();
+        others
+            .map(|other| Self::new(other.clone(), &self.queues))
+            .collect()
+    }
+
     #[getter]
     fn body(&self) -> &str {
         &self.inner.body

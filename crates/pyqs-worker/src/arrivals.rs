@@ -19,6 +19,9 @@ use crate::process::wire::{Callback, DeadLetter, JOBS_BYTES_MAX, TimeLimits};
 /// what a sender can make a worker remember.
 pub(crate) const TASK_KINDS_MAX: usize = 10_000;
 
+/// The kind of all further ones.
+pub(crate) const KINDS_BEYOND: TaskKind = TaskKind(0);
+
 /// A received message whose head has been read, unless its queue has a handler.
 #[derive(Debug)]
 pub(crate) struct Letter {
@@ -328,7 +331,7 @@ impl Arrivals {
             return *kind;
         }
         if self.kinds_count as usize >= TASK_KINDS_MAX {
-            return TaskKind(0);
+            return KINDS_BEYOND;
         }
         self.kinds_count += 1;
         let kind = TaskKind(self.kinds_count);

@@ -221,6 +221,20 @@ impl Driver {
                 ..
             } => self.observer.warn_once(now, line),
             Inbound::Process {
+                process,
+                frame: FromProcess::Each(lane, sequence, ends),
+            } => {
+                for (message, letter) in self.pool.each(process, lane, sequence, ends) {
+                    self.arrivals.dead_letter(message, letter);
+                }
+            }
+            Inbound::Process {
+                process,
+                frame: FromProcess::EachAfterDeath(lane, sequence, after_death),
+            } => self
+                .pool
+                .each_after_death(process, lane, sequence, after_death),
+            Inbound::Process {
                 frame: FromProcess::Declares(declarations),
                 ..
             } => self.declared.take_in(declarations),
@@ -264,7 +278,12 @@ impl Driver {
                 let arrivals = &mut self.arrivals;
                 let messages: Vec<_> = letters
                     .into_iter()
-                    .map(|letter| arrivals.take_in(queue, is_fifo, handler, letter, clocks))
+                    .map(|letter| {
+                        let arrival = arrivals.take_in(queue, is_fifo, handler, letter, clocks);
+                        let task = arrivals.held(arrival.key).map_or("", |held| &held.task);
+                        let gather = self.declared.gather(handler, arrival.work, task);
+                        Arrival { gather, ..arrival }
+                    })
                     .collect();
                 self.recall(&messages);
                 Event::Received { poll, messages }
@@ -360,7 +379,17 @@ impl Driver {
                     message,
                     lease_until,
                     attempt,
-                } => dispatches.add(process, (message, lease_until, attempt)),
+                } => dispatches.add(process, (message, lease_until, attempt), 0),
+                Action::DispatchTogether {
+                    process,
+                    messages,
+                    lease_until,
+                } => {
+                    let behind = (0..u32::MAX).take(messages.len()).rev();
+                    for ((message, attempt), behind) in messages.into_iter().zip(behind) {
+                        dispatches.add(process, (message, lease_until, attempt), behind);
+                    }
+                }
                 Action::TakeBack { process } => {
                     self.dispatch(&mut dispatches);
                     self.pool.take_back(process, &mut self.events);
@@ -443,7 +472,7 @@ impl Driver {
         for (process, tasks) in std::mem::take(&mut dispatches.0) {
             let jobs = tasks
                 .into_iter()
-                .filter_map(|(message, lease_until, attempt)| {
+                .filter_map(|((message, lease_until, attempt), behind)| {
                     let held = self.arrivals.held(message)?;
                     let url = self.queues.url(held.queue)?;
                     let timeout = self.queues.visibility_timeout(held.queue).as_secs();
@@ -465,6 +494,11 @@ impl Driver {
                         retries_before: held.retries_before,
                         attributes: AttributeFrame::all(&held.attributes),
                         system: held.system.clone(),
+                        behind,
+                        group: held
+                            .group
+                            .as_deref()
+                            .filter(|_| self.queues.is_fifo(held.queue)),
                     };
                     Some((message, job))
                 });
@@ -530,11 +564,15 @@ impl Driver {
 
 /// What one step gives to each process.
 #[derive(Default)]
-struct Dispatches(BTreeMap<ProcessId, Vec<(MessageKey, Instant, u32)>>);
+struct Dispatches(BTreeMap<ProcessId, Vec<(Given, u32)>>);
+
+/// A message, until when it may begin, and which run of it this is.
+type Given = (MessageKey, Instant, u32);
 
 impl Dispatches {
-    fn add(&mut self, process: ProcessId, task: (MessageKey, Instant, u32)) {
-        self.0.entry(process).or_default().push(task);
+    /// So many of those that are added next are run with it.
+    fn add(&mut self, process: ProcessId, task: Given, behind: u32) {
+        self.0.entry(process).or_default().push((task, behind));
     }
 }
 

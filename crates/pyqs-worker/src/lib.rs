@@ -57,7 +57,7 @@ pub use process::child::TaskChannel;
 pub use process::job::{Job, SystemAttributes, Unmanaged};
 pub use process::ledger::Ledger;
 pub use process::outcome::{AfterDeath, TaskOutcome};
-pub use process::wire::{Callback, DeadLetter, Declaration, TimeLimits};
+pub use process::wire::{Batch, Callback, DeadLetter, Declaration, MessageEnd, TimeLimits};
 pub use pyqs_core::{Counters, Instant, QueueId, QueueSnapshot, Snapshot};
 pub use settings::{LogLevel, SoftLimitTooLong, WorkerSettings};
 pub use status::{Board, Serve, Status};

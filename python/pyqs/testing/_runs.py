@@ -101,6 +101,18 @@ class RecordedLane:
         if self._keep("exhausted" if queue is None else "dead_letter"):
             self.dead_letter = queue
 
+    def record_each(self, ends: list[tuple[str, int, Optional[str], str]]) -> None:
+        """What becomes of each message of a batch; of the first, for who looks at it here."""
+        outcome, delay_seconds, queue, _reason = ends[0]
+        if self._keep(outcome):  # type: ignore[arg-type]
+            self.retry_seconds = delay_seconds
+            self.dead_letter = queue
+            if self._lane is not None:
+                self._lane.record_each(ends)
+
+    def foresee_each(self, _ends: list[tuple[str, int, Optional[str]]]) -> None:
+        """Nothing: if this process dies, so does the test."""
+
     def foresee(self, _outcome: str, *, delay_seconds: int = 0, queue: Optional[str] = None) -> None:
         """Nothing: if this process dies, so does the test."""
 

@@ -1,12 +1,14 @@
 //! Tasks to processes, and what comes back from them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Consumer;
 use crate::action::{Action, Report};
 use crate::deadlines::Deadline;
 use crate::event::Outcome;
-use crate::message::{MessageKey, Phase, ProcessId, QueueId, TaskKind, Work};
+use crate::line::Next;
+use crate::message::{GroupId, MessageKey, Phase, ProcessId, QueueId, TaskKind, Work};
 use crate::pool::{Expectation, PIPELINE_TASK_MAX};
 use crate::queue::ACTIVE_FOR;
 use crate::schedule::Pace;
@@ -22,6 +24,11 @@ pub const KINDS_MAX: usize = 10_000;
 enum Turn {
     Start {
         message: MessageKey,
+        process: ProcessId,
+        task: Expectation,
+    },
+    StartTogether {
+        messages: Vec<MessageKey>,
         process: ProcessId,
         task: Expectation,
     },
@@ -42,6 +49,11 @@ impl Consumer {
                     process,
                     task,
                 }) => self.start(message, process, task),
+                Some(Turn::StartTogether {
+                    messages,
+                    process,
+                    task,
+                }) => self.start_together(messages, process, task),
                 Some(Turn::Lapsed(message)) => self.drop_lapsed(message),
                 Some(Turn::Poison(message)) => self.poison(message),
                 Some(Turn::NotDue(message)) => self.wait_as_group(message),
@@ -61,27 +73,26 @@ impl Consumer {
         let mut turn = None;
         for id in self.fair_share.turns() {
             let queue = &self.queues[&id];
-            let Some(message) = queue.line.first().filter(|_| queue.may_start(self.now)) else {
+            let next = queue.line.next(self.now);
+            let Some(next) = next.filter(|_| queue.may_start(self.now)) else {
                 continue;
             };
-            let held = &self.held[&message];
-            let Work::Task(kind) = held.work else {
-                turn = Some(Turn::Poison(message));
-                break;
+            let fit = match next {
+                Next::One(message) => self.unfit(message).map_or(Ok(vec![]), Err),
+                Next::Several(kind) => self.fit_together(id, kind),
             };
-            if held.is_expired(self.now) {
-                turn = Some(Turn::Expired(message));
-                break;
-            }
-            if !held.is_due(self.now) {
-                turn = Some(Turn::NotDue(message));
-                break;
-            }
-            if held.lease.left(self.now) < self.needed_to_start(held) {
-                turn = Some(Turn::Lapsed(message));
-                break;
-            }
-            let task = self.expectation(id, kind);
+            let (message, several) = match (next, fit) {
+                (_, Err(unfit)) => {
+                    turn = Some(unfit);
+                    break;
+                }
+                (Next::One(message), Ok(several)) => (message, several),
+                (Next::Several(_), Ok(several)) => (several[0], several),
+            };
+            let Work::Task(kind) = self.held[&message].work else {
+                unreachable!("poison is unfit");
+            };
+            let task = self.expectation(id, kind, &several);
             let reserved_until = if is_last_free {
                 self.reserved_until(id)
             } else {
@@ -91,10 +102,18 @@ impl Consumer {
                 .filter(|_| reserved_until.is_none())
                 .or(pipe.filter(|_| task.is_short));
             if let Some(process) = process {
-                turn = Some(Turn::Start {
-                    message,
-                    process,
-                    task,
+                turn = Some(if several.is_empty() {
+                    Turn::Start {
+                        message,
+                        process,
+                        task,
+                    }
+                } else {
+                    Turn::StartTogether {
+                        messages: several,
+                        process,
+                        task,
+                    }
                 });
                 break;
             }
@@ -104,6 +123,44 @@ impl Consumer {
             self.deadlines.set(Deadline::Reserve, reserve_ends);
         }
         turn
+    }
+
+    /// What is to become of a message instead of its start, if it may not start.
+    fn unfit(&self, message: MessageKey) -> Option<Turn> {
+        let held = &self.held[&message];
+        if held.work == Work::Poison {
+            Some(Turn::Poison(message))
+        } else if held.is_expired(self.now) {
+            Some(Turn::Expired(message))
+        } else if !held.is_due(self.now) {
+            Some(Turn::NotDue(message))
+        } else if held.lease.left(self.now) < self.needed_to_start(held) {
+            Some(Turn::Lapsed(message))
+        } else {
+            None
+        }
+    }
+
+    /// The messages that start together, at least one; or what is to become first of one that may not. That waits
+    /// until nothing of its group is before it.
+    fn fit_together(&self, id: QueueId, kind: TaskKind) -> Result<Vec<MessageKey>, Turn> {
+        let line = &self.queues[&id].line;
+        let mut cut: BTreeSet<&GroupId> = BTreeSet::new();
+        let mut fit = Vec::new();
+        for message in line.gathered(kind).take(self.may_begin()) {
+            let group = self.held[&message].group.as_ref();
+            if group.is_some_and(|group| cut.contains(group)) {
+                continue;
+            }
+            match (self.unfit(message), group) {
+                (None, _) => fit.push(message),
+                (Some(_), Some(group)) if !line.is_head(message, Some(group)) => {
+                    cut.insert(group);
+                }
+                (Some(unfit), _) => return Err(unfit),
+            }
+        }
+        Ok(fit)
     }
 
     /// If the last free slot is not for this queue: until when.
@@ -122,11 +179,12 @@ impl Consumer {
             .max()
     }
 
-    fn expectation(&self, queue: QueueId, kind: TaskKind) -> Expectation {
+    /// Several are never given to a process that has something else.
+    fn expectation(&self, queue: QueueId, kind: TaskKind, several: &[MessageKey]) -> Expectation {
         if let Some(pace) = self.paces.get(&kind) {
             return Expectation {
                 takes: pace.mean(),
-                is_short: pace.mean() <= PIPELINE_TASK_MAX,
+                is_short: pace.mean() <= PIPELINE_TASK_MAX && several.is_empty(),
             };
         }
         let takes = self.queues[&queue].task_mean().unwrap_or(UNKNOWN_CHARGE);
@@ -137,9 +195,44 @@ impl Consumer {
     }
 
     fn start(&mut self, message: MessageKey, process: ProcessId, task: Expectation) {
+        let (attempt, lease_until) = self.start_one(message, message, process);
+        self.start_run(message, 1, process, task);
+        self.actions.push(Action::Dispatch {
+            process,
+            message,
+            lease_until,
+            attempt,
+        });
+    }
+
+    fn start_together(&mut self, messages: Vec<MessageKey>, process: ProcessId, task: Expectation) {
+        let run = messages[0];
+        let (mut given, mut lease_until) = (Vec::new(), None);
+        for &message in &messages {
+            let (attempt, until) = self.start_one(message, run, process);
+            given.push((message, attempt));
+            lease_until = lease_until.into_iter().chain([until]).min();
+        }
+        self.start_run(run, messages.len(), process, task);
+        self.runs.insert(run, messages);
+        self.actions.push(Action::DispatchTogether {
+            process,
+            messages: given,
+            lease_until: lease_until.expect("there is at least one"),
+        });
+    }
+
+    /// Which run of the message it is, and until when it may begin.
+    fn start_one(
+        &mut self,
+        message: MessageKey,
+        run: MessageKey,
+        process: ProcessId,
+    ) -> (u32, Instant) {
         self.counters.dispatched += 1;
         let running = Phase::Running {
             process,
+            run,
             since: self.now,
             twin: None,
             is_lease_lost: false,
@@ -152,38 +245,65 @@ impl Consumer {
         if let Some(quota) = &mut self.quota {
             quota.began();
         }
-        let queue = self.queue_mut(id);
-        queue.starts.observe(now);
-        if let Some(throttle) = &mut queue.throttle {
+        self.queue_mut(id).starts.observe(now);
+        (attempt, lease_until)
+    }
+
+    fn start_run(&mut self, run: MessageKey, count: usize, process: ProcessId, task: Expectation) {
+        let (id, now) = (self.held[&run].queue, self.now);
+        if let Some(throttle) = &mut self.queue_mut(id).throttle {
             throttle.start(now);
         }
         self.fair_share.charge(id, task.takes);
-        if let Some(ask_at) = self.pool.give(process, message, task, now) {
+        if let Some(ask_at) = self.pool.give(process, run, count, task, now) {
             self.deadlines.set(Deadline::Stuck(process), Some(ask_at));
         }
-        self.actions.push(Action::Dispatch {
-            process,
-            message,
-            lease_until,
-            attempt,
-        });
     }
 
     pub(super) fn task_ended(&mut self, key: MessageKey, outcome: Outcome, took: Duration) {
-        let Some((process, queue, work)) = self.running(key) else {
+        let Some((process, run, queue, work)) = self.running(key) else {
             return;
         };
         self.quiet_since = self.now;
-        if let Some((expected, rests_until)) = self.pool.ended(process, key, self.now) {
+        if let Some((expected, rests_until)) = self.pool.ended(process, run, self.now) {
+            self.runs.remove(&run);
             self.deadlines.set(Deadline::Rested(process), rests_until);
             self.fair_share.correct(queue, expected, took);
         }
         match outcome {
             Outcome::NotStarted => {}
+            _ if run != key => {}
             // Of its name it is known that it takes no time: the next one need not wait for a free
             // process, and keep all that waits behind it from those that are quickly done.
             Outcome::Unrunnable => self.learn_kind(work, took),
             _ => self.learn(queue, work, took),
+        }
+        self.conclude_in_order(key, outcome);
+    }
+
+    /// Of those of a message group that were run together, none is done with before all that come before it are.
+    fn conclude_in_order(&mut self, key: MessageKey, outcome: Outcome) {
+        let held = &self.held[&key];
+        let (id, group) = (held.queue, held.group.clone());
+        if let Some(group) = group {
+            let is_left = match outcome {
+                Outcome::Succeeded | Outcome::SucceededWithCallbacks | Outcome::Discarded => false,
+                Outcome::NotStarted => held.was_refused || held.lease.has_lapsed(self.now),
+                _ => true,
+            };
+            let line = &mut self.queue_mut(id).line;
+            if line.is_broken(&group) {
+                if let Some(quota) = &mut self.quota {
+                    match outcome {
+                        Outcome::NotStarted | Outcome::Unrunnable => quota.came_back(),
+                        _ => quota.ended(),
+                    }
+                }
+                return self.hold_back(key);
+            }
+            if is_left {
+                line.break_group(&group);
+            }
         }
         self.conclude(key, outcome);
     }
@@ -210,17 +330,33 @@ impl Consumer {
 
     /// No task of that name, or not with such arguments: nothing ran, which spends no turn of a limited rate.
     fn unrunnable(&mut self, key: MessageKey) {
-        self.came_back(key);
+        let is_of_several = matches!(
+            self.held[&key].phase,
+            Phase::Running { run, .. } if run != key || self.runs.contains_key(&key)
+        );
+        if is_of_several {
+            // Others of its run may have run.
+            self.spend_no_quota();
+        } else {
+            self.came_back(key);
+        }
         self.poison(key);
+    }
+
+    fn spend_no_quota(&mut self) {
+        if let Some(quota) = &mut self.quota {
+            quota.came_back();
+        }
     }
 
     /// It was given to a process and did not run: that spends nothing of any limit.
     pub(super) fn came_back(&mut self, key: MessageKey) {
-        if let Some(quota) = &mut self.quota {
-            quota.came_back();
-        }
-        let queue = self.held[&key].queue;
-        if let Some(throttle) = &mut self.queue_mut(queue).throttle {
+        self.spend_no_quota();
+        let held = &self.held[&key];
+        let queue = held.queue;
+        // A run is one start, however many messages it has.
+        let is_run = matches!(held.phase, Phase::Running { run, .. } if run == key);
+        if is_run && let Some(throttle) = &mut self.queue_mut(queue).throttle {
             throttle.came_back();
         }
     }
@@ -242,41 +378,47 @@ impl Consumer {
 
     pub(super) fn taken_back(&mut self, process: ProcessId, messages: &[MessageKey]) {
         for &key in messages {
-            if self.running(key).is_some_and(|(of, ..)| of == process) {
-                self.pool.came_back(process, key);
+            if let Some((of, run, ..)) = self.running(key)
+                && of == process
+            {
+                self.pool.came_back(process, run);
+                self.runs.remove(&run);
                 self.put_back(key);
             }
         }
         self.pool.took_back(process);
     }
 
-    pub(super) fn process_gone(
-        &mut self,
-        process: ProcessId,
-        culprit: Option<(MessageKey, Outcome)>,
-    ) {
+    pub(super) fn process_gone(&mut self, process: ProcessId, culprits: &[(MessageKey, Outcome)]) {
         self.deadlines.set(Deadline::Stuck(process), None);
         self.deadlines.set(Deadline::Rested(process), None);
-        let given = self.pool.remove(process);
+        let runs = self.pool.remove(process);
         self.quiet_since = self.now;
-        // The culprit first: what waits of its group goes back, and is not put in line again.
-        let culprit = culprit.filter(|(key, _)| given.contains(key));
-        match culprit {
-            Some((key, _)) if self.has_killed_busy => self.interrupt(key),
-            Some((key, outcome)) => {
-                self.counters.crashed += 1;
-                self.report(Report::TaskCrashed {
-                    message: key,
-                    process,
-                });
-                self.conclude(key, outcome);
+        let runs = runs
+            .into_iter()
+            .map(|run| self.runs.remove(&run).unwrap_or_else(|| vec![run]));
+        let given: Vec<MessageKey> = runs.flatten().collect();
+        let is_running =
+            |key: &MessageKey| self.running(*key).is_some_and(|(of, ..)| of == process);
+        let mut given: BTreeSet<MessageKey> = given.into_iter().filter(is_running).collect();
+        // The culprits first: what waits of their groups goes back, and is not put in line again.
+        for &(key, outcome) in culprits {
+            if !given.remove(&key) {
+                continue;
             }
-            None => {}
+            if self.has_killed_busy {
+                self.interrupt(key);
+                continue;
+            }
+            self.counters.crashed += 1;
+            self.report(Report::TaskCrashed {
+                message: key,
+                process,
+            });
+            self.conclude_in_order(key, outcome);
         }
         for key in given {
-            if culprit.is_none_or(|(culprit, _)| culprit != key) {
-                self.put_back(key);
-            }
+            self.put_back(key);
         }
     }
 
@@ -293,10 +435,11 @@ impl Consumer {
         self.actions.push(Action::TakeBack { process });
     }
 
-    fn running(&self, key: MessageKey) -> Option<(ProcessId, QueueId, Work)> {
+    /// Where it runs, with which run, and what it is.
+    fn running(&self, key: MessageKey) -> Option<(ProcessId, MessageKey, QueueId, Work)> {
         let held = self.held.get(&key)?;
         match held.phase {
-            Phase::Running { process, .. } => Some((process, held.queue, held.work)),
+            Phase::Running { process, run, .. } => Some((process, run, held.queue, held.work)),
             _ => None,
         }
     }

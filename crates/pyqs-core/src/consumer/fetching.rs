@@ -31,6 +31,8 @@ impl Consumer {
             loop {
                 let queue = &self.queues[&id];
                 let buffered = queue.line.len();
+                // One run must find room, however small the share.
+                let share = share.max(queue.gathers);
                 let (wanted, room) = (
                     wanted.saturating_sub(buffered).min(by_quota),
                     share.saturating_sub(buffered),
@@ -62,17 +64,24 @@ impl Consumer {
         };
         let rate = queue.starts.expected(now, PREFETCH);
         // What a limited rate would hold back for longer is left to others.
-        let by_limit = queue
-            .throttle
-            .map_or(usize::MAX, |throttle| throttle.starts_within(now, PREFETCH));
+        let by_limit = queue.throttle.map_or(usize::MAX, |throttle| {
+            let runs = throttle.starts_within(now, PREFETCH);
+            runs.saturating_mul(queue.gathers)
+        });
+        // What waits for others to start with gets them while a slot is free for it.
+        let together = match queue.line.missing() {
+            missing if missing > 0 && free > 0 => queue.line.len() + missing,
+            _ => 0,
+        };
         // Of tasks of unknown length one is fetched for each free slot: they may be long, and what
         // is taken ahead is kept from other workers and spends a receive.
         let Some(task) = queue.task_mean() else {
-            return free.min(by_limit);
+            return free.max(together).min(by_limit);
         };
         let by_slots = free.saturating_mul(starts_within(PREFETCH, task).max(1));
         let at_most = starts_within(PREFETCH.saturating_mul(queue.slots_at_most(slots)), task);
-        by_slots.max(rate.min(at_most)).min(by_limit)
+        let at_most = at_most.saturating_mul(queue.gathers);
+        by_slots.max(rate.min(at_most)).max(together).min(by_limit)
     }
 
     fn receive(&mut self, id: QueueId, max: u8) {

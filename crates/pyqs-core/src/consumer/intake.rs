@@ -5,7 +5,9 @@ use crate::action::{Onward, Report};
 use crate::event::Trouble;
 use crate::fetch::{Counts, Health, Open};
 use crate::lease::Lease;
+use crate::line::Together;
 use crate::message::{Arrival, Done, Held, MessageKey, Phase, PollId, QueueId, Work};
+use crate::settings::GATHERED_MAX;
 use crate::stop::Stop;
 
 impl Consumer {
@@ -79,6 +81,7 @@ impl Consumer {
             return false;
         }
         let is_fifo = self.queues[&queue].attributes.is_fifo;
+        let together = self.together(queue, &arrival, lease);
         let earlier = self.by_id.get(&arrival.id).copied();
         let is_done = self.done.contains(&arrival.id);
         let is_sent_on = self
@@ -99,6 +102,7 @@ impl Consumer {
                 work: arrival.work,
                 due: arrival.due,
                 expires: arrival.expires,
+                together,
                 lease,
                 phase: Phase::Buffered,
                 upkeep_at: None,
@@ -139,6 +143,25 @@ impl Consumer {
             _ => return self.take_on(key),
         }
         true
+    }
+
+    /// How a message is to start with others of its kind.
+    fn together(&mut self, queue: QueueId, arrival: &Arrival, lease: Lease) -> Option<Together> {
+        let (Work::Task(kind), Some(gather)) = (arrival.work, arrival.gather) else {
+            return None;
+        };
+        let max = usize::try_from(gather.max).unwrap_or(usize::MAX);
+        let max = max.clamp(1, GATHERED_MAX);
+        let queue = self.queue_mut(queue);
+        queue.gathers = queue.gathers.max(max);
+        let by = self.now + gather.wait;
+        // A lease that is not extended must leave time for the run.
+        let by = if self.settings.extend_visibility {
+            by
+        } else {
+            by.min(lease.until() - lease.length() / 2)
+        };
+        Some(Together { kind, max, by })
     }
 
     /// A delivery of a message that is not held by another one.

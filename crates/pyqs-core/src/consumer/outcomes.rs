@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Consumer;
 use crate::action::{Action, Onward, Report};
-use crate::message::{Done, Held, MessageKey, Phase};
+use crate::message::{Done, Held, MessageKey, Phase, QueueId};
 use crate::queue::Queue;
 use crate::stop::Stop;
 use crate::time::whole_secs_up;
@@ -193,6 +193,16 @@ impl Consumer {
         }
     }
 
+    /// Its run has ended, but an earlier one of its message group in that run is not done with: nor is this, whatever
+    /// became of it. It was run, which counts, and is visible again at once, where its group holds it back.
+    pub(super) fn hold_back(&mut self, key: MessageKey) {
+        self.counters.failed += 1;
+        let twin = self.twin_of(key);
+        for key in [Some(key), twin].into_iter().flatten() {
+            self.release(key, Duration::ZERO);
+        }
+    }
+
     /// It waits to be started, again.
     pub(super) fn put_back(&mut self, key: MessageKey) {
         self.came_back(key);
@@ -336,17 +346,25 @@ impl Consumer {
         let id = held.queue;
         let queue = self.queues.get_mut(&id).expect("queues are never removed");
         match phase {
-            Phase::Buffered => queue.line.push(key, held.group.as_ref()),
-            Phase::Running { .. } => {
-                queue.line.start(key, held.group.as_ref());
+            Phase::Buffered => queue.line.push(key, held.group.as_ref(), held.together),
+            Phase::Running { run, .. } => {
+                queue.line.start(key, held.group.as_ref(), held.together);
                 queue.running += 1;
+                queue.runs += usize::from(run == key);
             }
             Phase::Forwarding { .. } => queue.forwarding += 1,
             Phase::Deleting { .. } => queue.deleting += 1,
             Phase::Releasing { .. } => queue.releasing += 1,
             Phase::Twin { .. } => {}
         }
-        self.fair_share.set_ready(id, queue.line.first().is_some());
+        self.note_turns(id);
+    }
+
+    /// Whether something of the queue may start may have changed.
+    pub(super) fn note_turns(&mut self, id: QueueId) {
+        let queue = &self.queues[&id];
+        let is_ready = queue.line.next(self.now).is_some();
+        self.fair_share.set_ready(id, is_ready);
     }
 
     fn leave_phase(&mut self, key: MessageKey) {
@@ -359,7 +377,7 @@ impl Consumer {
             .expect("queues are never removed");
         leave(queue, key, held);
         self.fair_share
-            .set_ready(held.queue, queue.line.first().is_some());
+            .set_ready(held.queue, queue.line.next(self.now).is_some());
         if let Phase::Twin { of } = held.phase
             && let Some(running) = self.held.get_mut(&of)
             && let Phase::Running { twin, .. } = &mut running.phase
@@ -372,10 +390,11 @@ impl Consumer {
 /// Takes a message out of its queue's books.
 fn leave(queue: &mut Queue, key: MessageKey, held: &Held) {
     match held.phase {
-        Phase::Buffered => queue.line.remove(key, held.group.as_ref()),
-        Phase::Running { .. } => {
+        Phase::Buffered => queue.line.remove(key, held.group.as_ref(), held.together),
+        Phase::Running { run, .. } => {
             queue.line.ended(key, held.group.as_ref());
             queue.running -= 1;
+            queue.runs -= usize::from(run == key);
         }
         Phase::Forwarding { .. } => queue.forwarding -= 1,
         Phase::Deleting { .. } => queue.deleting -= 1,

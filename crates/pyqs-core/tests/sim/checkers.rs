@@ -1,16 +1,17 @@
 //! What must hold after every step.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+mod starts;
 
-use pyqs_core::limits::{BATCH_MAX, HEARTBEAT_NEEDS_MIN, PIPELINE_MAX, POLLS_MAX, UNCONFIRMED_MAX};
+use std::collections::{BTreeMap, BTreeSet};
+
+use pyqs_core::limits::{BATCH_MAX, PIPELINE_MAX, POLLS_MAX, UNCONFIRMED_MAX};
 use pyqs_core::{Action, EntryReply, Event, Instant, MessageKey, Onward, Outcome, ProcessId};
 use pyqs_core::{Report, RequestId, Snapshot};
 
 use crate::faults::{Plan, Poison};
 use crate::paces::PaceRecord;
 use crate::sends::Sends;
-use crate::sqs::{Sqs, timestamp};
+use crate::sqs::Sqs;
 
 /// What is known of each job, and of what the core was told and asked for.
 pub(crate) struct Checkers {
@@ -20,6 +21,11 @@ pub(crate) struct Checkers {
     /// Deliveries that the driver keeps.
     pub(crate) held: BTreeSet<MessageKey>,
     given: BTreeMap<MessageKey, ProcessId>,
+    /// Of these, the ones that are not the first of their run.
+    followers: BTreeSet<MessageKey>,
+    /// And the ones whose run is one of several.
+    together: BTreeSet<MessageKey>,
+    arrived: BTreeMap<MessageKey, Instant>,
     processes: BTreeMap<ProcessId, ProcessRecord>,
     running_by_queue: BTreeMap<u32, u32>,
     paces: BTreeMap<u32, PaceRecord>,
@@ -88,6 +94,8 @@ struct GroupRecord {
     /// So many of them, from the first on, have succeeded or are on the dead-letter queue.
     done: usize,
     running: Option<usize>,
+    /// Those that the run which begins has besides.
+    together: BTreeSet<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +119,9 @@ impl Checkers {
             groups: BTreeMap::new(),
             held: BTreeSet::new(),
             given: BTreeMap::new(),
+            followers: BTreeSet::new(),
+            together: BTreeSet::new(),
+            arrived: BTreeMap::new(),
             processes: BTreeMap::new(),
             running_by_queue: BTreeMap::new(),
             paces: BTreeMap::new(),
@@ -146,68 +157,6 @@ impl Checkers {
     /// When a job last ended.
     pub(crate) fn ended_at(&self, job: usize) -> Instant {
         self.jobs[job].ended.expect("it has ended")
-    }
-
-    /// A process begins a task.
-    pub(crate) fn begun(&mut self, now: Instant, plan: &Plan, sqs: &mut Sqs, message: MessageKey) {
-        let delivery = sqs.deliveries.get_mut(&message).expect("a known delivery");
-        assert!(
-            !delivery.is_superseded,
-            "{message:?} began after it was delivered again"
-        );
-        assert!(
-            timestamp(now) < delivery.visible_at,
-            "{message:?} began on a lapsed lease at {now}"
-        );
-        delivery.was_begun = true;
-        let number = delivery.body.job;
-        let record = &mut self.jobs[number];
-        let due = plan.jobs[number].due.map(|due| Instant::ORIGIN + due);
-        assert!(
-            due.is_none_or(|due| due <= now),
-            "job {number} began before it was due"
-        );
-        // SQS counts milliseconds.
-        let retry_at = record.retry_at.filter(|_| self.is_calm);
-        assert!(
-            retry_at.is_none_or(|at| at <= now + Duration::from_millis(1)),
-            "job {number} began before its back-off was over"
-        );
-        assert!(!record.is_running, "job {number} runs twice at once");
-        record.is_running = true;
-        record.runs += 1;
-        self.begun += u64::from(plan.jobs[number].poison == Poison::No);
-        record.began.get_or_insert(now);
-        if let Some(group) = record.group {
-            self.check_order(sqs, group, number);
-        }
-    }
-
-    /// All that was sent before it in its group must have succeeded, or be on the dead-letter
-    /// queue, and none may be running.
-    fn check_order(&mut self, sqs: &Sqs, group: (u32, u32), number: usize) {
-        let group = self.groups.get_mut(&group).expect("it was sent");
-        let is_done = |job: usize| self.jobs[job].is_done();
-        while group.sent.get(group.done).is_some_and(|&job| is_done(job)) {
-            group.done += 1;
-        }
-        let mut dead = None;
-        while let Some(&first) = group.sent.get(group.done)
-            && first != number
-            && !is_done(number)
-        {
-            let is_dead = dead.get_or_insert_with(|| sqs.dead_jobs()).contains(&first);
-            assert!(
-                is_dead || is_done(first),
-                "job {number} began before job {first} was done"
-            );
-            group.done += 1;
-        }
-        let running = group.running.replace(number);
-        assert!(
-            running.is_none(),
-            "job {number} began while job {running:?} of its group ran"
-        );
     }
 
     /// Another worker ran a job.
@@ -278,7 +227,7 @@ impl Checkers {
     }
 
     /// The core is about to be told.
-    pub(crate) fn event(&mut self, sqs: &Sqs, event: &Event) {
+    pub(crate) fn event(&mut self, now: Instant, sqs: &Sqs, event: &Event) {
         match event {
             Event::ProcessReady { process, tasks_max } => {
                 let record = ProcessRecord {
@@ -289,26 +238,33 @@ impl Checkers {
             }
             Event::Received { messages, .. } => {
                 self.held.extend(messages.iter().map(|arrival| arrival.key));
+                let arrived = messages.iter().map(|arrival| (arrival.key, now));
+                self.arrived.extend(arrived);
             }
             Event::TaskEnded {
                 message, outcome, ..
             } => {
-                self.came_back(sqs, *message);
-                if matches!(outcome, Outcome::NotStarted | Outcome::Unrunnable) {
+                let is_alone = !self.together.contains(message);
+                if *outcome == Outcome::NotStarted || (*outcome == Outcome::Unrunnable && is_alone)
+                {
                     self.did_not_run(sqs, *message);
                 }
+                self.together.remove(message);
+                self.came_back(sqs, *message);
             }
             Event::TakenBack { process, messages } => {
                 for &message in messages {
                     self.did_not_run(sqs, message);
+                    let is_run = !self.followers.contains(&message);
                     if self.came_back(sqs, message).is_some()
+                        && is_run
                         && let Some(record) = self.processes.get_mut(process)
                     {
                         record.given_ever -= 1;
                     }
                 }
             }
-            Event::ProcessGone { process, culprit } => {
+            Event::ProcessGone { process, culprits } => {
                 let lost: Vec<_> = self
                     .given
                     .iter()
@@ -316,10 +272,10 @@ impl Checkers {
                     .map(|(&key, _)| key)
                     .collect();
                 for message in lost {
-                    self.came_back(sqs, message);
-                    if culprit.is_none_or(|(culprit, _)| culprit != message) {
+                    if !culprits.iter().any(|&(culprit, _)| culprit == message) {
                         self.did_not_run(sqs, message);
                     }
+                    self.came_back(sqs, message);
                 }
                 self.processes.remove(process);
             }
@@ -347,6 +303,9 @@ impl Checkers {
     }
 
     fn did_not_run(&mut self, sqs: &Sqs, message: MessageKey) {
+        if self.followers.contains(&message) {
+            return;
+        }
         let queue = sqs.deliveries[&message].queue;
         if let Some(pace) = self.paces.get_mut(&queue) {
             pace.came_back += 1;
@@ -355,6 +314,9 @@ impl Checkers {
 
     fn came_back(&mut self, sqs: &Sqs, message: MessageKey) -> Option<ProcessId> {
         let process = self.given.remove(&message)?;
+        if self.followers.remove(&message) {
+            return Some(process);
+        }
         if let Some(record) = self.processes.get_mut(&process) {
             record.given_now -= 1;
         }
@@ -389,8 +351,15 @@ impl Checkers {
                     !self.is_calm || *attempt == runs + 1,
                     "{message:?} has run {runs} times, and attempt {attempt} begins"
                 );
+                let job = sqs.deliveries[message].body.job;
+                assert_eq!(plan.gather(job), None, "{message:?} starts alone");
                 self.dispatched(now, plan, sqs, (*process, *message, *lease_until));
             }
+            Action::DispatchTogether {
+                process,
+                messages,
+                lease_until,
+            } => self.dispatched_together(now, plan, sqs, (*process, messages, *lease_until)),
             Action::Delete {
                 request, messages, ..
             } => {
@@ -463,72 +432,6 @@ impl Checkers {
         );
     }
 
-    fn dispatched(
-        &mut self,
-        now: Instant,
-        plan: &Plan,
-        sqs: &Sqs,
-        dispatch: (ProcessId, MessageKey, Instant),
-    ) {
-        let (process, message, lease_until) = dispatch;
-        let delivery = &sqs.deliveries[&message];
-        let share = plan.queues[delivery.queue as usize].share;
-        assert!(
-            self.held.contains(&message),
-            "{message:?} is dispatched but not held"
-        );
-        assert_ne!(
-            plan.jobs[delivery.body.job].poison,
-            Poison::Unreadable,
-            "unreadable, but dispatched"
-        );
-        assert!(
-            lease_until > now,
-            "{message:?} is dispatched on a lapsed lease"
-        );
-        let is_enough = lease_until.saturating_since(now) >= HEARTBEAT_NEEDS_MIN;
-        assert!(
-            is_enough || !plan.settings.extend_visibility,
-            "{message:?} starts too late for a heartbeat"
-        );
-        let visible_at = delivery.visible_at.as_millis() + 1;
-        let claimed = timestamp(lease_until).as_millis();
-        assert!(
-            claimed <= visible_at,
-            "{message:?}: leased until {claimed}, visible at {visible_at}"
-        );
-        assert_eq!(
-            self.given.insert(message, process),
-            None,
-            "{message:?} is dispatched twice"
-        );
-        let record = self
-            .processes
-            .get_mut(&process)
-            .expect("dispatched to a process that is there");
-        record.given_now += 1;
-        record.given_ever += 1;
-        assert!(record.given_now <= PIPELINE_MAX);
-        assert!(
-            record.tasks_max.is_none_or(|max| record.given_ever <= max),
-            "{process:?} is over its budget"
-        );
-        assert!(
-            plan.settings.interval.is_zero() || record.given_now == 1,
-            "no pipelining with --interval"
-        );
-        let pace = self.paces.entry(delivery.queue).or_default();
-        pace.started(now, message, share.rate);
-        let running = self.running_by_queue.entry(delivery.queue).or_default();
-        *running += 1;
-        let cap = share.tasks_max;
-        assert!(
-            cap.is_none_or(|cap| *running <= cap),
-            "queue {} is over its cap",
-            delivery.queue
-        );
-    }
-
     fn requested(&mut self, request: RequestId, messages: Vec<MessageKey>) {
         assert!(
             (1..=usize::from(BATCH_MAX)).contains(&messages.len()),
@@ -554,7 +457,10 @@ impl Checkers {
         let running: usize = snapshot.queues.values().map(|queue| queue.running).sum();
         let batches = usize::from(plan.settings.batch_max) * snapshot.queues.len();
         // What processes gave back or lost comes on top.
-        let returned = PIPELINE_MAX * plan.processes as usize;
+        let gathers = plan.gathers.values().map(|gather| gather.max as usize);
+        let gathered = gathers.max().unwrap_or(1);
+        let returned = PIPELINE_MAX.max(gathered) * plan.processes as usize;
+        let batches = batches + gathered * snapshot.queues.len();
         assert!(
             buffered <= plan.settings.buffer_max + batches + returned,
             "{buffered} messages are buffered"

@@ -1,8 +1,9 @@
 //! What a seed stands for: queues, jobs, processes, settings, and what goes wrong until it heals.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pyqs_core::{Instant, RateLimit, Settings, Share, Trouble};
+use pyqs_core::{Gather, Instant, RateLimit, Settings, Share, Trouble};
 
 use crate::rng::Rng;
 
@@ -17,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) queues: Vec<QueuePlan>,
     pub(crate) jobs: Vec<Job>,
+    /// Jobs that are run together, by queue and kind.
+    pub(crate) gathers: BTreeMap<(u32, u32), Gather>,
     pub(crate) processes: u32,
     pub(crate) tasks_max: Option<u32>,
     pub(crate) faults: Faults,
@@ -251,6 +254,7 @@ impl Plan {
                 tasks_max,
                 ..settings(&mut rng)
             },
+            gathers: gathers(seed, queues.len()),
             queues,
             jobs,
             processes: rng.range32(1, 5),
@@ -267,9 +271,20 @@ impl Plan {
         self.jobs[job].poison != Poison::No
     }
 
+    /// How a job is run together with others, if it is.
+    pub(crate) fn gather(&self, job: usize) -> Option<Gather> {
+        let job = &self.jobs[job];
+        let gather = self.gathers.get(&(job.queue, job.kind));
+        gather.copied().filter(|_| job.poison != Poison::Unreadable)
+    }
+
     /// Whether nothing but the core's own doing can spend the receives of a job: it needs one, its
     /// queue grants a few, and no other can stand in its way.
     pub(crate) fn is_innocent(&self, job: usize) -> bool {
+        if self.gather(job).is_some() {
+            // What fails or crashes beside it spends its receives.
+            return false;
+        }
         let job = &self.jobs[job];
         let queue = &self.queues[job.queue as usize];
         let is_spent = job.poison != Poison::No || job.ending == Ending::DeadLetter;
@@ -363,6 +378,22 @@ impl Job {
             poison,
         }
     }
+}
+
+/// In a third of the worlds some kinds of jobs are run together.
+fn gathers(seed: u64, queues: usize) -> BTreeMap<(u32, u32), Gather> {
+    let mut rng = Rng::new(seed ^ 0x6A74_4E52);
+    let queues = u32::try_from(queues).expect("a few");
+    let has_some = rng.permille(330);
+    let kinds = (0..queues).flat_map(|queue| (0..4).map(move |kind| (queue, kind)));
+    let mut gather = |kind| {
+        let gather = Gather {
+            max: rng.pick(&[1, 2, 7, 30, 200]),
+            wait: rng.pick(&[0, 1, 300, 1_000, 5_000, 60_000].map(Duration::from_millis)),
+        };
+        (has_some && rng.permille(500)).then_some((kind, gather))
+    };
+    kinds.filter_map(&mut gather).collect()
 }
 
 /// Some jobs fail once and back off for longer than SQS hides a message, so that they go by hops; but on a FIFO

@@ -127,7 +127,17 @@ fn work(plan: &Plan) -> Duration {
     let longest = plan.jobs.iter().filter_map(|job| job.backoff).max();
     let kills = u32::try_from(plan.faults.kills.len()).expect("a few");
     let backoffs = longest.unwrap_or_default() * kills;
-    lengths.sum::<Duration>() + last_due.unwrap_or_default() + backoffs + pacing(plan)
+    lengths.sum::<Duration>() + last_due.unwrap_or_default() + backoffs + pacing(plan) + waits(plan)
+}
+
+/// How long jobs may wait for others to start with, if each does.
+fn waits(plan: &Plan) -> Duration {
+    let gathers = (0..plan.jobs.len()).filter_map(|job| Some((job, plan.gather(job)?)));
+    let waits = gathers.map(|(job, gather)| {
+        let job = &plan.jobs[job];
+        gather.wait * job.starts(&plan.queues[job.queue as usize])
+    });
+    waits.sum()
 }
 
 /// How long the starts alone may take where a limited rate spreads them most. Queues keep their

@@ -220,6 +220,7 @@ impl World {
             group: job.group.map(|group| GroupId::from(group.to_string())),
             due: body.due.or(job.due.map(|due| Instant::ORIGIN + due)),
             expires: job.expires.map(|expires| Instant::ORIGIN + expires),
+            gather: self.plan.gather(body.job),
             ..Arrival::new(key, self.sqs.logical_id(key).into(), work)
         }
     }

@@ -1,6 +1,6 @@
 //! The simulated task processes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use pyqs_core::{Event, Instant, MessageKey, Outcome, ProcessId};
@@ -11,29 +11,42 @@ use crate::sqs::Sqs;
 
 #[derive(Debug)]
 pub(crate) struct Process {
-    /// Given and not begun, each with the end of its lease.
-    line: VecDeque<(MessageKey, Instant)>,
+    /// Given and not begun, the messages of each run with the end of their leases.
+    line: VecDeque<(Vec<MessageKey>, Instant)>,
     running: Option<Running>,
     /// It leaves after this many.
     tasks_left: Option<u32>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Running {
-    message: MessageKey,
+    messages: Vec<MessageKey>,
     began: Instant,
 }
 
 /// What a process did.
 pub(crate) enum Step {
-    /// Tell the driver.
-    Tell(Event),
+    /// Tell the driver, all at once.
+    Tell(Vec<Event>),
     /// Look at the process again then.
     Wait(Duration),
     /// The process is gone; the pool makes another.
     Gone {
-        culprit: Option<(MessageKey, Outcome)>,
+        culprits: Vec<(MessageKey, Outcome)>,
     },
+}
+
+impl Step {
+    /// A run has ended.
+    pub(crate) fn ended(outcomes: Vec<(MessageKey, Outcome)>, took: Duration) -> Self {
+        let ended = outcomes.into_iter();
+        let ended = ended.map(|(message, outcome)| Event::TaskEnded {
+            message,
+            outcome,
+            took,
+        });
+        Self::Tell(ended.collect())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -52,15 +65,15 @@ impl Processes {
     }
 
     /// A task arrives at a process, which may have died meanwhile.
-    pub(crate) fn give(&mut self, id: ProcessId, message: MessageKey, lease_until: Instant) {
+    pub(crate) fn give(&mut self, id: ProcessId, run: Vec<MessageKey>, lease_until: Instant) {
         if let Some(process) = self.alive.get_mut(&id) {
-            process.line.push_back((message, lease_until));
+            process.line.push_back((run, lease_until));
         }
     }
 
     pub(crate) fn take_back(&mut self, id: ProcessId) -> Option<Event> {
         let process = self.alive.get_mut(&id)?;
-        let messages = process.line.drain(..).map(|(message, _)| message).collect();
+        let messages = process.line.drain(..).flat_map(|(run, _)| run).collect();
         Some(Event::TakenBack {
             process: id,
             messages,
@@ -76,13 +89,9 @@ impl Processes {
         sqs: &Sqs,
     ) -> Option<Step> {
         let process = self.alive.remove(&id)?;
-        let culprit = process.running.map(|Running { message, .. }| {
-            let job = sqs.deliveries[&message].body.job;
-            let outcome = after_death(&plan.jobs[job], checkers.runs(job));
-            checkers.ended(now, sqs, message, outcome);
-            (message, outcome)
-        });
-        Some(Step::Gone { culprit })
+        let running = process.running.map(|running| running.messages);
+        let culprits = died(&running.unwrap_or_default(), now, plan, checkers, sqs);
+        Some(Step::Gone { culprits })
     }
 
     /// Those that are running something.
@@ -107,29 +116,28 @@ impl Processes {
             return Vec::new();
         };
         let mut steps = Vec::new();
-        if let Some(running) = process.running {
-            let number = sqs.deliveries[&running.message].body.job;
-            let job = &plan.jobs[number];
-            if now < running.began + job.length {
+        if let Some(running) = &process.running {
+            let length = length(&running.messages, plan, sqs);
+            if now < running.began + length {
                 return steps;
             }
-            process.running = None;
-            let runs = checkers.runs(number);
-            let Some(outcome) = outcome(job, runs) else {
-                let outcome = after_death(job, runs);
-                checkers.ended(now, sqs, running.message, outcome);
+            let run = std::mem::take(&mut process.running);
+            let run = run.map(|running| running.messages).unwrap_or_default();
+            let outcomes = run.iter().map(|&message| {
+                let number = sqs.deliveries[&message].body.job;
+                Some((message, outcome(&plan.jobs[number], checkers.runs(number))?))
+            });
+            let Some(outcomes) = outcomes.collect::<Option<Vec<_>>>() else {
+                let culprits = died(&run, now, plan, checkers, sqs);
                 self.alive.remove(&id);
-                steps.push(Step::Gone {
-                    culprit: Some((running.message, outcome)),
-                });
+                steps.push(Step::Gone { culprits });
                 return steps;
             };
-            checkers.ended(now, sqs, running.message, outcome);
-            steps.push(Step::Tell(Event::TaskEnded {
-                message: running.message,
-                outcome,
-                took: job.length,
-            }));
+            let outcomes = in_order(outcomes, plan, sqs);
+            for &(message, outcome) in &outcomes {
+                checkers.ended(now, sqs, message, outcome);
+            }
+            steps.push(Step::ended(outcomes, length));
         }
         if process.tasks_left == Some(0) {
             assert!(
@@ -137,7 +145,8 @@ impl Processes {
                 "{id:?} was given more than its budget"
             );
             self.alive.remove(&id);
-            steps.push(Step::Gone { culprit: None });
+            let culprits = Vec::new();
+            steps.push(Step::Gone { culprits });
             return steps;
         }
         steps.extend(process.begin(now, plan, sqs, checkers));
@@ -155,31 +164,80 @@ impl Process {
         checkers: &mut Checkers,
     ) -> Vec<Step> {
         let mut steps = Vec::new();
-        while let Some((message, lease_until)) = self.line.pop_front() {
+        while let Some((run, lease_until)) = self.line.pop_front() {
             self.tasks_left = self.tasks_left.map(|left| left - 1);
             if now < lease_until {
-                checkers.begun(now, plan, sqs, message);
+                checkers.begun_together(now, plan, sqs, &run);
+                steps.push(Step::Wait(length(&run, plan, sqs)));
                 self.running = Some(Running {
-                    message,
+                    messages: run,
                     began: now,
                 });
-                steps.push(Step::Wait(
-                    plan.jobs[sqs.deliveries[&message].body.job].length,
-                ));
                 return steps;
             }
-            let (outcome, took) = (Outcome::NotStarted, Duration::ZERO);
-            steps.push(Step::Tell(Event::TaskEnded {
-                message,
-                outcome,
-                took,
-            }));
+            let outcomes = run
+                .into_iter()
+                .map(|message| (message, Outcome::NotStarted));
+            steps.push(Step::ended(outcomes.collect(), Duration::ZERO));
         }
         if self.tasks_left == Some(0) {
             steps.push(Step::Wait(Duration::ZERO));
         }
         steps
     }
+}
+
+/// How long a run takes.
+fn length(run: &[MessageKey], plan: &Plan, sqs: &Sqs) -> Duration {
+    let jobs = run.iter().map(|message| sqs.deliveries[message].body.job);
+    let lengths = jobs.map(|job| plan.jobs[job].length);
+    lengths.max().unwrap_or_default()
+}
+
+/// What becomes of a run whose process dies.
+fn died(
+    run: &[MessageKey],
+    now: Instant,
+    plan: &Plan,
+    checkers: &mut Checkers,
+    sqs: &Sqs,
+) -> Vec<(MessageKey, Outcome)> {
+    let outcomes = run.iter().map(|&message| {
+        let job = sqs.deliveries[&message].body.job;
+        (message, after_death(&plan.jobs[job], checkers.runs(job)))
+    });
+    let outcomes = in_order(outcomes.collect(), plan, sqs);
+    for &(message, outcome) in &outcomes {
+        checkers.ended(now, sqs, message, outcome);
+    }
+    outcomes
+}
+
+/// What is behind one of its message group that is not done with is not done with either, as a task process has it.
+fn in_order(
+    outcomes: Vec<(MessageKey, Outcome)>,
+    plan: &Plan,
+    sqs: &Sqs,
+) -> Vec<(MessageKey, Outcome)> {
+    let mut broken = BTreeSet::new();
+    let outcomes = outcomes.into_iter().map(|(message, outcome)| {
+        let group = plan.jobs[sqs.deliveries[&message].body.job].group;
+        let is_done = matches!(
+            outcome,
+            Outcome::Succeeded | Outcome::SucceededWithCallbacks | Outcome::Discarded
+        );
+        let Some(group) = group else {
+            return (message, outcome);
+        };
+        if broken.contains(&group) {
+            return (message, Outcome::Failed);
+        }
+        if !is_done {
+            broken.insert(group);
+        }
+        (message, outcome)
+    });
+    outcomes.collect()
 }
 
 /// How a job's run ends, the `run`th; none if the process dies of it.

@@ -1,5 +1,6 @@
 //! Named scenes in the simulated world: what users would measure.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pyqs_core::{Instant, Settings, Share};
@@ -43,6 +44,7 @@ fn world(processes: u32, queues: Vec<QueuePlan>, jobs: Vec<Job>) -> World {
         settings: Settings::default(),
         queues,
         jobs,
+        gathers: BTreeMap::new(),
         processes,
         tasks_max: None,
         faults: Faults::none(),

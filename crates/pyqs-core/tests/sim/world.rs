@@ -24,7 +24,8 @@ pub(crate) enum Happening {
     Inbox(Event),
     Give {
         process: ProcessId,
-        message: MessageKey,
+        /// Those of one run.
+        messages: Vec<MessageKey>,
         lease_until: Instant,
     },
     TakeBack(ProcessId),
@@ -194,7 +195,7 @@ impl World {
         );
         let events: Vec<Event> = self.inbox.drain(..).collect();
         for event in &events {
-            self.checkers.event(&self.sqs, event);
+            self.checkers.event(self.now, &self.sqs, event);
             if let Event::Received { poll, .. } | Event::ReceiveFailed { poll, .. } = event {
                 let queue = self.polls.remove(poll).expect("a poll comes back once");
                 *self.checkers.polls.get_mut(&queue).expect("it was opened") -= 1;
@@ -248,14 +249,15 @@ impl World {
                 lease_until,
                 ..
             } => {
-                self.plan(
-                    Duration::from_micros(50),
-                    Happening::Give {
-                        process,
-                        message,
-                        lease_until,
-                    },
-                );
+                self.give(process, vec![message], lease_until);
+            }
+            Action::DispatchTogether {
+                process,
+                messages,
+                lease_until,
+            } => {
+                let messages = messages.into_iter().map(|(message, _)| message).collect();
+                self.give(process, messages, lease_until);
             }
             Action::TakeBack { process } => {
                 self.plan(Duration::from_micros(50), Happening::TakeBack(process));
@@ -266,6 +268,15 @@ impl World {
             Action::AbandonReceive { poll } => self.abandon(poll),
             Action::Forget { .. } | Action::Report(_) | Action::Done => {}
         }
+    }
+
+    fn give(&mut self, process: ProcessId, messages: Vec<MessageKey>, lease_until: Instant) {
+        let give = Happening::Give {
+            process,
+            messages,
+            lease_until,
+        };
+        self.plan(Duration::from_micros(50), give);
     }
 
     fn happen(&mut self, happening: Happening) {
@@ -285,10 +296,10 @@ impl World {
             Happening::Inbox(event) => self.inbox.push_back(event),
             Happening::Give {
                 process,
-                message,
+                messages,
                 lease_until,
             } => {
-                self.processes.give(process, message, lease_until);
+                self.processes.give(process, messages, lease_until);
                 self.look(process);
             }
             Happening::TakeBack(process) => {
@@ -400,25 +411,23 @@ impl World {
     /// Two lanes of one process, which is killed since the task of one is at its time limit.
     fn end_at_limit(&mut self, culprit: ProcessId, neighbour: ProcessId) {
         for id in [culprit, neighbour] {
-            let Some(Step::Gone { culprit: running }) = self.kill_process(id) else {
+            let Some(Step::Gone { culprits: running }) = self.kill_process(id) else {
                 continue;
             };
-            if running.is_some() && id == neighbour {
+            if id == neighbour {
                 // It is interrupted, and begins anew.
-                self.checkers.begun -= 1;
+                let jobs = running
+                    .iter()
+                    .map(|(message, _)| self.sqs.deliveries[message].body.job);
+                let counted = jobs.filter(|&job| !self.plan.is_poison(job)).count();
+                self.checkers.begun -= counted as u64;
             }
-            if let Some((message, outcome)) = running.filter(|_| id == culprit) {
+            if id == culprit {
                 let took = Duration::from_secs(1);
-                self.take_step(
-                    id,
-                    Step::Tell(Event::TaskEnded {
-                        message,
-                        outcome,
-                        took,
-                    }),
-                );
+                self.take_step(id, Step::ended(running, took));
             }
-            self.take_step(id, Step::Gone { culprit: None });
+            let culprits = Vec::new();
+            self.take_step(id, Step::Gone { culprits });
         }
     }
 
@@ -435,14 +444,19 @@ impl World {
         // Always the same delay, so that what a process tells keeps its order.
         let delay = Duration::from_micros(100);
         match step {
-            Step::Tell(event) => self.plan(delay, Happening::Inbox(event)),
+            // All of a run in one step, as the core's doc wants it.
+            Step::Tell(events) => {
+                for event in events {
+                    self.plan(delay, Happening::Inbox(event));
+                }
+            }
             Step::Wait(length) => self.plan(length, Happening::Look(id)),
-            Step::Gone { culprit } => {
+            Step::Gone { culprits } => {
                 self.plan(
                     delay,
                     Happening::Inbox(Event::ProcessGone {
                         process: id,
-                        culprit,
+                        culprits,
                     }),
                 );
                 let start = self.rng.micros(1_000, 200_000);

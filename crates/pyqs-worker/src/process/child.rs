@@ -70,6 +70,10 @@ struct Desk {
 struct Lane {
     /// Received and not begun.
     jobs: VecDeque<Job>,
+    /// So many messages of the last of these are still to come.
+    missing: u32,
+    /// What is run together, where it is several messages.
+    members: Vec<each::Member>,
     running: Option<Running>,
     /// Somebody runs its tasks, and asks for the next one.
     is_attended: bool,
@@ -357,7 +361,7 @@ impl TaskChannel {
     /// Begins the first of the lane's tasks that may be begun.
     fn begin_job(&self, desk: &mut Desk, lane: u32) -> io::Result<Option<Job>> {
         let slot = self.slot + lane;
-        while let Some(job) = desk.lanes[lane as usize].jobs.pop_front() {
+        while let Some(job) = desk.lanes[lane as usize].next_job() {
             self.fail_without_manager()?;
             self.flush_before_the_ring_wraps(desk, lane, job.sequence)?;
             if !self.ledger.begin(slot, job.sequence) {
@@ -375,6 +379,7 @@ impl TaskChannel {
                 self.limit_running(lane, &mut running, length, Duration::ZERO);
             }
             desk.lanes[lane as usize].running = Some(running);
+            desk.lanes[lane as usize].members = each::members(&job);
             if is_in_time {
                 return Ok(Some(job));
             }
@@ -409,14 +414,17 @@ impl TaskChannel {
     }
 
     fn record_at(&self, desk: &mut Desk, lane: u32, outcome: TaskOutcome) {
-        let Some(running) = &mut desk.lanes[lane as usize].running else {
+        let Lane {
+            running, members, ..
+        } = &mut desk.lanes[lane as usize];
+        let Some(running) = running.as_mut().filter(|running| running.result.is_none()) else {
             return;
         };
-        if running.result.is_some() {
-            return;
-        }
         if matches!(outcome, TaskOutcome::Succeeded | TaskOutcome::Discarded) {
             self.ledger.successes().add(running.mark);
+            for member in members {
+                self.ledger.successes().add(member.mark);
+            }
         }
         let took = clock::now_nanos().saturating_sub(running.began_nanos);
         self.ledger.finish(
@@ -525,7 +533,7 @@ impl Desk {
             let lane = self.lanes.get_mut(job.lane as usize).ok_or_else(|| {
                 io::Error::new(ErrorKind::InvalidData, "a job for a lane that is not there")
             })?;
-            lane.jobs.push_back(job.into());
+            lane.take_in(job);
         }
         Ok(())
     }
@@ -534,7 +542,7 @@ impl Desk {
     fn attend(&mut self) -> Vec<u32> {
         let mut found = Vec::new();
         for (number, lane) in (0..).zip(&mut self.lanes) {
-            if !lane.is_attended && !lane.jobs.is_empty() {
+            if !lane.is_attended && lane.has_job() {
                 lane.is_attended = true;
                 found.push(number);
             }
@@ -582,6 +590,8 @@ fn is_gone(error: &io::Error) -> bool {
         ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
     )
 }
+
+mod each;
 
 #[cfg(test)]
 mod tests;

@@ -46,6 +46,10 @@ pub struct Job {
     /// What SQS says of the message, where its queue has a handler for whatever comes: the body is not read
     /// then, and `task` is the handler's name.
     pub system: Option<SystemAttributes>,
+    /// Those that are run with it, in their order.
+    pub others: Vec<Self>,
+    /// Of one that is run with others: its message group, where that orders.
+    pub(super) group: Option<String>,
     pub(super) sequence: Sequence,
     /// By which its success is remembered.
     pub(super) mark: Mark,
@@ -122,6 +126,7 @@ impl Unmanaged {
     ) -> Result<Self, String> {
         let handler = handler.map(|name| Handler {
             name: name.to_owned(),
+            batch: None,
         });
         let brief = match &handler {
             Some(handler) => unread_brief(&received, handler),
@@ -145,6 +150,8 @@ impl Unmanaged {
             retries_before: brief.retries,
             attributes: received.attributes,
             system,
+            others: Vec::new(),
+            group: None,
             sequence: 0,
             mark,
         };
@@ -177,6 +184,8 @@ impl Job {
             retries_before: 0,
             attributes: BTreeMap::new(),
             system: None,
+            others: Vec::new(),
+            group: None,
             sequence: 1,
             mark: Mark::of(message_id),
         }
@@ -204,6 +213,8 @@ impl From<JobFrame<'_>> for Job {
                 .map(AttributeFrame::into_attribute)
                 .collect(),
             system: frame.system,
+            others: Vec::new(),
+            group: frame.group.map(str::to_owned),
             sequence: frame.sequence,
             mark: frame.mark,
         }

@@ -29,10 +29,13 @@ pub enum TaskOutcome {
     Unrunnable,
     /// The lease had lapsed before the task began; it was left alone.
     NotStarted,
+    /// A run of several messages has ended, and what becomes of each was said before
+    /// ([`super::wire::FromProcess::Each`]).
+    Each,
 }
 
 /// What becomes of a message whose task ends with its process, which then can't say it any more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AfterDeath {
     /// It is left to its queue's visibility timeout.
     #[default]
@@ -64,11 +67,19 @@ impl AfterDeath {
 }
 
 impl TaskOutcome {
+    /// Whether the message is done with, so that those behind it in its message group may be.
+    pub(crate) fn is_done(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::SucceededWithCallbacks | Self::Discarded
+        )
+    }
+
     /// Whether the manager must have been told more before it can go by this.
     pub(crate) fn is_announced(self) -> bool {
         matches!(
             self,
-            Self::DeadLetter | Self::SucceededWithCallbacks | Self::FailedWithErrbacks
+            Self::DeadLetter | Self::SucceededWithCallbacks | Self::FailedWithErrbacks | Self::Each
         )
     }
 }
@@ -77,7 +88,8 @@ impl From<TaskOutcome> for Outcome {
     fn from(outcome: TaskOutcome) -> Self {
         match outcome {
             TaskOutcome::Succeeded => Self::Succeeded,
-            TaskOutcome::Failed => Self::Failed,
+            // Of which nothing is known: a process that writes at random.
+            TaskOutcome::Failed | TaskOutcome::Each => Self::Failed,
             TaskOutcome::Unrunnable => Self::Unrunnable,
             TaskOutcome::NotStarted => Self::NotStarted,
             TaskOutcome::Retry { delay_secs } => Self::Retry {
@@ -105,6 +117,7 @@ pub(super) fn pack_outcome(outcome: TaskOutcome) -> (u64, u32) {
         TaskOutcome::Discarded => (8, 0),
         TaskOutcome::SucceededWithCallbacks => (9, 0),
         TaskOutcome::FailedWithErrbacks => (10, 0),
+        TaskOutcome::Each => (11, 0),
     }
 }
 
@@ -121,6 +134,7 @@ pub(super) fn unpack_outcome(code: u64, delay_secs: u32) -> Option<TaskOutcome> 
         8 => TaskOutcome::Discarded,
         9 => TaskOutcome::SucceededWithCallbacks,
         10 => TaskOutcome::FailedWithErrbacks,
+        11 => TaskOutcome::Each,
         _ => return None,
     })
 }

@@ -109,7 +109,7 @@ impl TaskProcess {
                 late.push(Late {
                     message,
                     limit: limit.length,
-                    after_death: ledger.after_death(lane.slot),
+                    after_death: lane.tasks.after_death(ledger, lane.slot),
                 });
             }
         }

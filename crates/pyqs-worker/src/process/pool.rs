@@ -13,11 +13,12 @@ use super::crash_loop::CrashLoop;
 use super::ledger::{Ledger, Sequence};
 use super::link::Link;
 use super::memory::resident_bytes;
+use super::outcome::AfterDeath;
 use super::overtime::Overtime;
 use super::successes::Successes;
 use super::task_crash::TaskCrash;
 use super::task_process::{Exit, Role, TaskProcess, Up, Victim};
-use super::wire::{FromProcess, JobFrame, ToProcess, encode};
+use super::wire::{DeadLetter, FromProcess, JobFrame, MessageEnd, ToProcess, encode};
 use crate::inbound::Inbound;
 use crate::observe::Log;
 
@@ -240,6 +241,8 @@ impl Pool {
             | FromProcess::DeadLetter(..)
             | FromProcess::Callbacks(..)
             | FromProcess::WarnOnce(_)
+            | FromProcess::Each(..)
+            | FromProcess::EachAfterDeath(..)
             | FromProcess::Declares(_) => {}
             FromProcess::CantStart(reason) => self.cannot_start(reason),
             FromProcess::Results(results) => {
@@ -288,6 +291,35 @@ impl Pool {
     /// Has the supervisor tell of a task that has ended with its process.
     pub(crate) fn tell_crash(&self, crash: TaskCrash) {
         self.supervisor.crashed(crash);
+    }
+
+    /// A process has said what becomes of each message of a task; which of them are to go to a dead-letter queue.
+    pub(crate) fn each(
+        &mut self,
+        id: TaskProcessId,
+        lane: u32,
+        sequence: Sequence,
+        ends: Vec<MessageEnd>,
+    ) -> Vec<(MessageKey, DeadLetter)> {
+        let process = self.processes.get_mut(&id);
+        let lane = process.and_then(|process| process.lanes.get_mut(lane as usize));
+        lane.map(|lane| lane.tasks.each(sequence, ends))
+            .unwrap_or_default()
+    }
+
+    /// A process has said what becomes of each message of a task if it dies.
+    pub(crate) fn each_after_death(
+        &mut self,
+        id: TaskProcessId,
+        lane: u32,
+        sequence: Sequence,
+        after_death: Vec<AfterDeath>,
+    ) {
+        let process = self.processes.get_mut(&id);
+        let lane = process.and_then(|process| process.lanes.get_mut(lane as usize));
+        if let Some(lane) = lane {
+            lane.tasks.each_after_death(sequence, after_death);
+        }
     }
 
     /// Gives tasks to a lane, in this order. Each job's lane and sequence are filled in here.

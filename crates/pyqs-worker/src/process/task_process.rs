@@ -176,14 +176,22 @@ impl TaskProcess {
         let mut bytes = Vec::new();
         let tasks = &mut self.lanes[lane].tasks;
         let number = u32::try_from(lane).expect("as many lanes as a u32 says");
-        encode_jobs(
-            jobs.map(|(message, job)| JobFrame {
+        let mut behind = 0;
+        let jobs = jobs.map(|(message, job)| {
+            let sequence = if behind > 0 {
+                behind -= 1;
+                tasks.sent_with(message)
+            } else {
+                behind = job.behind;
+                tasks.sent(message)
+            };
+            JobFrame {
                 lane: number,
-                sequence: tasks.sent(message),
+                sequence,
                 ..job
-            }),
-            &mut bytes,
-        );
+            }
+        });
+        encode_jobs(jobs, &mut bytes);
         bytes
     }
 
@@ -244,24 +252,24 @@ impl TaskProcess {
         let was_killed_for_limit = self.was_killed_for_limit();
         let mut victims = Vec::new();
         for lane in self.lanes.iter().filter(|lane| lane.is_known()) {
-            let victim = lane.victim(ledger, was_killed_for_limit);
-            let ended = victim
-                .as_ref()
-                .map(|victim| (victim.message, victim.after_death.outcome().into()));
-            if let Some((message, outcome)) = ended
-                && let Some(took) = victim.as_ref().and_then(|victim| victim.overran)
-            {
-                events.push(Event::TaskEnded {
-                    message,
-                    outcome,
-                    took,
-                });
-            }
+            let of_lane = lane.victims(ledger, was_killed_for_limit);
+            let outcome = |victim: &Victim| victim.after_death.outcome().into();
+            let late = of_lane.iter().filter_map(|victim| {
+                Some(Event::TaskEnded {
+                    message: victim.message,
+                    outcome: outcome(victim),
+                    took: victim.overran?,
+                })
+            });
+            events.extend(late);
+            let culprits = of_lane.iter().filter(|_| !was_killed_for_limit);
             events.push(Event::ProcessGone {
                 process: lane.id,
-                culprit: ended.filter(|_| !was_killed_for_limit),
+                culprits: culprits
+                    .map(|victim| (victim.message, outcome(victim)))
+                    .collect(),
             });
-            victims.extend(victim);
+            victims.extend(of_lane);
         }
         victims
     }
@@ -290,7 +298,7 @@ impl TaskProcess {
                 lane.standing = Standing::Gone;
                 events.push(Event::ProcessGone {
                     process: lane.id,
-                    culprit: None,
+                    culprits: Vec::new(),
                 });
             }
         }
@@ -302,20 +310,21 @@ impl Lane {
         matches!(self.standing, Standing::Known | Standing::Retiring)
     }
 
-    /// What it was running, if that is charged.
-    fn victim(&self, ledger: &Ledger, was_killed_for_limit: bool) -> Option<Victim> {
-        let message = self.tasks.running(ledger, self.slot)?;
-        let overran = self.overran.filter(|(late, _)| *late == message);
+    /// The messages of what it was running, if that is charged.
+    fn victims(&self, ledger: &Ledger, was_killed_for_limit: bool) -> Vec<Victim> {
+        let running = self.tasks.running_all(ledger, self.slot);
+        let first = running.first().map(|&(message, _)| message);
+        let overran = self.overran.filter(|(late, _)| Some(*late) == first);
         if was_killed_for_limit && overran.is_none() {
-            return None;
+            return Vec::new();
         }
-        Some(Victim {
+        let limit = overran.map(|(_, limit)| limit);
+        let victims = running.into_iter().map(|(message, after_death)| Victim {
             message,
-            after_death: ledger.after_death(self.slot),
-            overran: overran
-                .filter(|_| was_killed_for_limit)
-                .map(|(_, limit)| limit),
-        })
+            after_death,
+            overran: limit.filter(|_| was_killed_for_limit),
+        });
+        victims.collect()
     }
 
     fn is_overrun(&self, ledger: &Ledger) -> bool {

@@ -1,13 +1,13 @@
 //! What one lane of a task process was given, and how far it has come.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use pyqs_core::{Event, MessageKey};
 
 use super::ledger::{Ledger, OUTCOMES_KEPT, Sequence};
-use super::outcome::TaskOutcome;
-use super::wire::TaskResult;
+use super::outcome::{AfterDeath, TaskOutcome};
+use super::wire::{DeadLetter, MessageEnd, TaskResult};
 
 /// The tasks of one lane. Each is reported as ended once, whether its frame or the ledger tells
 /// first.
@@ -15,14 +15,33 @@ use super::wire::TaskResult;
 pub(crate) struct TasksSent {
     last_sequence: Sequence,
     /// Sent, not taken back, not reported as ended; in the order of their sequences.
-    in_flight: VecDeque<(Sequence, MessageKey)>,
+    in_flight: VecDeque<InFlight>,
     /// Of these, the ones of which is known what is to be sent after them.
     announced: BTreeSet<Sequence>,
+    /// Of those with several messages: what becomes of each.
+    ends: BTreeMap<Sequence, Vec<TaskOutcome>>,
+    /// And what would if the process died.
+    after_death: BTreeMap<Sequence, Vec<AfterDeath>>,
     /// Ended with all that follows a task, as the process's frames say.
     finished: u32,
     /// Reported as ended.
     ended: u32,
     took: Duration,
+}
+
+/// A task that was sent.
+#[derive(Debug)]
+struct InFlight {
+    sequence: Sequence,
+    message: MessageKey,
+    /// Those that are run with it.
+    others: Vec<MessageKey>,
+}
+
+impl InFlight {
+    fn messages(&self) -> impl Iterator<Item = MessageKey> + '_ {
+        std::iter::once(self.message).chain(self.others.iter().copied())
+    }
 }
 
 /// What a process has done, of what it may.
@@ -63,20 +82,35 @@ impl TasksSent {
     /// A task is on its way; this is its number.
     pub(crate) fn sent(&mut self, message: MessageKey) -> Sequence {
         self.last_sequence += 1;
-        self.in_flight.push_back((self.last_sequence, message));
+        self.in_flight.push_back(InFlight {
+            sequence: self.last_sequence,
+            message,
+            others: Vec::new(),
+        });
+        self.last_sequence
+    }
+
+    /// A message that is run with the one before is on its way, under the same number.
+    pub(crate) fn sent_with(&mut self, message: MessageKey) -> Sequence {
+        let last = self.in_flight.back_mut();
+        last.expect("one was sent before").others.push(message);
         self.last_sequence
     }
 
     /// The number of a task that was sent and has not been reported as ended.
     pub(crate) fn sequence(&self, message: MessageKey) -> Option<Sequence> {
-        let found = self.in_flight.iter().find(|(_, sent)| *sent == message);
-        found.map(|&(sequence, _)| sequence)
+        let mut in_flight = self.in_flight.iter();
+        let found = in_flight.find(|task| task.messages().any(|of_it| of_it == message));
+        found.map(|task| task.sequence)
     }
 
-    /// The task of this number, likewise.
+    /// The task of this number, likewise: its first message.
     pub(crate) fn message(&self, sequence: Sequence) -> Option<MessageKey> {
-        let found = self.in_flight.iter().find(|(sent, _)| *sent == sequence);
-        found.map(|&(_, message)| message)
+        self.of(sequence).map(|task| task.message)
+    }
+
+    fn of(&self, sequence: Sequence) -> Option<&InFlight> {
+        self.in_flight.iter().find(|task| task.sequence == sequence)
     }
 
     /// Whether all that was sent was taken back or reported as ended.
@@ -86,10 +120,34 @@ impl TasksSent {
 
     /// The process has said what is to be sent after a task, or where its message is to go; which message that is.
     pub(crate) fn announced(&mut self, sequence: Sequence) -> Option<MessageKey> {
-        let mut in_flight = self.in_flight.iter();
-        let &(_, message) = in_flight.find(|&&(sent, _)| sent == sequence)?;
+        let message = self.message(sequence)?;
         self.announced.insert(sequence);
         Some(message)
+    }
+
+    /// The process has said what becomes of each message of a task; which of them are to go to a dead-letter queue.
+    pub(crate) fn each(
+        &mut self,
+        sequence: Sequence,
+        ends: Vec<MessageEnd>,
+    ) -> Vec<(MessageKey, DeadLetter)> {
+        let Some(task) = self.of(sequence) else {
+            return Vec::new();
+        };
+        let outcomes = ends.iter().map(|end| end.outcome).collect();
+        let letters = task.messages().zip(ends);
+        let letters = letters.filter_map(|(message, end)| Some((message, end.letter?)));
+        let letters = letters.collect();
+        self.announced.insert(sequence);
+        self.ends.insert(sequence, outcomes);
+        letters
+    }
+
+    /// The process has said what becomes of each if it dies.
+    pub(crate) fn each_after_death(&mut self, sequence: Sequence, after_death: Vec<AfterDeath>) {
+        if self.of(sequence).is_some() {
+            self.after_death.insert(sequence, after_death);
+        }
     }
 
     /// Takes in what the process says has ended.
@@ -102,7 +160,7 @@ impl TasksSent {
     /// Takes in what the ledger says has ended.
     pub(crate) fn harvest(&mut self, ledger: &Ledger, slot: u32, events: &mut Vec<Event>) {
         let finished = ledger.progress(slot).finished;
-        while let Some(&(sequence, _)) = self.in_flight.front()
+        while let Some(&InFlight { sequence, .. }) = self.in_flight.front()
             && sequence <= finished
         {
             let ended = ledger.ended(slot, sequence);
@@ -126,18 +184,43 @@ impl TasksSent {
         let begun = ledger.revoke(slot, self.last_sequence);
         let first = self
             .in_flight
-            .partition_point(|&(sequence, _)| sequence <= begun);
-        self.in_flight
-            .drain(first..)
-            .map(|(_, message)| message)
+            .partition_point(|task| task.sequence <= begun);
+        let back = self.in_flight.drain(first..);
+        back.flat_map(|task| task.messages().collect::<Vec<_>>())
             .collect()
     }
 
-    /// What has begun and not ended. Harvest first.
+    /// What has begun and not ended: its first message. Harvest first.
     pub(crate) fn running(&self, ledger: &Ledger, slot: u32) -> Option<MessageKey> {
         let begun = ledger.progress(slot).begun;
-        let &(sequence, message) = self.in_flight.front()?;
-        (sequence <= begun).then_some(message)
+        let task = self.in_flight.front()?;
+        (task.sequence <= begun).then_some(task.message)
+    }
+
+    /// All messages of what has begun and not ended, each with what becomes of it if the process dies. Harvest first.
+    pub(crate) fn running_all(&self, ledger: &Ledger, slot: u32) -> Vec<(MessageKey, AfterDeath)> {
+        let Some(task) = self.in_flight.front() else {
+            return Vec::new();
+        };
+        if self.running(ledger, slot).is_none() {
+            return Vec::new();
+        }
+        let of_all = ledger.after_death(slot);
+        let each = self.after_death.get(&task.sequence);
+        let running = task.messages().enumerate().map(|(place, message)| {
+            let own = each.and_then(|each| each.get(place));
+            (message, own.unwrap_or(&of_all).clone())
+        });
+        running.collect()
+    }
+
+    /// What becomes of the first message of what runs if the process dies.
+    pub(crate) fn after_death(&self, ledger: &Ledger, slot: u32) -> AfterDeath {
+        let running = self.running_all(ledger, slot);
+        let first = running.into_iter().next();
+        first
+            .map(|(_, after_death)| after_death)
+            .unwrap_or_default()
     }
 
     fn report(
@@ -147,21 +230,25 @@ impl TasksSent {
         took: Duration,
         events: &mut Vec<Event>,
     ) {
-        match self.in_flight.front() {
-            Some(&(first, message)) if first == sequence => {
-                self.in_flight.pop_front();
-                self.announced.remove(&sequence);
-                self.ended += 1;
-                self.took += took;
-                events.push(Event::TaskEnded {
-                    message,
-                    outcome: outcome.into(),
-                    took,
-                });
+        // Else it was reported before.
+        let is_first = |task: &mut InFlight| task.sequence == sequence;
+        let Some(task) = self.in_flight.pop_front_if(is_first) else {
+            return;
+        };
+        self.announced.remove(&sequence);
+        self.after_death.remove(&sequence);
+        let each = self.ends.remove(&sequence).unwrap_or_default();
+        self.ended += 1;
+        self.took += took;
+        let ended = task.messages().enumerate().map(|(place, message)| {
+            let own = each.get(place).filter(|_| outcome == TaskOutcome::Each);
+            Event::TaskEnded {
+                message,
+                outcome: own.copied().unwrap_or(outcome).into(),
+                took,
             }
-            // It was reported before.
-            _ => {}
-        }
+        });
+        events.extend(ended);
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize as DeserializeDerive, Serialize};
 
 use super::job::SystemAttributes;
 use super::ledger::Sequence;
-use super::outcome::TaskOutcome;
+use super::outcome::{AfterDeath, TaskOutcome};
 use super::successes::Mark;
 
 /// The largest frame: ten messages of SQS's 1 MiB each, and their receipts and URLs.
@@ -61,6 +61,10 @@ pub(crate) struct JobFrame<'a> {
     pub(crate) attributes: Vec<AttributeFrame<'a>>,
     /// Its queue has a handler for whatever comes; of others it is not known.
     pub(crate) system: Option<SystemAttributes>,
+    /// So many of the jobs that follow are run with it. Those have its sequence.
+    pub(crate) behind: u32,
+    /// Of one that is run with others: its message group, where that orders.
+    pub(crate) group: Option<&'a str>,
 }
 
 /// One of a message's attributes.
@@ -130,8 +134,9 @@ impl JobFrame<'_> {
             + self.body.len();
         let attributes: usize = self.attributes.iter().map(AttributeFrame::size).sum();
         let system = self.system.as_ref().map_or(0, SystemAttributes::size);
-        // Six lengths and eighteen numbers, each at most 10 bytes as a varint.
-        strings + attributes + system + 240
+        let group = self.group.map_or(0, str::len);
+        // Seven lengths and twenty numbers, each at most 10 bytes as a varint.
+        strings + attributes + system + group + 270
     }
 }
 
@@ -148,6 +153,11 @@ pub(crate) enum FromProcess {
     /// These messages are to be sent after a lane's running task, and its own may be to go to a dead-letter
     /// queue: said before the ledger has its outcome.
     Callbacks(u32, Sequence, Vec<Callback>, Option<DeadLetter>),
+    /// What becomes of each message of a lane's running task, in their order: said before the ledger has the
+    /// outcome.
+    Each(u32, Sequence, Vec<MessageEnd>),
+    /// What becomes of each message of a lane's running task if this process dies.
+    EachAfterDeath(u32, Sequence, Vec<AfterDeath>),
     /// To be logged as a warning, but not more than once.
     WarnOnce(String),
     /// What it has found in the modules that it has imported.
@@ -163,6 +173,26 @@ pub struct Declaration {
     pub name: String,
     /// It is a handler: it takes all messages of this queue, whatever they are.
     pub queue: Option<String>,
+    /// It is run for several messages at once.
+    pub batch: Option<Batch>,
+}
+
+/// How many messages a task is run for at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, DeserializeDerive)]
+pub struct Batch {
+    /// At most.
+    pub max: u32,
+    /// After a message has waited so long for others, it is run with fewer.
+    pub wait: Duration,
+}
+
+/// What becomes of one message of several that were run together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, DeserializeDerive)]
+pub struct MessageEnd {
+    /// How its part of the task ended; not [`TaskOutcome::Each`].
+    pub outcome: TaskOutcome,
+    /// Where it is to go, with [`TaskOutcome::DeadLetter`].
+    pub letter: Option<DeadLetter>,
 }
 
 /// Where a message that failed for good is to go, and why.
@@ -316,6 +346,8 @@ mod tests {
                 value: &[0xff],
             }],
             system: None,
+            behind: 0,
+            group: None,
         }
     }
 

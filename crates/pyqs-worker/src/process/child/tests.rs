@@ -65,6 +65,8 @@ impl Manager {
             },
             retries_before: 0,
             system: None,
+            behind: 0,
+            group: None,
             attributes: Vec::new(),
         });
         let mut bytes = Vec::new();
