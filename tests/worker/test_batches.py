@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import operator
@@ -141,7 +142,14 @@ def test_the_time_limit_is_the_batchs(project: Project, queue: Queue) -> None:
 def test_one_that_cant_be_read_keeps_no_other_back(project: Project, queue: Queue) -> None:
     queue.send_tasks("batches.insert", [[1], [2]])
     link = {"task": "batches.plain", "args": [], "kwargs": {}, "options": {}, "subtask_type": None, "immutable": False}
-    celery = {"task": "batches.insert", "id": "1", "args": [3], "kwargs": {}, "callbacks": [link]}
+    call = [[3], {}, {"callbacks": [link], "errbacks": None, "chain": None, "chord": None}]
+    celery = {
+        "body": base64.b64encode(json.dumps(call).encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {"lang": "py", "task": "batches.insert", "id": "1"},
+        "properties": {"body_encoding": "base64", "correlation_id": "1"},
+    }
     broken = queue.send(json.dumps(celery))
     worker = start(project, queue)
 

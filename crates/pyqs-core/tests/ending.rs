@@ -2,6 +2,8 @@
 
 mod scene;
 
+use std::collections::VecDeque;
+
 use pyqs_core::limits::BURST_WAIT;
 use pyqs_core::{Action, Ending, Event, MessageKey, Outcome, ProcessId, QueueId, Report};
 use pyqs_core::{Settings, Share, Trouble};
@@ -76,7 +78,7 @@ fn a_burst_looks_twice_again_after_the_last_task_has_ended() {
     (0..2).for_each(|_| find_nothing(&mut scene, Q));
     scene.wait(secs(100));
     assert!(!has_ended(&scene, Ending::Drained), "a task runs");
-    assert!(scene.polls.values().all(|polls| polls.is_empty()));
+    assert!(scene.polls.values().all(VecDeque::is_empty));
     // It may have sent something, to either.
     scene.succeed(keys[0]);
     scene.wait(ms(2));

@@ -200,50 +200,7 @@ impl Driver {
                 }
             }
             Inbound::Fatal(reason) => return Flow::Break(End::Fatal(reason)),
-            Inbound::Process {
-                process,
-                frame: FromProcess::DeadLetter(lane, sequence, letter),
-            } => {
-                if let Some(message) = self.pool.announced(process, lane, sequence) {
-                    self.arrivals.dead_letter(message, letter);
-                }
-            }
-            Inbound::Process {
-                process,
-                frame: FromProcess::Callbacks(lane, sequence, callbacks, letter),
-            } => {
-                if let Some(message) = self.pool.announced(process, lane, sequence) {
-                    self.arrivals.callbacks(message, callbacks, letter);
-                }
-            }
-            Inbound::Process {
-                frame: FromProcess::WarnOnce(line),
-                ..
-            } => self.observer.warn_once(now, line),
-            Inbound::Process {
-                process,
-                frame: FromProcess::Each(lane, sequence, ends),
-            } => {
-                for (message, letter) in self.pool.each(process, lane, sequence, ends) {
-                    self.arrivals.dead_letter(message, letter);
-                }
-            }
-            Inbound::Process {
-                process,
-                frame: FromProcess::EachAfterDeath(lane, sequence, after_death),
-            } => self
-                .pool
-                .each_after_death(process, lane, sequence, after_death),
-            Inbound::Process {
-                frame: FromProcess::Declares(declarations),
-                ..
-            } => self.declared.take_in(declarations),
-            Inbound::Process { process, frame } => {
-                self.pool.frame(process, frame, now, &mut self.events);
-                if let Some(reason) = self.pool.take_fatal() {
-                    return Flow::Break(End::Fatal(reason));
-                }
-            }
+            Inbound::Process { process, frame } => return self.heard(process, frame, now),
             Inbound::ProcessClosed { process, fault } => {
                 if let Some(fault) = fault {
                     self.log
@@ -254,6 +211,40 @@ impl Driver {
             }
             Inbound::Control(line, socket) => self.control(&line, socket, now),
             Inbound::ControlClosed(fault) => self.supervisor_is_gone(fault),
+        }
+        GO_ON
+    }
+
+    /// A task process has said something.
+    fn heard(&mut self, process: TaskProcessId, frame: FromProcess, now: Instant) -> Flow {
+        match frame {
+            FromProcess::DeadLetter(lane, sequence, letter) => {
+                if let Some(message) = self.pool.announced(process, lane, sequence) {
+                    self.arrivals.dead_letter(message, letter);
+                }
+            }
+            FromProcess::Callbacks(lane, sequence, callbacks, letter) => {
+                if let Some(message) = self.pool.announced(process, lane, sequence) {
+                    self.arrivals.callbacks(message, callbacks, letter);
+                }
+            }
+            FromProcess::Each(lane, sequence, ends) => {
+                for (message, letter) in self.pool.each(process, lane, sequence, ends) {
+                    self.arrivals.dead_letter(message, letter);
+                }
+            }
+            FromProcess::EachAfterDeath(lane, sequence, after_death) => {
+                self.pool
+                    .each_after_death(process, lane, sequence, after_death);
+            }
+            FromProcess::WarnOnce(line) => self.observer.warn_once(now, line),
+            FromProcess::Declares(declarations) => self.declared.take_in(declarations),
+            frame => {
+                self.pool.frame(process, frame, now, &mut self.events);
+                if let Some(reason) = self.pool.take_fatal() {
+                    return Flow::Break(End::Fatal(reason));
+                }
+            }
         }
         GO_ON
     }
