@@ -17,8 +17,9 @@ from .errors import SettingsInvalid
 HeaderValue = Union[str, int, float, bytes]
 Headers = Mapping[str, HeaderValue]
 
-RESERVED_PREFIXES = ("pyqs.", "aws.", "amazon.")
-"""Names of message attributes that are ours, and SQS's (API: ``MessageAttributeValue``), in any case."""
+RESERVED_PREFIXES = ("pyqs.", "aws.", "amazon.", "extendedpayloadsize", "sqslargepayloadsize")
+"""Names of message attributes that are ours, SQS's (API: ``MessageAttributeValue``) and those of its extended client
+libraries, in any case."""
 
 CELERY_HEADERS = {
     *(

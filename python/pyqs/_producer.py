@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
-from . import _formats, _pyqs, _settings
+from . import _formats, _payload_settings, _pyqs, _settings
 from ._settings import Settings
 
 if TYPE_CHECKING:
+    from .payloads import PayloadStore
     from .testing._outbox import Transport
 
 
@@ -50,6 +51,9 @@ def configure(
     endpoint_url: Optional[str] = None,
     format: Optional[str] = None,
     create_queues: Optional[bool] = None,
+    payload_store: Union[PayloadStore, str, None] = None,
+    payload_threshold: Optional[int] = None,
+    keep_payloads: Optional[bool] = None,
     **others: Any,
 ) -> None:
     """Say how this process sends, and how a worker runs that it starts; goes before variables and the project's file.
@@ -67,6 +71,12 @@ def configure(
     :param endpoint_url: where SQS listens, if it is not Amazon's.
     :param format: ``"pyqs"`` or ``"celery"``, for tasks that declare none; PyQS's own, if nobody says it.
     :param create_queues: whether a missing queue is created, which it is by default.
+    :param payload_store: where messages go that SQS does not take: a URL (``s3://bucket/prefix``, ``file:///folder``)
+        or a :class:`pyqs.payloads.PayloadStore`. Workers read from it too. Without one, the variable
+        ``PYQS_PAYLOAD_STORE`` says it, else there is none.
+    :param payload_threshold: bytes of a message above which it goes there; by default ``PYQS_PAYLOAD_THRESHOLD``, else
+        1032192, which is SQS's 1 MiB less room for attributes. What the queue itself refuses goes there too.
+    :param keep_payloads: workers leave payloads there after their tasks; by default ``PYQS_KEEP_PAYLOADS``, else no.
     :param others: further settings of :class:`pyqs.Settings`.
     """
     global _producer
@@ -81,6 +91,7 @@ def configure(
     given = (settings or Settings())._replace(**Settings.of({**fields, **others}).given())
     if given.format is not None:
         _formats.checked(given.format, "format=")
+    _payload_settings.configure(payload_store, payload_threshold, keep_payloads)
     before = _settings.configured()
     after = _settings.configure(given)
     if any(getattr(before, name) != getattr(after, name) for name in _CONNECTION):
@@ -89,7 +100,13 @@ def configure(
 
 def send(queue: str, message: Outgoing) -> MessageId:
     """Send a message; when this returns, SQS has it."""
-    return MessageId((_in_tests or _started()).send(queue, message))
+    transport = _in_tests or _started()
+    payloads = _payload_settings.current()
+    if payloads is None:
+        return MessageId(transport.send(queue, message))
+    from .payloads._sending import Offloader
+
+    return MessageId(Offloader(payloads).send(queue, message, transport.send))
 
 
 async def send_async(queue: str, message: Outgoing) -> MessageId:
@@ -103,7 +120,14 @@ async def send_async(queue: str, message: Outgoing) -> MessageId:
 
 def send_many(queue: str, messages: list[Outgoing]) -> list[Union[MessageId, Exception]]:
     """Send messages in parallel batches: of each the id or why it was not sent, in order."""
-    answers = (_in_tests or _started()).send_many(queue, messages)
+    transport = _in_tests or _started()
+    payloads = _payload_settings.current()
+    if payloads is None:
+        answers = transport.send_many(queue, messages)
+    else:
+        from .payloads._sending import Offloader
+
+        answers = Offloader(payloads).send_many(queue, messages, transport.send_many)
     return [MessageId(answer) if isinstance(answer, str) else answer for answer in answers]
 
 

@@ -109,3 +109,11 @@ class NotCarriedOver(PyqsError, NotImplementedError):
 
 class DistributionConflict(PyqsError):
     """The distributions ``pyqs`` and ``pyqs-rs`` are installed over each other."""
+
+
+class PayloadMissing(PyqsError, LookupError):
+    """What a message points to is not in the payload store: deleted too early, or by a bucket's lifecycle rule."""
+
+
+class PayloadRefused(PyqsError):
+    """What a message points to may not be read here, or can't be; trying again won't help."""

@@ -11,7 +11,7 @@ pub enum ClientError {
     /// The message is larger than the queue takes.
     #[error(
         "the message for queue \"{queue}\" has {size} bytes, the queue takes {limit}; send less, \
-         or a reference to where the data is"
+         or a reference to where the data is, as pyqs.configure(payload_store=) does by itself"
     )]
     TooLarge {
         /// The queue's name.
