@@ -187,6 +187,12 @@ pub enum Outcome {
     FailedWithErrbacks,
     /// Nothing is to come of its message: it is deleted.
     Discarded,
+    /// It was not run, and is not to be for this long, which is rounded up to whole seconds, at least one: its work is
+    /// under way elsewhere, or what it needs is out of reach.
+    Postponed {
+        /// Counted from now.
+        delay: Duration,
+    },
     /// It can't be run here: unknown or refused task, arguments that can't be read.
     Unrunnable,
     /// The process saw, before it began, that the lease had lapsed.

@@ -249,6 +249,40 @@ fn a_retry_hides_the_message_or_hops_where_sqs_would_not_hide_it_for_so_long() {
 }
 
 #[test]
+fn what_is_postponed_hops_and_no_run_of_it_counts() {
+    let mut scene = Scene::with(30, 1);
+    let keys = scene.receive(Q, 1);
+    let delay = ms(4_200);
+    scene.end(keys[0], Outcome::Postponed { delay }, ms(1));
+    let due = scene.now + secs(5);
+    assert_eq!(scene.forwards(), [[(keys[0], hop(5, due, 0))]]);
+    scene.wait(ms(10));
+    assert_eq!(scene.deletes(), [[keys[0]]]);
+    assert!(scene.is_forgotten(keys[0]));
+    let counters = counters(&scene);
+    assert_eq!(
+        (counters.hops, counters.failed, counters.succeeded),
+        (1, 0, 0)
+    );
+}
+
+#[test]
+fn on_a_fifo_queue_what_is_postponed_is_hidden_with_its_group() {
+    let mut scene = Scene::new(pyqs_core::Settings::default());
+    scene.queue(Q, 30, true, Share::default());
+    scene.processes(1, None);
+    let keys = scene.receive_groups("aa");
+    let delay = Duration::ZERO;
+    scene.end(keys[0], Outcome::Postponed { delay }, ms(1));
+    scene.wait(ms(10));
+    assert!(scene.forwards().is_empty(), "it would be behind its group");
+    let changes = scene.changes().into_iter();
+    let mut changes: Vec<_> = changes.map(|(_, key, length)| (key, length)).collect();
+    changes.sort_unstable();
+    assert_eq!(changes, [(keys[0], 1), (keys[1], 0)]);
+}
+
+#[test]
 fn on_a_fifo_queue_a_long_retry_hides_the_group_for_as_long_as_sqs_does() {
     let mut scene = Scene::new(pyqs_core::Settings::default());
     scene.queue(Q, 30, true, Share::default());

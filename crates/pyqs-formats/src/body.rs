@@ -2,15 +2,14 @@
 
 use std::borrow::Cow;
 
-use crate::limits::BODY_BYTES_MAX;
 use crate::undecodable::Flaw;
 
 /// The JSON text of a body: decoded if the whole of it is base64 of UTF-8, else the body as it is.
 /// JSON objects start with a brace, which base64 lacks, so that the two can't be confused.
-pub(crate) fn text(body: &str) -> Result<Cow<'_, str>, Flaw> {
-    if body.len() > BODY_BYTES_MAX {
+pub(crate) fn text(body: &str, bytes_max: usize) -> Result<Cow<'_, str>, Flaw> {
+    if body.len() > bytes_max {
         return Err(Flaw::over_limit(format!(
-            "{} bytes, the limit is {BODY_BYTES_MAX}",
+            "{} bytes, the limit is {bytes_max}",
             body.len()
         )));
     }

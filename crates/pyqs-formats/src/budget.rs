@@ -1,11 +1,15 @@
 //! `Budget`: what one message may still build.
 
-use crate::limits::{BUILT_BYTES_MAX, CHUNK_BYTES, DEPTH_MAX, REPEATED_BYTES_MAX, VALUE_BYTES};
+use crate::limits::{
+    BODY_BYTES_MAX, BUILT_BYTES_MAX, CHUNK_BYTES, DEPTH_MAX, REPEATED_BYTES_MAX, STORED_FACTOR,
+    VALUE_BYTES,
+};
 use crate::undecodable::Flaw;
 
 /// Counts the memory of values as they are built, so that nothing small grows large: no list of references
 /// to lists of references, no compressed run of nulls.
 pub(crate) struct Budget {
+    total: usize,
     left: usize,
     /// What of it may still go to repetitions.
     left_for_repeats: usize,
@@ -14,8 +18,21 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn new() -> Self {
+        Self::of(BUILT_BYTES_MAX)
+    }
+
+    /// For the values of a text, which may be of a body that was stored elsewhere.
+    pub(crate) fn for_text(text: &str) -> Self {
+        if text.len() <= BODY_BYTES_MAX {
+            return Self::new();
+        }
+        Self::of(BUILT_BYTES_MAX.max(text.len().saturating_mul(STORED_FACTOR)))
+    }
+
+    fn of(bytes: usize) -> Self {
         Self {
-            left: BUILT_BYTES_MAX,
+            total: bytes,
+            left: bytes,
             left_for_repeats: REPEATED_BYTES_MAX,
             is_repeating: false,
         }
@@ -52,7 +69,7 @@ impl Budget {
     /// Any number of bytes.
     pub(crate) fn take(&mut self, bytes: usize) -> Result<(), Flaw> {
         self.left = self.left.checked_sub(bytes).ok_or_else(|| {
-            let mebibytes = BUILT_BYTES_MAX >> 20;
+            let mebibytes = self.total >> 20;
             Flaw::over_limit(format!(
                 "the values need more than {mebibytes} MiB of memory"
             ))

@@ -42,7 +42,7 @@ impl Reader<'_> {
         body: &str,
         opened: &mut Vec<(Layer, String)>,
     ) -> Result<(), Undecodable> {
-        let text = body::text(body).map_err(|flaw| flaw.within(Layer::Body))?;
+        let text = body::text(body, self.bytes_max()).map_err(|flaw| flaw.within(Layer::Body))?;
         let of_base64 = if text == body { "" } else { "base64 of " };
         opened.push((
             Layer::Body,

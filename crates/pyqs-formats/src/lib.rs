@@ -20,7 +20,7 @@
 //! made of. A payload of Celery's goes through `compress`, [`signed`] and one of the serializers: `json`,
 //! `pickle`, `yaml`, `msgpack`. What is sent in Celery's format is written by [`mod@write`]; [`signature`] says what
 //! that is after a task with links or a chain. `budget` and [`limits`] bound all of them; [`undecodable`] is the one
-//! error. [`layers`] takes a message apart for people, who see values as `literal` writes them.
+//! error. [`pointer`] is a message whose body is elsewhere. [`layers`] takes a message apart for people, who see values as `literal` writes them.
 
 mod body;
 mod budget;
@@ -39,6 +39,7 @@ mod msgpack;
 mod native;
 mod outline;
 mod pickle;
+pub mod pointer;
 pub mod read;
 mod serializer;
 pub mod signature;
@@ -53,6 +54,7 @@ mod yaml;
 pub use head::{Format, Head, Moment};
 pub use layers::Layers;
 pub use message::Message;
+pub use pointer::Pointer;
 pub use read::{Reader, read, read_head};
 pub use undecodable::Undecodable;
 pub use value::Value;

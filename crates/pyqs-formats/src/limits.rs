@@ -26,6 +26,12 @@ pub const PICKLE_STACK_MAX: usize = 1 << 20;
 /// Bytes of a message body as it comes. SQS takes 1 MiB; the rest is for endpoints that take more.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
 
+/// Bytes of a body that was stored elsewhere, since SQS would not take it.
+pub const STORED_BYTES_MAX: usize = 64 << 20;
+
+/// The values of such a body may need so many times its bytes, where that is more than [`BUILT_BYTES_MAX`].
+pub const STORED_FACTOR: usize = 16;
+
 /// Bytes of a payload once it is decompressed.
 pub const EXPANDED_BYTES_MAX: usize = 16 << 20;
 

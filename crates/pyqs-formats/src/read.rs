@@ -3,6 +3,7 @@
 use crate::body;
 use crate::celery::{Celery, Part};
 use crate::head::Head;
+use crate::limits::{BODY_BYTES_MAX, STORED_BYTES_MAX};
 use crate::message::Message;
 use crate::native::Native;
 use crate::outline::Outline;
@@ -28,6 +29,7 @@ pub struct Reader<'c> {
     pub(crate) certificates: Option<&'c dyn Certificates>,
     pub(crate) accepted: Option<&'c [String]>,
     pub(crate) has_opaque_pickles: bool,
+    pub(crate) is_stored: bool,
 }
 
 impl<'c> Reader<'c> {
@@ -60,10 +62,28 @@ impl<'c> Reader<'c> {
         }
     }
 
+    /// Bodies were stored elsewhere, since SQS would not take them: they may have up to
+    /// [`STORED_BYTES_MAX`] bytes.
+    #[must_use]
+    pub fn of_stored(self) -> Self {
+        Self {
+            is_stored: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn bytes_max(&self) -> usize {
+        if self.is_stored {
+            STORED_BYTES_MAX
+        } else {
+            BODY_BYTES_MAX
+        }
+    }
+
     /// The payload of a message of Celery's that is a pickle, out of its encoding, compression and signature, but
     /// unread; `None` where it is none. Who loads it with Python's own loader lets the sender run code.
     pub fn pickle(&self, body: &str) -> Result<Option<Vec<u8>>, Undecodable> {
-        let text = body::text(body).map_err(|flaw| flaw.within(Layer::Body))?;
+        let text = body::text(body, self.bytes_max()).map_err(|flaw| flaw.within(Layer::Body))?;
         let mut outline = Outline::read(&text, Part::Head)?;
         match outline.properties.take() {
             Some(properties) => Celery::open(properties, outline, *self)?.pickle(),
@@ -73,7 +93,7 @@ impl<'c> Reader<'c> {
 
     /// As the function [`read_head`].
     pub fn read_head(&self, body: &str) -> Result<Head, Undecodable> {
-        let text = body::text(body).map_err(|flaw| flaw.within(Layer::Body))?;
+        let text = body::text(body, self.bytes_max()).map_err(|flaw| flaw.within(Layer::Body))?;
         let mut outline = Outline::read(&text, Part::Head)?;
         match outline.properties.take() {
             Some(properties) => Celery::open(properties, outline, *self)?.head(),
@@ -83,7 +103,7 @@ impl<'c> Reader<'c> {
 
     /// As the function [`read`].
     pub fn read(&self, body: &str) -> Result<Message, Undecodable> {
-        let text = body::text(body).map_err(|flaw| flaw.within(Layer::Body))?;
+        let text = body::text(body, self.bytes_max()).map_err(|flaw| flaw.within(Layer::Body))?;
         let mut outline = Outline::read(&text, Part::All)?;
         match outline.properties.take() {
             Some(properties) => Celery::open(properties, outline, *self)?.message(),

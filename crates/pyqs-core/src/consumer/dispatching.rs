@@ -13,7 +13,7 @@ use crate::pool::{Expectation, PIPELINE_TASK_MAX};
 use crate::queue::ACTIVE_FOR;
 use crate::schedule::Pace;
 use crate::stop::Stop;
-use crate::time::Instant;
+use crate::time::{Instant, whole_secs_up};
 
 /// What a task is taken to last for its queue's share while nothing is known of it.
 const UNKNOWN_CHARGE: Duration = Duration::from_millis(10);
@@ -271,7 +271,7 @@ impl Consumer {
             self.fair_share.correct(queue, expected, took);
         }
         match outcome {
-            Outcome::NotStarted => {}
+            Outcome::NotStarted | Outcome::Postponed { .. } => {}
             _ if run != key => {}
             // Of its name it is known that it takes no time: the next one need not wait for a free
             // process, and keep all that waits behind it from those that are quickly done.
@@ -323,6 +323,7 @@ impl Consumer {
             Outcome::DeadLetter => self.dead_letter(key),
             Outcome::FailedWithErrbacks => self.fail_with_errbacks(key),
             Outcome::Discarded => self.discard(key),
+            Outcome::Postponed { delay } => self.postpone(key, delay),
             Outcome::Unrunnable => self.unrunnable(key),
             Outcome::NotStarted => self.not_started(key),
         }
@@ -341,6 +342,21 @@ impl Consumer {
             self.came_back(key);
         }
         self.poison(key);
+    }
+
+    /// Nothing ran, likewise. It is sent on until its time has come, so that the wait spends no receive.
+    fn postpone(&mut self, key: MessageKey, delay: Duration) {
+        self.came_back(key);
+        let delay = whole_secs_up(delay).max(Duration::from_secs(1));
+        let key = self.settle_twin(key, delay);
+        let due = self.now + delay;
+        let held = self.held.get_mut(&key).expect("it was running");
+        held.due = Some(due);
+        if held.group.is_some() {
+            return self.wait_as_group(key);
+        }
+        let attempts = self.attempts_before(&self.held[&key]);
+        self.hop(key, due, attempts);
     }
 
     fn spend_no_quota(&mut self) {

@@ -116,7 +116,7 @@ impl Consumer {
 
     /// Of a message to be sent on, the delivery that decides; a twin that SQS has as another message
     /// is hidden.
-    fn settle_twin(&mut self, key: MessageKey, hidden_for: Duration) -> MessageKey {
+    pub(super) fn settle_twin(&mut self, key: MessageKey, hidden_for: Duration) -> MessageKey {
         match self.twin_of(key) {
             // A later delivery has the better lease.
             Some(twin) if self.held[&twin].sqs_id() == self.held[&key].sqs_id() => {

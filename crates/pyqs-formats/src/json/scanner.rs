@@ -36,7 +36,7 @@ impl<'a> Scanner<'a> {
             text,
             at: 0,
             depth: 0,
-            budget: Budget::new(),
+            budget: Budget::for_text(text),
             dialect,
         }
     }
