@@ -1,8 +1,7 @@
 //! `Budget`: what one message may still build.
 
 use crate::limits::{
-    BODY_BYTES_MAX, BUILT_BYTES_MAX, CHUNK_BYTES, DEPTH_MAX, REPEATED_BYTES_MAX, STORED_FACTOR,
-    VALUE_BYTES,
+    BUILT_BYTES_MAX, CHUNK_BYTES, DEPTH_MAX, REPEATED_BYTES_MAX, STORED_FACTOR, VALUE_BYTES,
 };
 use crate::undecodable::Flaw;
 
@@ -21,11 +20,8 @@ impl Budget {
         Self::of(BUILT_BYTES_MAX)
     }
 
-    /// For the values of a text, which may be of a body that was stored elsewhere.
-    pub(crate) fn for_text(text: &str) -> Self {
-        if text.len() <= BODY_BYTES_MAX {
-            return Self::new();
-        }
+    /// For the values of a body that was stored elsewhere.
+    pub(crate) fn for_stored(text: &str) -> Self {
         Self::of(BUILT_BYTES_MAX.max(text.len().saturating_mul(STORED_FACTOR)))
     }
 

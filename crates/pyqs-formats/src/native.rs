@@ -46,16 +46,16 @@ impl<'a> Native<'a> {
         self.head
     }
 
-    pub(crate) fn into_message(self) -> Result<Message, Undecodable> {
-        let args = whole_value(self.args)?;
-        let kwargs = whole_value(self.kwargs)?;
+    pub(crate) fn into_message(self, is_stored: bool) -> Result<Message, Undecodable> {
+        let args = whole_value(self.args, is_stored)?;
+        let kwargs = whole_value(self.kwargs, is_stored)?;
         Message::new(self.head, args, kwargs, Canvas::default()).map_err(in_task)
     }
 }
 
 /// A value in text that is known to be one value of the outer object.
-fn whole_value(text: &str) -> Result<Value, Undecodable> {
-    let mut scanner = Scanner::new(text, Dialect::Python);
+fn whole_value(text: &str, is_stored: bool) -> Result<Value, Undecodable> {
+    let mut scanner = Scanner::new(text, Dialect::Python).of_stored(is_stored);
     let value = scanner.value().map_err(in_task)?;
     scanner.end().map_err(in_task)?;
     Ok(value)

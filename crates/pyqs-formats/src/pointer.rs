@@ -119,7 +119,10 @@ mod tests {
         check("[]", None);
         check(r#"["a.B", {"s3BucketName": "b", "s3Key": "k"}]"#, None);
         check(r#"["pyqs.PayloadPointer", {"store": "s"}]"#, None);
-        check(r#"["pyqs.PayloadPointer", {"store": "s", "key": ""}]"#, None);
+        check(
+            r#"["pyqs.PayloadPointer", {"store": "s", "key": ""}]"#,
+            None,
+        );
         check(r#"["pyqs.PayloadPointer", {"store": 1, "key": "k"}]"#, None);
         check(
             r#"["pyqs.PayloadPointer", {"store": "s", "key": "k"}, 1]"#,

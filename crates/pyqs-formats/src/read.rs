@@ -107,7 +107,7 @@ impl<'c> Reader<'c> {
         let mut outline = Outline::read(&text, Part::All)?;
         match outline.properties.take() {
             Some(properties) => Celery::open(properties, outline, *self)?.message(),
-            None => Native::read(outline)?.into_message(),
+            None => Native::read(outline)?.into_message(self.is_stored),
         }
     }
 }

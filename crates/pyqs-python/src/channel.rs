@@ -63,6 +63,11 @@ impl TaskChannel {
         Ok(self.channel.declare(declarations(declared))?)
     }
 
+    /// Whether SQS has confirmed the delete of the delivery with this receipt, whose body is stored elsewhere.
+    fn is_deleted(&self, receipt: &str) -> bool {
+        self.channel.is_deleted(receipt)
+    }
+
     /// Waits for tasks, and lets Python handle the signals that come meanwhile.
     fn wait(&self, py: Python<'_>) -> PyResult<Option<Vec<u32>>> {
         loop {
@@ -266,6 +271,9 @@ fn outcome(name: &str, delay_secs: u32) -> PyResult<TaskOutcome> {
         "failed" => TaskOutcome::Failed,
         "retry" => TaskOutcome::Retry { delay_secs },
         "exhausted" => TaskOutcome::Exhausted,
+        "postponed" => TaskOutcome::Postponed {
+            delay_secs: delay_seconds,
+        },
         "discarded" => TaskOutcome::Discarded,
         "unrunnable" => TaskOutcome::Unrunnable,
         _ => {

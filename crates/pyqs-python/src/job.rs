@@ -5,27 +5,45 @@ use std::sync::{Arc, OnceLock};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use pyqs_formats::message::Canvas;
+use pyqs_formats::{Moment, Pointer};
 use pyqs_sqs::AttributeValue;
-use pyqs_worker::{AfterTask, CeleryQueues};
+use pyqs_worker::{AfterTask, CeleryQueues, TimeLimits};
 
 use crate::errors::UndecodableMessage;
 use crate::message;
-use crate::reader::Reader;
+use crate::reader::{Body, Reader};
 
 /// See [`pyqs_worker::Job`].
 #[pyclass(frozen, module = "pyqs._pyqs")]
 pub(crate) struct Job {
+    /// Without its body, which is beside it.
     inner: pyqs_worker::Job,
+    body: Body,
+    /// Of a body that was stored elsewhere: when it is due, and until when, in milliseconds since 1970.
+    times: Times,
     /// Where what follows the task goes.
     queues: Arc<CeleryQueues>,
     /// Known once the message was read whole.
     after: OnceLock<Option<AfterTask>>,
 }
 
+/// See [`Job::times`].
+#[derive(Clone, Copy, Default)]
+struct Times {
+    eta: Option<i64>,
+    expires: Option<i64>,
+}
+
 impl Job {
-    pub(crate) fn new(job: pyqs_worker::Job, queues: &Arc<CeleryQueues>) -> Self {
+    pub(crate) fn new(mut job: pyqs_worker::Job, queues: &Arc<CeleryQueues>) -> Self {
+        let body = Body {
+            text: std::mem::take(&mut job.body),
+            is_stored: false,
+        };
         Self {
             inner: job,
+            body,
+            times: Times::default(),
             queues: Arc::clone(queues),
             after: OnceLock::new(),
         }
@@ -140,17 +158,60 @@ impl Job {
         Ok(attributes)
     }
 
+    /// Where the body is stored, if that is not in the message: the store's name, and the key there.
+    #[getter]
+    fn pointer(&self) -> Option<(String, String)> {
+        let pointer = Pointer::read(&self.body.text)?;
+        Some((pointer.store, pointer.key))
+    }
+
+    /// The same job with the body that it points to.
+    fn opened(&self, body: String, reader: &Reader) -> PyResult<Self> {
+        let body = Body {
+            text: body,
+            is_stored: true,
+        };
+        let head = reader.read_head(&body)?;
+        let millis = |moment: &Option<Moment>| moment.as_ref().map(Moment::unix_millis);
+        let times = Times {
+            eta: millis(&head.eta),
+            expires: millis(&head.expires),
+        };
+        let mut inner = self.inner.clone();
+        inner.limits = TimeLimits::of(&head);
+        inner.task = head.task;
+        inner.retries_before = head.retries;
+        Ok(Self {
+            inner,
+            body,
+            times,
+            queues: Arc::clone(&self.queues),
+            after: OnceLock::new(),
+        })
+    }
+
+    /// When an opened body is due, in seconds since 1970.
+    #[getter]
+    fn eta(&self) -> Option<f64> {
+        self.times.eta.map(seconds)
+    }
+
+    /// Until when an opened body may run, in seconds since 1970.
+    #[getter]
+    fn expires(&self) -> Option<f64> {
+        self.times.expires.map(seconds)
+    }
+
     /// Decodes what a task of Celery's finds in its request; `None` where the message is not Celery's.
     fn celery_request<'py>(
         &self,
         py: Python<'py>,
         reader: &Reader,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let body = &self.inner.body;
-        match reader.read(body) {
+        match reader.read(&self.body) {
             Ok(message) => message::request(py, &message.head, &message.canvas, &message.headers),
             // Its arguments are a pickle that Python's own loader reads.
-            Err(_) => message::request(py, &reader.read_head(body)?, &Canvas::default(), &[]),
+            Err(_) => message::request(py, &reader.read_head(&self.body)?, &Canvas::default(), &[]),
         }
     }
 
@@ -160,7 +221,7 @@ impl Job {
         py: Python<'py>,
         reader: &Reader,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
-        let pickle = reader.pickle(&self.inner.body)?;
+        let pickle = reader.pickle(&self.body)?;
         Ok(pickle.map(|bytes| PyBytes::new(py, &bytes)))
     }
 
@@ -189,12 +250,17 @@ impl Job {
         py: Python<'py>,
         reader: &Reader,
     ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyDict>)> {
-        let message = reader.read(&self.inner.body)?;
+        let message = reader.read(&self.body)?;
         let after = AfterTask::of(&message, &self.inner, &self.queues)
             .map_err(|error| UndecodableMessage::new_err((error.to_string(), "task")))?;
         self.after.get_or_init(|| after);
         message::arguments(py, &message)
     }
+}
+
+#[allow(clippy::cast_precision_loss)] // Milliseconds of this age have 41 bits.
+fn seconds(millis: i64) -> f64 {
+    millis as f64 / 1000.0
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

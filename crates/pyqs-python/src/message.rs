@@ -8,7 +8,7 @@ use pyqs_formats::message::Canvas;
 use pyqs_formats::{Format, Head, Message, Moment, Value};
 
 use crate::errors::UndecodableMessage;
-use crate::reader::Reader;
+use crate::reader::{Body, Reader};
 use crate::values;
 
 /// The task in a message body: the dict that `PyQS` writes, and for one of Celery's what that says besides.
@@ -18,7 +18,11 @@ fn decode_message<'py>(
     body: &str,
     reader: &Reader,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let message = reader.read(body)?;
+    let body = Body {
+        text: body.to_owned(),
+        is_stored: false,
+    };
+    let message = reader.read(&body)?;
     let (args, kwargs) = arguments(py, &message)?;
     let decoded = PyDict::new(py);
     decoded.set_item("task", &message.head.task)?;

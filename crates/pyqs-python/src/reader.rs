@@ -34,6 +34,13 @@ impl Reader {
     }
 }
 
+/// A message's body.
+pub(crate) struct Body {
+    pub(crate) text: String,
+    /// It was stored elsewhere, and may be larger than what SQS takes.
+    pub(crate) is_stored: bool,
+}
+
 impl Reader {
     /// A message as a job, without a manager.
     pub(crate) fn open(
@@ -46,16 +53,25 @@ impl Reader {
         Unmanaged::open(received, queue, attempt, handler, self.reader())
     }
 
-    pub(crate) fn read(&self, body: &str) -> PyResult<Message> {
-        raised(self.reader().read(body))
+    pub(crate) fn read(&self, body: &Body) -> PyResult<Message> {
+        raised(self.reader_of(body).read(&body.text))
     }
 
-    pub(crate) fn read_head(&self, body: &str) -> PyResult<Head> {
-        raised(self.reader().read_head(body))
+    pub(crate) fn read_head(&self, body: &Body) -> PyResult<Head> {
+        raised(self.reader_of(body).read_head(&body.text))
     }
 
-    pub(crate) fn pickle(&self, body: &str) -> PyResult<Option<Vec<u8>>> {
-        raised(self.reader().pickle(body))
+    pub(crate) fn pickle(&self, body: &Body) -> PyResult<Option<Vec<u8>>> {
+        raised(self.reader_of(body).pickle(&body.text))
+    }
+
+    fn reader_of(&self, body: &Body) -> pyqs_formats::Reader<'_> {
+        let reader = self.reader();
+        if body.is_stored {
+            reader.of_stored()
+        } else {
+            reader
+        }
     }
 
     fn reader(&self) -> pyqs_formats::Reader<'_> {

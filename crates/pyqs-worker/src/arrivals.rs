@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use pyqs_core::{Arrival, Instant, MessageKey, QueueId, TaskKind, Work};
-use pyqs_formats::{Head, Moment, Reader};
+use pyqs_formats::{Head, Moment, Pointer, Reader};
 use pyqs_sqs::carried::Carried;
 use pyqs_sqs::{AttributeValue, Receipt, Received};
 
@@ -61,20 +61,34 @@ pub(crate) struct Brief {
     pub(crate) limits: TimeLimits,
     eta: Option<i64>,
     pub(crate) expires: Option<i64>,
+    /// The body is stored elsewhere. What it says, its task's name too, is known to who runs it alone, and so
+    /// is what becomes of it where it has expired: it must go with its message.
+    is_pointer: bool,
+}
+
+impl Brief {
+    fn of_pointer() -> Self {
+        Self {
+            task: String::new(),
+            retries: 0,
+            limits: TimeLimits::default(),
+            eta: None,
+            expires: None,
+            is_pointer: true,
+        }
+    }
 }
 
 impl From<Head> for Brief {
     fn from(head: Head) -> Self {
         let millis = |moment: Option<Moment>| moment.as_ref().map(Moment::unix_millis);
         Self {
-            limits: TimeLimits {
-                hard: positive(head.time_limit.hard_secs),
-                soft: positive(head.time_limit.soft_secs),
-            },
+            limits: TimeLimits::of(&head),
             task: head.task,
             retries: head.retries,
             eta: millis(head.eta),
             expires: millis(head.expires),
+            is_pointer: false,
         }
     }
 }
@@ -93,6 +107,9 @@ fn check_length(received: &Received) -> Result<(), String> {
 /// Reads a message's head; the error says why it can't be read.
 pub(crate) fn read_brief(received: &Received, reader: Reader<'_>) -> Result<Brief, String> {
     check_length(received)?;
+    if Pointer::read(&received.body).is_some() {
+        return Ok(Brief::of_pointer());
+    }
     match reader.read_head(&received.body) {
         Ok(head) if head.task.len() > ROOM / 2 => Err("its task's name is too long".to_owned()),
         Ok(head) => Ok(head.into()),
@@ -100,23 +117,14 @@ pub(crate) fn read_brief(received: &Received, reader: Reader<'_>) -> Result<Brie
     }
 }
 
-/// What is gone by for a handler's message: nothing that its body says.
+/// What is gone by for a handler's message: nothing that its body says, but whether it has one.
 pub(crate) fn unread_brief(received: &Received, handler: &Handler) -> Result<Brief, String> {
     check_length(received)?;
     Ok(Brief {
         task: handler.name.clone(),
-        retries: 0,
-        limits: TimeLimits::default(),
-        eta: None,
-        expires: None,
+        is_pointer: Pointer::read(&received.body).is_some(),
+        ..Brief::of_pointer()
     })
-}
-
-/// A limit that makes sense; others are none.
-fn positive(secs: Option<f64>) -> Option<Duration> {
-    Duration::try_from_secs_f64(secs?)
-        .ok()
-        .filter(|limit| !limit.is_zero())
 }
 
 /// A message that the core knows.
@@ -132,7 +140,7 @@ pub(crate) struct Held {
     pub(crate) receipt: Receipt,
     pub(crate) body: String,
     pub(crate) receive_count: u32,
-    /// The task's name, or the handler's; for poison, empty.
+    /// The task's name, or the handler's; empty for poison, and for a task whose body is stored elsewhere.
     pub(crate) task: String,
     /// What SQS says of it; for a handler only.
     pub(crate) system: Option<SystemAttributes>,
@@ -148,6 +156,8 @@ pub(crate) struct Held {
     pub(crate) trace_header: Option<String>,
     /// When it is due: as the core was told, and in milliseconds since 1970 as the message says.
     pub(crate) due: Option<(Instant, i64)>,
+    /// The body is stored elsewhere.
+    pub(crate) is_pointer: bool,
     /// The body says when it is due.
     pub(crate) is_due_by_body: bool,
     /// Where it is to go, and why, once its task has failed for good.
@@ -197,12 +207,14 @@ impl Arrivals {
         let carried = Carried::read(&received.attributes);
         let (mut due, mut expires) = (carried.due_unix_millis, None);
         let retries_before = brief.as_ref().map_or(0, |brief| brief.retries);
+        let is_pointer = brief.as_ref().is_ok_and(|brief| brief.is_pointer);
         let is_due_by_body = brief.as_ref().is_ok_and(|brief| brief.eta.is_some());
         let (task, limits, poison, work) = match brief {
             Ok(brief) => {
                 // What a hop or a retry says is later than what the sender wanted.
                 due = due.or(brief.eta);
                 expires = carried.expires_unix_millis.or(brief.expires);
+                expires = expires.filter(|_| !brief.is_pointer);
                 let kind = self.kind(queue, &brief.task);
                 (brief.task, brief.limits, None, Work::Task(kind))
             }
@@ -247,6 +259,7 @@ impl Arrivals {
             group: received.group,
             trace_header: received.trace_header,
             due,
+            is_pointer,
             is_due_by_body,
             dead_letter: None,
             callbacks: Vec::new(),
@@ -377,7 +390,7 @@ impl Clocks {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arrivals, Clocks, Letter, TASK_KINDS_MAX, positive};
+    use super::{Arrivals, Clocks, Letter, TASK_KINDS_MAX};
     use crate::clock;
     use pyqs_core::{Arrival, Instant, QueueId, TaskKind, Work};
     use pyqs_formats::Reader;
@@ -443,6 +456,22 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_is_elsewhere_is_a_task_without_a_name_and_expires_there() {
+        let body = r#"["pyqs.PayloadPointer", {"store": "file:///x", "key": "k"}]"#;
+        let mut received = Received::new("id", "receipt", body);
+        let value = AttributeValue::number(1);
+        received.attributes.insert(EXPIRES.to_owned(), value);
+        let letter = Letter::open(received, Reader::default());
+        let mut arrivals = Arrivals::default();
+        let clocks = Clocks::at(clock::now());
+        let arrival = arrivals.take_in(QueueId(1), false, None, letter, clocks);
+        assert!(matches!(arrival.work, Work::Task(_)));
+        assert_eq!(arrival.expires, None);
+        let held = arrivals.held(arrival.key).unwrap();
+        assert!(held.is_pointer && held.task.is_empty());
+    }
+
+    #[test]
     fn what_cant_be_read_is_poison_with_its_reason() {
         let mut arrivals = Arrivals::default();
         let arrival = take_in(&mut arrivals, 1, "not json");
@@ -453,14 +482,6 @@ mod tests {
 
         let large = "x".repeat(crate::process::wire::JOBS_BYTES_MAX);
         assert_eq!(take_in(&mut arrivals, 1, &large).work, Work::Poison);
-    }
-
-    #[test]
-    fn limits_are_seconds_above_zero() {
-        assert_eq!(positive(Some(1.5)), Some(Duration::from_millis(1500)));
-        for nonsense in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
-            assert_eq!(positive(Some(nonsense)), None, "{nonsense}");
-        }
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use pyqs_core::limits::TICK;
 use pyqs_core::{
-    Action, Arrival, Consumer, Event, Instant, MessageKey, Onward, PollId, ProcessId,
-    QueueAttributes, QueueId, Report, RequestId,
+    Action, Arrival, BatchReply, Consumer, EntryReply, Event, Instant, MessageKey, Onward, PollId,
+    ProcessId, QueueAttributes, QueueId, Report, RequestId,
 };
 use pyqs_sqs::{QueueUrl, ReceiveRequest};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -158,6 +158,7 @@ impl Driver {
         match news {
             Inbound::Polled { poll, reply } => self.polled(poll, reply, now),
             Inbound::Deleted { request, reply } => {
+                self.note_deleted(&reply);
                 self.events.push(Event::Deleted { request, reply });
             }
             Inbound::VisibilityChanged { request, reply } => {
@@ -285,6 +286,16 @@ impl Driver {
             }
         };
         self.events.push(event);
+    }
+
+    /// Lets the bodies go that were stored elsewhere.
+    fn note_deleted(&self, reply: &BatchReply) {
+        for &(message, reply) in reply.iter().flatten() {
+            let held = self.arrivals.held(message).filter(|held| held.is_pointer);
+            if let (Some(held), EntryReply::Done) = (held, reply) {
+                self.pool.deleted(&held.receipt);
+            }
+        }
     }
 
     /// Tells the core which of these have succeeded under a manager before this one.

@@ -128,7 +128,14 @@ impl<'a> Sealed<'a> {
             Part::Head if self.reader.has_opaque_pickles => Objects::Opaque,
             _ => Objects::Refused,
         };
-        self.unseal(|serializer, bytes| deserialize(serializer, bytes, part, objects))
+        let is_stored = self.reader.is_stored;
+        self.unseal(|serializer, bytes| match serializer {
+            Serializer::Json => read_json(bytes, part, is_stored),
+            Serializer::Msgpack => msgpack::read(bytes).map(Payload::from),
+            Serializer::Pickle => pickle::read(bytes, objects).map(Payload::from),
+            Serializer::Yaml => read_text(bytes).and_then(yaml::read).map(Payload::from),
+            Serializer::Data => Err(Flaw::malformed("a signed payload inside a signed payload")),
+        })
     }
 
     /// The bytes, if they are a pickle.
@@ -209,21 +216,6 @@ impl Reader<'_> {
     }
 }
 
-fn deserialize(
-    serializer: Serializer,
-    bytes: &[u8],
-    part: Part,
-    objects: Objects,
-) -> Result<Payload, Flaw> {
-    match serializer {
-        Serializer::Json => read_json(bytes, part),
-        Serializer::Msgpack => msgpack::read(bytes).map(Payload::from),
-        Serializer::Pickle => pickle::read(bytes, objects).map(Payload::from),
-        Serializer::Yaml => read_text(bytes).and_then(yaml::read).map(Payload::from),
-        Serializer::Data => Err(Flaw::malformed("a signed payload inside a signed payload")),
-    }
-}
-
 impl From<Value> for Payload {
     fn from(value: Value) -> Self {
         match value {
@@ -252,9 +244,9 @@ fn read_text(bytes: &[u8]) -> Result<&str, Flaw> {
         .map_err(|error| Flaw::malformed(format!("not UTF-8 from byte {}", error.valid_up_to())))
 }
 
-fn read_json(bytes: &[u8], part: Part) -> Result<Payload, Flaw> {
+fn read_json(bytes: &[u8], part: Part, is_stored: bool) -> Result<Payload, Flaw> {
     let text = read_text(bytes)?;
-    let mut scanner = Scanner::new(text, Dialect::Kombu);
+    let mut scanner = Scanner::new(text, Dialect::Kombu).of_stored(is_stored);
     let payload = match scanner.peek()? {
         b'{' => Payload::Map(Box::new(Fields::scan(&mut scanner, part)?)),
         b'[' => match scanner.value()? {

@@ -36,9 +36,18 @@ impl<'a> Scanner<'a> {
             text,
             at: 0,
             depth: 0,
-            budget: Budget::for_text(text),
+            budget: Budget::new(),
             dialect,
         }
+    }
+
+    /// Over the text of a body that was stored elsewhere, if it is one.
+    pub(crate) fn of_stored(self, is_stored: bool) -> Self {
+        if !is_stored {
+            return self;
+        }
+        let budget = Budget::for_stored(self.text);
+        Self { budget, ..self }
     }
 
     /// The next byte that is no white space; it is not consumed.

@@ -174,6 +174,7 @@ fn where_attributes_are_taken_the_time_comes_first() {
 #[test]
 fn where_the_body_has_the_time_no_attribute_need_carry_it() {
     let of_celery = Held {
+        is_pointer: false,
         is_due_by_body: true,
         ..held(|received| received.attributes = numbered(10))
     };

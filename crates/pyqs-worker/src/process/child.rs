@@ -309,6 +309,11 @@ impl TaskChannel {
         }
     }
 
+    /// Whether SQS has confirmed the delete of the delivery with this receipt, whose body is stored elsewhere.
+    pub fn is_deleted(&self, receipt: &str) -> bool {
+        self.ledger.deleted().contains(Mark::of(receipt))
+    }
+
     /// Whether the lane runs a task whose outcome is not recorded.
     pub fn is_running(&self, lane: u32) -> bool {
         let running = self.desk().lanes[lane as usize].running;

@@ -33,6 +33,8 @@ pub const OUTCOMES_KEPT: usize = 64;
 pub struct Ledger {
     slots: Arc<SharedWords>,
     successes: Successes,
+    /// The deliveries of stored bodies whose delete SQS has confirmed, by their receipts: their bodies may go.
+    deleted: Successes,
     is_first: bool,
 }
 
@@ -66,6 +68,7 @@ impl Ledger {
         Ok(Self {
             slots: Arc::new(SharedWords::new(SLOT_WORDS * slots as usize)?),
             successes: Successes::new()?,
+            deleted: Successes::new()?,
             is_first: true,
         })
     }
@@ -75,6 +78,7 @@ impl Ledger {
         Ok(Self {
             slots: Arc::new(SharedWords::new(self.slots.words().len())?),
             successes: self.successes.clone(),
+            deleted: self.deleted.clone(),
             is_first: false,
         })
     }
@@ -87,6 +91,11 @@ impl Ledger {
     /// The messages that have succeeded, under whichever manager.
     pub(crate) fn successes(&self) -> &Successes {
         &self.successes
+    }
+
+    /// The deliveries of stored bodies whose delete was confirmed, under whichever manager, by their receipts.
+    pub(crate) fn deleted(&self) -> &Successes {
+        &self.deleted
     }
 
     /// Slots needed for so many task processes of so many lanes: beside each process its spare, and some that are

@@ -25,6 +25,12 @@ pub enum TaskOutcome {
     FailedWithErrbacks,
     /// Nothing is to come of the message.
     Discarded,
+    /// It was not run, and is not to be for so many seconds: its work is under way elsewhere, or what it needs is out
+    /// of reach.
+    Postponed {
+        /// Counted from now.
+        delay_secs: u32,
+    },
     /// There is nothing to run: an unknown or refused task, or arguments that can't be decoded.
     Unrunnable,
     /// The lease had lapsed before the task began; it was left alone.
@@ -95,6 +101,9 @@ impl From<TaskOutcome> for Outcome {
             TaskOutcome::Retry { delay_secs } => Self::Retry {
                 delay: std::time::Duration::from_secs(delay_secs.into()),
             },
+            TaskOutcome::Postponed { delay_secs } => Self::Postponed {
+                delay: std::time::Duration::from_secs(delay_secs.into()),
+            },
             TaskOutcome::Exhausted => Self::Exhausted,
             TaskOutcome::DeadLetter => Self::DeadLetter,
             TaskOutcome::Discarded => Self::Discarded,
@@ -118,6 +127,7 @@ pub(super) fn pack_outcome(outcome: TaskOutcome) -> (u64, u32) {
         TaskOutcome::SucceededWithCallbacks => (9, 0),
         TaskOutcome::FailedWithErrbacks => (10, 0),
         TaskOutcome::Each => (11, 0),
+        TaskOutcome::Postponed { delay_secs } => (12, delay_secs),
     }
 }
 
@@ -135,6 +145,7 @@ pub(super) fn unpack_outcome(code: u64, delay_secs: u32) -> Option<TaskOutcome> 
         9 => TaskOutcome::SucceededWithCallbacks,
         10 => TaskOutcome::FailedWithErrbacks,
         11 => TaskOutcome::Each,
+        12 => TaskOutcome::Postponed { delay_secs },
         _ => return None,
     })
 }

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use pyqs_core::{Event, Instant, MessageKey, ProcessId as LaneId};
+use pyqs_sqs::Receipt;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::TaskProcessId;
@@ -15,7 +16,7 @@ use super::link::Link;
 use super::memory::resident_bytes;
 use super::outcome::AfterDeath;
 use super::overtime::Overtime;
-use super::successes::Successes;
+use super::successes::{Mark, Successes};
 use super::task_crash::TaskCrash;
 use super::task_process::{Exit, Role, TaskProcess, Up, Victim};
 use super::wire::{DeadLetter, FromProcess, JobFrame, MessageEnd, ToProcess, encode};
@@ -121,6 +122,11 @@ impl Pool {
     /// The messages that have succeeded, under this manager and those before it.
     pub(crate) fn successes(&self) -> &Successes {
         self.ledger.successes()
+    }
+
+    /// SQS has confirmed the delete of a delivery whose body is stored elsewhere.
+    pub(crate) fn deleted(&self, receipt: &Receipt) {
+        self.ledger.deleted().add(Mark::of(receipt.as_str()));
     }
 
     /// Brings the number of processes to what is wanted: spares take the places of those that

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use pyqs_formats::Head;
 use pyqs_sqs::AttributeValue;
 use serde::de::Deserialize;
 use serde::{Deserialize as DeserializeDerive, Serialize};
@@ -122,6 +123,23 @@ pub struct TimeLimits {
     pub hard: Option<Duration>,
     /// After this long an exception is raised in it.
     pub soft: Option<Duration>,
+}
+
+impl TimeLimits {
+    /// Those that a message asks for.
+    pub fn of(head: &Head) -> Self {
+        Self {
+            hard: positive(head.time_limit.hard_secs),
+            soft: positive(head.time_limit.soft_secs),
+        }
+    }
+}
+
+/// A limit that makes sense; others are none.
+fn positive(secs: Option<f64>) -> Option<Duration> {
+    Duration::try_from_secs_f64(secs?)
+        .ok()
+        .filter(|limit| !limit.is_zero())
 }
 
 impl JobFrame<'_> {
@@ -318,10 +336,11 @@ fn invalid(reason: &'static str) -> io::Error {
 mod tests {
     use super::{
         AttributeFrame, FRAME_BYTES_MAX, FrameBuffer, FromProcess, JOBS_BYTES_MAX, JobFrame,
-        TaskResult, TimeLimits, ToProcess, encode, encode_jobs,
+        TaskResult, TimeLimits, ToProcess, encode, encode_jobs, positive,
     };
     use crate::process::outcome::TaskOutcome;
     use crate::process::successes::Mark;
+    use std::time::Duration;
 
     fn job(sequence: u32, body: &str) -> JobFrame<'_> {
         JobFrame {
@@ -420,5 +439,13 @@ mod tests {
         let mut buffer = FrameBuffer::default();
         buffer.extend(&[1, 0, 0, 0, 99]);
         assert!(buffer.next::<FromProcess>().is_err());
+    }
+
+    #[test]
+    fn limits_are_seconds_above_zero() {
+        assert_eq!(positive(Some(1.5)), Some(Duration::from_millis(1500)));
+        for nonsense in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
+            assert_eq!(positive(Some(nonsense)), None, "{nonsense}");
+        }
     }
 }
