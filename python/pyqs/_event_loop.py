@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Coroutine, Generator
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 from ._limits import Clock, Limits
 from .errors import SoftTimeLimitExceeded, TimeLimitExceeded
+
+T = TypeVar("T")
 
 
 class EventLoop:
@@ -65,6 +68,12 @@ def _wind_up(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
     loop.close()
+
+
+async def aside(call: Callable[[], T]) -> T:
+    """Call what waits on a thread, while others run; in the same context."""
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(None, lambda: context.run(call))
 
 
 async def limited(coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Clock) -> Any:

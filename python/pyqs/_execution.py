@@ -18,6 +18,7 @@ from . import (
     _callbacks,
     _celery,
     _declarations,
+    _idempotency,
     _limits,
     _on_message,
     _policy,
@@ -47,6 +48,8 @@ from .events import (
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from ._idempotency import Guard
+    from ._stored import StoredBodies
     from ._unsafe_pickle import PickleLoader
 
     class Host(Protocol):
@@ -95,10 +98,19 @@ class Worker(NamedTuple):
     """Each task runs in a copy of its own."""
     tell_unrunnable: Callable[[Job, Exception], object] = unrunnable.log
     """Called with a message that can't be run, and why."""
+    stored: Optional[StoredBodies] = None
+    """Where the bodies of messages are that SQS did not take."""
 
 
-def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
+def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Run]:
     """Find out what to call and with what. ``None``: the message can't be run, which is recorded and logged."""
+    if worker.stored and job.pointer:
+        return worker.stored.run(job, lane, worker)
+    return prepare_here(job, lane, worker)
+
+
+def prepare_here(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
+    """The same of a message that has its body."""
     handler = _on_message.find(job.queue_url)
     listeners = get_events().listeners(TaskReceived)
     if listeners:
@@ -172,12 +184,35 @@ def arguments(job: Job, worker: Worker) -> tuple[list[Any], dict[str, Any]]:
     return worker.pickles.arguments(data)
 
 
-class Execution:
-    """A task about to run: ``run`` it, or ``run_async``, once. Whatever it raises, nothing is raised here."""
+class Run:
+    """What is about to run in a lane: ``run`` it, or ``run_async``, once. Whatever it raises, these do not."""
 
+    is_async = False
+    """It is to run on the event loop."""
+
+    def run(self, host: Host) -> None:
+        """Run it on this thread."""
+        raise NotImplementedError
+
+    async def run_async(self) -> None:
+        """Run it on the event loop, where others run meanwhile: called ``within``."""
+        raise NotImplementedError
+
+    def within(self, call: Callable[..., R], *arguments: Any) -> R:
+        """Call this in a new context, which is for the task alone."""
+        raise NotImplementedError
+
+
+class Execution(Run):
+    """A task about to run."""
+
+    when_done: Optional[Callable[[], None]] = None
+    """Called when nothing more is to come of the message, which is recorded."""
     soft_error: type[BaseException] = SoftTimeLimitExceeded
     """What is raised at the soft time limit in a plain function."""
     _result: Any = None
+    _is_done = False
+    _guard: Optional[Guard] = None
 
     @staticmethod
     def declared_limits(function: Callable[..., Any]) -> Limits:
@@ -266,27 +301,39 @@ class Execution:
 
     def _run(self, host: Host) -> None:
         running.set(self)
+        if not self._begin():
+            return
         self._tell(TaskStarted)
         try:
             result = self._call_within_soft_limit(host)
             if inspect.iscoroutine(result):
-                self._record_success(host.wait_for(result, self._limits, self._clock))
+                self._finish(host.wait_for(result, self._limits, self._clock))
         except BaseException as error:  # sys.exit() in a task is the task's failure, not this process's end
             self._failed(error)
+            if self._guard:
+                self._guard.release()
         else:
             self._succeeded()
         self._end()
 
     async def run_async(self) -> None:
         """Run an ``async def`` task and the hooks on the event loop, where others run meanwhile: called ``within``."""
-        from ._event_loop import limited
+        from ._event_loop import aside, limited
 
         running.set(self)
+        # A store of keys is asked on a thread, while others run.
+        if _idempotency.is_declared(self._function) and not await aside(self._begin):
+            return
         self._tell(TaskStarted)
         try:
-            self._record_success(await limited(self._call(), self._limits, self._clock))
+            result = await limited(self._call(), self._limits, self._clock)
+            if self._guard:
+                await aside(self._guard.finish)
+            self._record_success(result)
         except BaseException as error:
             self._failed(error)
+            if self._guard:
+                await aside(self._guard.release)
         else:
             self._succeeded()
         self._end()
@@ -302,8 +349,55 @@ class Execution:
         result = self._call()
         if not inspect.iscoroutine(result):
             # Within the soft limit: once it is recorded, the limit can't raise any more.
-            self._record_success(result)
+            self._finish(result)
         return result
+
+    def _begin(self) -> bool:
+        """Take the task's idempotency key, if it has one. ``False``: it does not run, which is recorded."""
+        args, kwargs = self._before["args"], self._before["kwargs"]
+        claim = None
+        try:
+            guard = _idempotency.guard(self._function, self._path, self._job.message_id, args, kwargs)
+        except _idempotency.StoreMissing as reason:
+            self._lane.record("unrunnable")
+            unrunnable.log(self._job, reason)
+            return False
+        except BaseException as error:  # of the user's function, which is part of the task
+            self._failed(error)
+            self._end()
+            return False
+        if guard is None:
+            return True
+        try:
+            claim = guard.begin(self._deadline())
+            if claim.state == "begun":
+                self._guard = guard
+                return True
+        except Exception as error:
+            logger.warning(
+                "Task %s does not run now: its idempotency key can't be looked up: %s: %s",
+                self._path,
+                type(error).__name__,
+                error,
+            )
+        if claim is not None and claim.state == "done":
+            self._lane.record("discarded")
+            logger.info("Task %s was done before, by its idempotency key; its message is deleted", self._path)
+            if self.when_done:
+                self.when_done()
+            return False
+        delay = _idempotency.again_after(claim)
+        self._lane.record("postponed", delay_seconds=delay)
+        if claim is not None:
+            logger.info("Task %s is in progress elsewhere, by its idempotency key; again in %d s", self._path, delay)
+        return False
+
+    def _finish(self, result: Any) -> None:
+        """The function has returned this."""
+        if self._guard:
+            self._end_if_forked()
+            self._guard.finish()
+        self._record_success(result)
 
     def _call(self) -> Any:
         for hook in get_events().pre_process:
@@ -355,6 +449,8 @@ class Execution:
         if self._limits.hard is not None:
             self._lane.extend(seconds)
             self._limits = self._limits._replace(hard=self._limits.hard + seconds)
+            if self._guard:
+                self._guard.begin(self._deadline())
         return self._deadline()
 
     def _tell(self, kind: type[TaskRun], own: Optional[Callable[[Any], object]] = None, **facts: Any) -> None:
@@ -384,6 +480,7 @@ class Execution:
         duration = time.perf_counter() - self._start
         self._end_if_forked(error)
         decision = self._decide(error)
+        self._is_done = decision.outcome == "discarded" or (decision.has_errbacks and decision.queue is None)
         self._after.update(status="exception")
         if get_events().post_process:
             # Only for hooks: it takes longer than many a task.
@@ -447,6 +544,7 @@ class Execution:
             self._lane.record_callbacks(self._job, result)
         else:
             self._lane.record("succeeded")
+        self._is_done = True
 
     def _succeeded(self) -> None:
         duration = time.perf_counter() - self._start
@@ -469,6 +567,8 @@ class Execution:
                 self._path,
                 self._after["message_id"],
             )
+        if self.when_done and self._is_done:
+            self.when_done()
         for hook in get_events().post_process:
             try:
                 hook(self._after)

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from ._execution import Execution
+from ._execution import Run
 from ._limits import AlarmLimit, Alarms, Clock, Limits
 from ._pyqs import Job, Lane, TaskChannel
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pyqs")
 
-Prepare = Callable[[Job, Lane], Optional[Execution]]
+Prepare = Callable[[Job, Lane], Optional[Run]]
 
 
 class Lanes:
@@ -35,7 +35,7 @@ class Lanes:
         self._channel = channel
         self._prepare = prepare
         self._lanes = channel.lanes
-        self._threads: dict[int, queue.SimpleQueue[Optional[Execution]]] = {}
+        self._threads: dict[int, queue.SimpleQueue[Optional[Run]]] = {}
         self._alarms = Alarms()
         self._lock = threading.Lock()
         self._event_loop: Optional[EventLoop] = None
@@ -70,7 +70,7 @@ class Lanes:
         """Raise in the calling thread when the seconds are over."""
         return self._alarms.limit(lane, seconds, error)
 
-    def _next(self, number: int) -> Optional[Execution]:
+    def _next(self, number: int) -> Optional[Run]:
         """Begin the lane's next task that can be run."""
         lane = self._lanes[number]
         try:
@@ -89,7 +89,7 @@ class Lanes:
             logger.error("This task process has lost its socket, which a task may have closed: %s", error)
             return None
 
-    def _start(self, number: int, execution: Optional[Execution]) -> None:
+    def _start(self, number: int, execution: Optional[Run]) -> None:
         """Have a task run where it belongs."""
         if execution is None:
             return
@@ -103,7 +103,7 @@ class Lanes:
             threading.Thread(target=self._run_thread, args=(number, inbox), name=name, daemon=True).start()
         inbox.put(execution)
 
-    def _run_thread(self, number: int, inbox: queue.SimpleQueue[Optional[Execution]]) -> None:
+    def _run_thread(self, number: int, inbox: queue.SimpleQueue[Optional[Run]]) -> None:
         while True:
             execution = inbox.get()
             if execution is None:
@@ -116,7 +116,7 @@ class Lanes:
                 execution = self._next(number)
             self._start(number, execution)
 
-    def _run_async(self, number: int, execution: Execution) -> None:
+    def _run_async(self, number: int, execution: Run) -> None:
         """On the event loop: run a task, and then the lane's next."""
         assert self._loop, "this is called on it"
 

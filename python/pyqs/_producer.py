@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
-from . import _formats, _payload_settings, _pyqs, _settings
+from . import _formats, _idempotency, _payload_settings, _pyqs, _settings
 from ._settings import Settings
 
 if TYPE_CHECKING:
+    from .idempotency import IdempotencyStore
     from .payloads import PayloadStore
     from .testing._outbox import Transport
 
@@ -54,6 +55,7 @@ def configure(
     payload_store: Union[PayloadStore, str, None] = None,
     payload_threshold: Optional[int] = None,
     keep_payloads: Optional[bool] = None,
+    idempotency_store: Union[IdempotencyStore, str, None] = None,
     **others: Any,
 ) -> None:
     """Say how this process sends, and how a worker runs that it starts; goes before variables and the project's file.
@@ -77,6 +79,9 @@ def configure(
     :param payload_threshold: bytes of a message above which it goes there; by default ``PYQS_PAYLOAD_THRESHOLD``, else
         1032192, which is SQS's 1 MiB less room for attributes. What the queue itself refuses goes there too.
     :param keep_payloads: workers leave payloads there after their tasks; by default ``PYQS_KEEP_PAYLOADS``, else no.
+    :param idempotency_store: where workers keep the keys of tasks with ``idempotency_key=``: a URL
+        (``sqlite:///path/of/file``, ``redis://host:6379/0``, ``dynamodb://table``) or a
+        :class:`pyqs.idempotency.IdempotencyStore`. By default ``PYQS_IDEMPOTENCY_STORE``, else none.
     :param others: further settings of :class:`pyqs.Settings`.
     """
     global _producer
@@ -92,6 +97,8 @@ def configure(
     if given.format is not None:
         _formats.checked(given.format, "format=")
     _payload_settings.configure(payload_store, payload_threshold, keep_payloads)
+    if idempotency_store is not None:
+        _idempotency.configure(idempotency_store)
     before = _settings.configured()
     after = _settings.configure(given)
     if any(getattr(before, name) != getattr(after, name) for name in _CONNECTION):

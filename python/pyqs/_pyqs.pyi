@@ -188,6 +188,8 @@ class TaskChannel:
         """Why this process can't run tasks; it is to end then."""
     def declare(self, declared: list[Declaration]) -> None:
         """Tell the manager what was found in the modules that are imported here."""
+    def is_deleted(self, receipt: str) -> bool:
+        """Whether SQS has confirmed the delete of the delivery with this receipt, whose body is stored elsewhere."""
     def wait(self) -> Optional[list[int]]:
         """Wait for tasks in lanes that nobody attends to: which. Each wants a ``begin``. ``None``: no more come."""
     def wait_until_idle(self) -> None:
@@ -205,11 +207,12 @@ class Lane:
         """Begin the lane's next task, if one is there. Ends the one before, likewise."""
     def record(
         self,
-        outcome: Literal["succeeded", "failed", "retry", "exhausted", "discarded", "unrunnable"],
+        outcome: Literal["succeeded", "failed", "retry", "exhausted", "discarded", "postponed", "unrunnable"],
         *,
         delay_seconds: int = 0,
     ) -> None:
-        """How the running task ended, for good; a retry comes so many seconds later."""
+        """How the running task ended, for good; a retry comes so many seconds later, and so does what is postponed,
+        which did not run."""
     def record_each(self, ends: list[tuple[str, int, Optional[str], str]]) -> None:
         """What becomes of each message of the running task, for good: outcome, seconds until a retry, dead-letter
         queue, reason. Behind one that is not done with, those of its message group are not either, on a FIFO queue."""
@@ -299,6 +302,18 @@ class Job:
     @property
     def attributes(self) -> dict[str, Union[str, bytes]]:
         """The message's attributes: texts and numbers as text, the others as bytes."""
+    @property
+    def pointer(self) -> Optional[tuple[str, str]]:
+        """Where the body is stored, if that is not in the message: the store's name, and the key there."""
+    def opened(self, body: str, reader: Optional[Reader]) -> Job:
+        """The same job with the body that it points to. Without a reader that may be anything; else raises
+        ``UndecodableMessage``."""
+    @property
+    def eta(self) -> Optional[float]:
+        """When an opened body is due, in seconds since 1970."""
+    @property
+    def expires(self) -> Optional[float]:
+        """Until when an opened body may run, in seconds since 1970."""
     def celery_request(self, reader: Reader) -> Optional[dict[str, Any]]:
         """What a task of Celery's finds in its request; ``None`` where the message is not Celery's."""
     def pickle(self, reader: Reader) -> Optional[bytes]:

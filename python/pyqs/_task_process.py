@@ -19,12 +19,13 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _celery, _declarations, _logs, _producer, events
-from ._execution import Execution, Worker, prepare
+from ._execution import Run, Worker, prepare
 from ._lanes import Lanes, Prepare
 from ._lifespan import Lifespan
 from ._limits import NO_LIMITS, Clock, Limits, SignalLimit
 from ._pyqs import Job, Lane, Reader, TaskChannel, WorkerSettings
 from ._resolve import Resolver
+from ._stored import StoredBodies
 from .errors import PyqsError
 from .events import ProcessEvent, ProcessStarted, ProcessStopped
 
@@ -63,15 +64,17 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
     _celery.adopt_current_app()
     if _declarations.news:
         channel.declare(_declarations.take())
+    stored = StoredBodies(channel)
     worker = Worker(
         Resolver(settings.allow, settings.registered_only),
         Reader(accepted=accepted, cert_store=settings.cert_store, opaque_pickles=pickles is not None),
         Limits(settings.time_limit, settings.soft_time_limit),
         pickles,
         settings.extend_visibility_max if settings.extend_visibility else 0.0,
+        stored=stored,
     )
 
-    def prepared(job: Job, lane: Lane) -> Optional[Execution]:
+    def prepared(job: Job, lane: Lane) -> Optional[Run]:
         return prepare(job, lane, worker)
 
     lanes: Union[Lanes, _MainThread]
@@ -85,6 +88,7 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
             lanes.run()
         except OSError as error:
             logger.error("This task process has lost its socket, which a task may have closed: %s", error)
+        stored.leave()
         _tell(ProcessStopped)
     finally:
         lifespan.close()

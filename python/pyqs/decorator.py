@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union, cast, overload
 
-from . import _batch, _bound, _callbacks, _declarations, _formats, _limits, _policy, _producer, _registry
+from . import (
+    _batch,
+    _bound,
+    _callbacks,
+    _declarations,
+    _formats,
+    _idempotency,
+    _limits,
+    _policy,
+    _producer,
+    _registry,
+)
 from ._batch import Batch
 from ._callbacks import NO_CALLBACKS, Callbacks
+from ._idempotency import Idempotency
 from ._options import Declared
 from ._policy import NO_POLICY, Backoff, Errors, Policy
 from ._producer import MessageId, Outgoing
@@ -37,6 +49,8 @@ def task(
     dedup_id: Optional[Callable[..., str]] = None,
     time_limit: Optional[float] = None,
     soft_time_limit: Optional[float] = None,
+    idempotency_key: Optional[_idempotency.Key] = None,
+    idempotency_ttl: Optional[float] = None,
     retries: Optional[int] = None,
     backoff: Optional[Backoff] = None,
     retry_on: Optional[Errors] = None,
@@ -61,6 +75,8 @@ def task(
     dedup_id: Optional[Callable[..., str]] = None,
     time_limit: Optional[float] = None,
     soft_time_limit: Optional[float] = None,
+    idempotency_key: Optional[_idempotency.Key] = None,
+    idempotency_ttl: Optional[float] = None,
     retries: Optional[int] = None,
     backoff: Optional[Backoff] = None,
     retry_on: Optional[Errors] = None,
@@ -109,6 +125,8 @@ def task(
     dedup_id: Optional[Callable[..., str]] = None,
     time_limit: Optional[float] = None,
     soft_time_limit: Optional[float] = None,
+    idempotency_key: Optional[_idempotency.Key] = None,
+    idempotency_ttl: Optional[float] = None,
     retries: Optional[int] = None,
     backoff: Optional[Backoff] = None,
     retry_on: Optional[Errors] = None,
@@ -145,6 +163,11 @@ def task(
     :param time_limit: seconds after which the task is ended, whatever it does, by killing its process; an
         ``async def`` task is cancelled first. It counts as failed.
     :param soft_time_limit: seconds after which :class:`pyqs.errors.SoftTimeLimitExceeded` is raised in it.
+    :param idempotency_key: of several messages with the same key only one is run, as far as that can be promised: the
+        name of a parameter, or a function of the task's arguments that gives text. It needs a store:
+        ``pyqs.configure(idempotency_store=)`` or ``PYQS_IDEMPOTENCY_STORE``.
+    :param idempotency_ttl: seconds for which it is remembered that a key is done; 24 hours by default, at most 366
+        days.
     :param retries: a failed task is run again up to so many times: 3 is up to four runs. By default its message is left
         to the queue's visibility timeout, as PyQS does.
     :param backoff: seconds before each retry: a number is the base of an exponential (at most 900, spread over its
@@ -178,7 +201,15 @@ def task(
     together = _batch.checked(batch, batch_wait)
     if together and bind:
         raise SettingsInvalid("bind= and batch= don't go together: each item of a batch has its own id and retries")
-    return _Decorator(declared, queue, custom_function_path, policy, bind, callbacks, together)
+    if idempotency_key is None and idempotency_ttl is not None:
+        raise SettingsInvalid("idempotency_ttl= is given without idempotency_key=, whose life it is")
+    idempotency = None
+    if idempotency_key is not None:
+        if together:
+            raise SettingsInvalid("idempotency_key= and batch= don't go together: one call is for several keys")
+        ttl = _idempotency.TTL_DEFAULT_SECS if idempotency_ttl is None else idempotency_ttl
+        idempotency = Idempotency(idempotency_key, ttl).checked()
+    return _Decorator(declared, queue, custom_function_path, policy, bind, callbacks, together, idempotency)
 
 
 class _Decorator:
@@ -191,6 +222,7 @@ class _Decorator:
         is_bound: bool = False,
         callbacks: Callbacks = NO_CALLBACKS,
         batch: Optional[Batch] = None,
+        idempotency: Optional[Idempotency] = None,
     ) -> None:
         self.queue_name = queue
         self.delay_seconds = declared.delay_seconds
@@ -200,6 +232,7 @@ class _Decorator:
         self._is_bound = is_bound
         self._callbacks = callbacks
         self._batch = batch
+        self._idempotency = idempotency
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         path = self.function_path or function_to_import_path(function)
@@ -217,6 +250,9 @@ class _Decorator:
         _limits.declare(function, self._declared.limits)
         _policy.declare(function, self._policy)
         _callbacks.declare(function, self._callbacks)
+        if self._idempotency:
+            _idempotency.checked_for(path, function, self._idempotency)
+            _idempotency.declare(function, self._idempotency)
         if self._is_bound:
             _bound.declare(function)
         if self._batch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,11 @@ from support.payloads import Bucket
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is configured."""
     monkeypatch.setattr(_payload_settings, "_configured", _payload_settings._Configured())
     for name in ("STORE", "THRESHOLD", "KEEP"):
         monkeypatch.delenv(getattr(_payload_settings, f"{name}_VARIABLE"), raising=False)
-    yield
 
 
 @pytest.fixture(params=["folder", "s3", "s3 prefix"])
@@ -106,7 +104,8 @@ def test_urls_name_stores() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "my-bucket", "s3://", "s3:///x", "file://relative", "file:", "http://x/y", "s3://b?x=1", "s3://Bad_Name"]
+    "url",
+    ["", "my-bucket", "s3://", "s3:///x", "file://relative", "file:", "http://x/y", "s3://b?x=1", "s3://Bad_Name"],
 )
 def test_other_urls_are_refused(url: str) -> None:
     with pytest.raises(SettingsInvalid):

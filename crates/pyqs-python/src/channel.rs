@@ -271,9 +271,7 @@ fn outcome(name: &str, delay_secs: u32) -> PyResult<TaskOutcome> {
         "failed" => TaskOutcome::Failed,
         "retry" => TaskOutcome::Retry { delay_secs },
         "exhausted" => TaskOutcome::Exhausted,
-        "postponed" => TaskOutcome::Postponed {
-            delay_secs: delay_seconds,
-        },
+        "postponed" => TaskOutcome::Postponed { delay_secs },
         "discarded" => TaskOutcome::Discarded,
         "unrunnable" => TaskOutcome::Unrunnable,
         _ => {

@@ -165,22 +165,25 @@ impl Job {
         Some((pointer.store, pointer.key))
     }
 
-    /// The same job with the body that it points to.
-    fn opened(&self, body: String, reader: &Reader) -> PyResult<Self> {
+    /// The same job with the body that it points to. Without a reader that may be anything.
+    fn opened(&self, body: String, reader: Option<&Reader>) -> PyResult<Self> {
         let body = Body {
             text: body,
             is_stored: true,
         };
-        let head = reader.read_head(&body)?;
-        let millis = |moment: &Option<Moment>| moment.as_ref().map(Moment::unix_millis);
-        let times = Times {
-            eta: millis(&head.eta),
-            expires: millis(&head.expires),
-        };
         let mut inner = self.inner.clone();
-        inner.limits = TimeLimits::of(&head);
-        inner.task = head.task;
-        inner.retries_before = head.retries;
+        let mut times = Times::default();
+        if let Some(reader) = reader {
+            let head = reader.read_head(&body)?;
+            let millis = |moment: &Option<Moment>| moment.as_ref().map(Moment::unix_millis);
+            times = Times {
+                eta: millis(&head.eta),
+                expires: millis(&head.expires),
+            };
+            inner.limits = TimeLimits::of(&head);
+            inner.task = head.task;
+            inner.retries_before = head.retries;
+        }
         Ok(Self {
             inner,
             body,
