@@ -363,6 +363,7 @@ class Execution(Run):
             unrunnable.log(self._job, reason)
             return False
         except BaseException as error:  # of the user's function, which is part of the task
+            self._tell(TaskStarted)
             self._failed(error)
             self._end()
             return False

@@ -88,7 +88,7 @@ impl Job {
 
     #[getter]
     fn body(&self) -> &str {
-        &self.inner.body
+        &self.body.text
     }
 
     /// What SQS says of the message, where its queue has a handler.

@@ -20,7 +20,7 @@ import pyqs
 
 from .. import _pyqs
 
-NAMES = pyqs.Settings._fields
+NAMES = (*pyqs.Settings._fields, "payload_store", "payload_threshold", "keep_payloads", "idempotency_store")
 """What ``PYQS`` may have."""
 
 
