@@ -32,6 +32,7 @@ class Job:
     left_out = None
     system = None
     others: tuple[Job, ...] = ()
+    pointer = None
 
     def __init__(self, task_name: str, *args: Any, **kwargs: Any) -> None:
         self.task = task_name
