@@ -360,7 +360,7 @@ class Execution(Run):
             guard = _idempotency.guard(self._function, self._path, self._job.message_id, args, kwargs)
         except _idempotency.StoreMissing as reason:
             self._lane.record("unrunnable")
-            unrunnable.log(self._job, reason)
+            self._worker.tell_unrunnable(self._job, reason)
             return False
         except BaseException as error:  # of the user's function, which is part of the task
             self._tell(TaskStarted)

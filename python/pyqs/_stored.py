@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Optional
 
 from . import _on_message
 from ._execution import Execution, Run, Worker, prepare_here
-from ._pyqs import Job, Lane, TaskChannel
+from ._pyqs import Job, Lane
 
 if TYPE_CHECKING:
     from ._execution import Host
-    from .payloads._receiving import Cleaner
+    from .payloads._receiving import Cleaner, Deletions
 
 
 class StoredBodies:
     """What a task process has of its payload store: nothing before the first message that needs it."""
 
-    def __init__(self, channel: TaskChannel) -> None:
+    def __init__(self, channel: Deletions) -> None:
         self._channel = channel
         self._cleaner: Optional[Cleaner] = None
 
@@ -39,7 +39,7 @@ class StoredBodies:
             return prepare_here(job, lane, worker)
         # Two threads may make one each; both work.
         cleaner = self._cleaner = self._cleaner or _receiving.Cleaner(self._channel)
-        opened = _receiving.open_job(job, lane, None if is_handled else worker.reader, cleaner)
+        opened = _receiving.open_job(job, lane, None if is_handled else worker.reader, cleaner, worker.tell_unrunnable)
         execution = prepare_here(opened.job, lane, worker) if opened else None
         if opened and execution:
             done = opened

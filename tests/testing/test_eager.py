@@ -7,6 +7,7 @@ import logging
 import threading
 import uuid
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pyqs
@@ -23,6 +24,7 @@ from pyqs.errors import (
 from pyqs.events import clear_events, register_event
 from pyqs.testing import EndlessChain, eager
 from pyqs.utils import decode_message
+from support.waiting import eventually
 
 done: list[Any] = []
 
@@ -461,3 +463,30 @@ def test_handlers_of_messages_run_too() -> None:
     assert done == [("a file", 1), ("a file", 2)]
     assert [run.outcome for run in tasks.runs] == ["retry", "succeeded"]
     assert tasks.runs[1].result == "stored"
+
+
+def test_large_messages_go_through_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYQS_PAYLOAD_STORE", f"file://{tmp_path}/payloads")
+
+    @task(queue="large")
+    def measure(value: str) -> int:
+        return len(value)
+
+    with eager() as tasks:
+        measure.delay("x" * 1_100_000)
+        [run] = tasks.runs
+    assert (run.outcome, run.result) == ("succeeded", 1_100_000)
+    eventually(lambda: list((tmp_path / "payloads").iterdir()) == [], "the payload is deleted")
+
+
+def test_idempotency_keys_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYQS_IDEMPOTENCY_STORE", f"sqlite://{tmp_path}/keys.db")
+
+    @task(queue="orders", idempotency_key="order")
+    def charge(order: int) -> int:
+        return order
+
+    with eager() as tasks:
+        for order in (1, 2, 1):
+            charge.delay(order)
+    assert [run.outcome for run in tasks.runs] == ["succeeded", "succeeded", "discarded"]

@@ -8,11 +8,10 @@ import math
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from .. import _payload_settings
 from .._pyqs import EXPIRES_ATTRIBUTE, Job, Lane, Reader
-from .._unrunnable import unrunnable
 from ..errors import PayloadMissing, PayloadRefused, PyqsError, UndecodableMessage
 from ._pointer import Pointer
 from ._store import PayloadStore, named
@@ -62,7 +61,13 @@ def is_pointer_here(job: Job) -> bool:
     return place is not None and settings is not None and settings.store.name == place[0]
 
 
-def open_job(job: Job, lane: Lane, reader: Optional[Reader], cleaner: Cleaner) -> Optional[Opened]:
+def open_job(
+    job: Job,
+    lane: Lane,
+    reader: Optional[Reader],
+    cleaner: Cleaner,
+    tell_unrunnable: Callable[[Job, Exception], object],
+) -> Optional[Opened]:
     """Fetch a job's body. ``None``: it can't be run, or not now, which is recorded and logged.
 
     Without a reader the body may be anything.
@@ -89,7 +94,7 @@ def open_job(job: Job, lane: Lane, reader: Optional[Reader], cleaner: Cleaner) -
         return None
     except (PyqsError, UndecodableMessage) as reason:
         lane.record("unrunnable")
-        unrunnable.log(job, reason)
+        tell_unrunnable(job, reason)
         return None
     except Exception as error:
         delay = math.ceil(random.uniform(*FETCH_AGAIN_SECS))
@@ -165,9 +170,8 @@ class Cleaner:
     def __init__(self, deletions: Deletions) -> None:
         self._deletions = deletions
         self._awaited: collections.deque[_Awaited] = collections.deque(maxlen=AWAITED_MAX)
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
         self._thread: Optional[threading.Thread] = None
-        self._is_leaving = False
 
     def settle(self, opened: Opened, lane: Lane) -> None:
         """The message is done with for good, which is recorded."""
@@ -176,38 +180,33 @@ class Cleaner:
             # Whoever has the message by now may need its payload.
             return
         until = time.monotonic() + CONFIRMED_WITHIN_SECS
-        with self._condition:
+        with self._lock:
             self._awaited.append(_Awaited(opened.job.receipt_handle, opened, until))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="pyqs-payloads", daemon=True)
                 self._thread.start()
-            self._condition.notify()
 
     def leave(self) -> None:
         """This process ends: delete what may be deleted in the next seconds."""
-        thread = self._thread
-        if thread is None:
-            return
-        with self._condition:
-            self._is_leaving = True
-            self._condition.notify()
-        thread.join(LEAVE_SECS)
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join(LEAVE_SECS)
 
     def _run(self) -> None:
         while True:
-            with self._condition:
-                while not self._awaited and not self._is_leaving:
-                    self._condition.wait()
-                if not self._awaited:
-                    return
+            with self._lock:
                 looked_at = len(self._awaited)
-            deleted = sum(self._look() for _ in range(looked_at))
-            if not deleted:
+                if not looked_at:
+                    self._thread = None
+                    return
+            deleted = [self._look() for _ in range(looked_at)]
+            if not any(deleted):
                 time.sleep(LOOK_SECS)
 
     def _look(self) -> bool:
         """Look at the oldest; whether it is done with."""
-        with self._condition:
+        with self._lock:
             if not self._awaited:
                 return False
             awaited = self._awaited.popleft()
@@ -215,7 +214,7 @@ class Cleaner:
             _delete(awaited.opened)
             return True
         if time.monotonic() < awaited.until:
-            with self._condition:
+            with self._lock:
                 self._awaited.append(awaited)
         return False
 

@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Optional
 
 from .._declarations import Declaration
-from .._execution import Execution, Worker, prepare
+from .._execution import Execution, Worker, prepare_here
 from .._limits import NO_LIMITS
 from .._pyqs import Job, Reader
 from .._resolve import Resolver
+from .._stored import StoredBodies
 from .._unrunnable import unrunnable
 
 logger = logging.getLogger("pyqs")
 
-Outcome = Literal["succeeded", "failed", "retry", "exhausted", "discarded", "dead_letter", "unrunnable", "expired"]
+Outcome = Literal[
+    "succeeded", "failed", "retry", "exhausted", "discarded", "dead_letter", "unrunnable", "expired", "postponed"
+]
 
 FAILED_FOR_GOOD = ("failed", "exhausted", "dead_letter", "unrunnable")
 """Outcomes after which the task's error is the test's, where it wants to know."""
@@ -39,7 +42,8 @@ class Run:
     outcome: Outcome
     """``succeeded``; ``failed``, and without rules of the task's own its message comes back after its visibility
     timeout; ``retry``; ``exhausted``, no retry is left; ``discarded``; ``dead_letter``; ``unrunnable``, it can't be
-    read or its task not found; ``expired``, and so it did not run."""
+    read or its task not found; ``expired``, and so it did not run; ``postponed``, it did not run yet, since its
+    idempotency key is in progress or a store out of reach."""
     attempt: int = 1
     """Which run of its message this is, 1 for the first."""
     result: Any = None
@@ -122,10 +126,10 @@ class RecordedLane:
     def extend(self, _seconds: float) -> None:
         """Nothing: as above."""
 
-    def declare(self, declarations: list[Declaration]) -> None:
+    def declare(self, declared: list[Declaration]) -> None:
         """Tell the worker, where there is one, what modules have declared that were imported just now."""
         if self._lane is not None:
-            self._lane.declare(declarations)
+            self._lane.declare(declared)
 
     def warn_once(self, line: str) -> None:
         """Log a warning."""
@@ -164,9 +168,12 @@ class Prepared:
         self._job = job
         self._lane = RecordedLane(lane)
         self._error: Optional[BaseException] = None
+        worker = worker._replace(tell_unrunnable=self._unrunnable)
+        prepare = worker.stored.open if worker.stored and job.pointer else prepare_here
         # The lane has what an execution asks of one.
-        self.execution = prepare(job, self._lane, worker._replace(tell_unrunnable=self._unrunnable))  # type: ignore[arg-type]
+        self.execution = prepare(job, self._lane, worker)  # type: ignore[arg-type]
         if self.execution:
+            self._job = self.execution._job  # with its body
             self._watch(self.execution)
 
     def run(self) -> Run:
@@ -205,4 +212,12 @@ class Prepared:
 
 def worker_for_tests(resolver: Resolver) -> Worker:
     """What tasks of a test's own process have in common."""
-    return Worker(resolver, Reader(), NO_LIMITS, context=contextvars.copy_context())
+    return Worker(resolver, Reader(), NO_LIMITS, context=contextvars.copy_context(), stored=StoredBodies(_Deleted()))
+
+
+class _Deleted:
+    """Where there is no queue, a message is gone when it is done."""
+
+    def is_deleted(self, _receipt: str) -> bool:
+        """Whether its payload may go."""
+        return True

@@ -23,6 +23,7 @@ from .._limits import NO_LIMITS, Clock
 from .._manager import Manager
 from .._pyqs import Ledger, TaskChannel, WorkerSettings
 from .._resolve import Resolver
+from .._stored import StoredBodies
 from .._supervisor import level_name
 from ..errors import PyqsError, SettingsInvalid
 from ._endpoint import Endpoint
@@ -147,7 +148,9 @@ class Worker:
         with self._changed:
             while True:
                 for run in reversed(self.runs):
-                    if run.outcome != "retry" and (run.id == what if name is None else run.task == name):
+                    if run.outcome not in ("retry", "postponed") and (
+                        run.id == what if name is None else run.task == name
+                    ):
                         return run
                 left = end - time.monotonic()
                 if self._fatal or left <= 0 or not self._changed.wait(left):
@@ -225,9 +228,11 @@ class Worker:
 
     def _run_process(self, process: _Process) -> None:
         (lane,) = process.channel.lanes
+        stored = StoredBodies(process.channel)
+        tasks = self._tasks._replace(stored=stored)
         try:
             for job in lane:
-                prepared = Prepared(job, self._tasks, lane)
+                prepared = Prepared(job, tasks, lane)
                 if prepared.execution:
                     prepared.execution.run(self._host)
                 with self._changed:
@@ -238,6 +243,7 @@ class Worker:
         except OSError as error:
             logger.error("A worker in a test has lost its socket, which a task may have closed: %s", error)
         finally:
+            stored.leave()
             killed_by = 9 if process.number in self._killed else None
             self._tell({"died": {"process": process.number, "signal": killed_by, "code": None if killed_by else 0}})
 
