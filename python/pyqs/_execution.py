@@ -104,7 +104,7 @@ class Worker(NamedTuple):
 
 def prepare(job: Job, lane: Lane, worker: Worker) -> Optional[Run]:
     """Find out what to call and with what. ``None``: the message can't be run, which is recorded and logged."""
-    if worker.stored and job.pointer:
+    if worker.stored and not job.others and job.pointer:
         return worker.stored.run(job, lane, worker)
     return prepare_here(job, lane, worker)
 

@@ -33,8 +33,9 @@ class StoredBodies:
         """Fetch the body and find out what to call. ``None``: it can't be run, or not now, which is recorded."""
         from .payloads import _receiving
 
-        is_handled = job.system is not None or _on_message.find(job.queue_url) is not None
-        if is_handled and not _receiving.is_pointer_here(job):
+        handler = _on_message.find(job.queue_url)
+        is_handled = job.system is not None or handler is not None
+        if is_handled and ((handler and handler.batch) or not _receiving.is_pointer_here(job)):
             # A handler takes all bodies as they are.
             return prepare_here(job, lane, worker)
         # Two threads may make one each; both work.

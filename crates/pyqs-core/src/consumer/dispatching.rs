@@ -295,7 +295,9 @@ impl Consumer {
             if line.is_broken(&group) {
                 if let Some(quota) = &mut self.quota {
                     match outcome {
-                        Outcome::NotStarted | Outcome::Unrunnable => quota.came_back(),
+                        Outcome::NotStarted | Outcome::Unrunnable | Outcome::Postponed { .. } => {
+                            quota.came_back()
+                        }
                         _ => quota.ended(),
                     }
                 }
@@ -310,7 +312,10 @@ impl Consumer {
 
     fn conclude(&mut self, key: MessageKey, outcome: Outcome) {
         if let Some(quota) = &mut self.quota
-            && !matches!(outcome, Outcome::NotStarted | Outcome::Unrunnable)
+            && !matches!(
+                outcome,
+                Outcome::NotStarted | Outcome::Unrunnable | Outcome::Postponed { .. }
+            )
         {
             quota.ended();
         }
