@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import sqlite3
 import threading
@@ -18,7 +19,7 @@ from support.processes import Process
 from support.waiting import eventually
 
 SENDERS = 4
-KILLS = 5
+KILLS = int(os.environ.get("PYQS_TEST_KILLS", "5"))
 
 
 class Load:

@@ -1,5 +1,6 @@
 //! Fair queues: message groups on standard queues, through the public API.
 
+use proptest::prelude::*;
 use pyqs_broker::{Broker, Delivery, NewMessage, QueueId, Receive, Settings, Timestamp};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -116,4 +117,84 @@ fn without_noise_the_oldest_of_all_groups_go_first() {
     }
     assert_eq!(world.groups(0, 4), ["a", "", "b", "a"]);
     assert_eq!(world.groups(0, 10), ["c", "b", ""]);
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// The large tenant sends that many.
+    Flood(usize),
+    /// So many others send one each.
+    Few(usize),
+    Receive(u32),
+    /// The oldest deliveries are done.
+    Delete(usize),
+    Wait(u32),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (1..60usize).prop_map(Step::Flood),
+        3 => (1..4usize).prop_map(Step::Few),
+        9 => (1..=10u32).prop_map(Step::Receive),
+        1 => (1..20usize).prop_map(Step::Delete),
+        1 => (1..20u32).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// While a tenant is noisy, none of its messages is given out before one of the others that
+    /// waits, whatever has happened; and nobody gets an empty answer while something waits.
+    #[test]
+    fn a_noisy_group_never_goes_before_another(
+        steps in proptest::collection::vec(step(), 1..150),
+    ) {
+        let mut world = World::new();
+        let (mut now, mut held) = (0, Vec::new());
+        let (mut large_waits, mut large_held, mut others_wait) = (0, 0_usize, 0_usize);
+        for step in steps {
+            match step {
+                Step::Flood(count) => {
+                    world.send(now, "large", count);
+                    large_waits += count;
+                }
+                Step::Few(count) => {
+                    for name in ["", "a", "b"].iter().take(count) {
+                        world.send(now, name, 1);
+                        others_wait += 1;
+                    }
+                }
+                Step::Wait(secs) => now += secs,
+                Step::Delete(count) => {
+                    for delivery in held.drain(..count.min(held.len())) {
+                        let Delivery { receipt, payload, .. } = delivery;
+                        world.broker.delete(START.plus_secs(now), world.queue, &receipt).unwrap();
+                        large_held -= usize::from(payload == "large");
+                    }
+                }
+                Step::Receive(max) => {
+                    // Its share is looked at whenever something of it changes, as each of its sends.
+                    let was_sent_just_now = large_waits > 0;
+                    if was_sent_just_now {
+                        world.send(now, "large", 1);
+                        large_waits += 1;
+                    }
+                    let is_noisy = large_held >= 30 && large_held * 10 > held.len() && was_sent_just_now;
+                    let got = world.receive(now, max);
+                    let waited = large_waits + others_wait;
+                    prop_assert_eq!(got.len(), waited.min(max as usize));
+                    let large = got.iter().filter(|d| d.payload == "large").count();
+                    let others = got.len() - large;
+                    if is_noisy {
+                        prop_assert_eq!(others, others_wait.min(max as usize));
+                    }
+                    large_waits -= large;
+                    large_held += large;
+                    others_wait -= others;
+                    held.extend(got);
+                }
+            }
+        }
+    }
 }
