@@ -21,6 +21,7 @@ PEERS = HERE / ".venv"
 OURS = [sys.executable, "-m", "pyqs"]
 ORIGINAL = [str(PEERS / "bin" / "pyqs")]
 BATCH_MAX = 10
+BATCH_BYTES_MAX = 1_000_000
 
 
 class Endpoint:
@@ -96,15 +97,19 @@ class Endpoint:
         return sum(int(attributes[name]) for name in names)
 
     def send(self, queue_url: str, bodies: list[str], **fields: list[str]) -> None:
-        """Send these bodies; a field has a value for each."""
-        for start in range(0, len(bodies), BATCH_MAX):
+        """Send these bodies, which are about the same size; a field has a value for each."""
+        at = 0
+        while at < len(bodies):
+            fitting = BATCH_BYTES_MAX // max(len(bodies[at]), 1)
+            end = min(at + min(max(fitting, 1), BATCH_MAX), len(bodies))
             entries = [
-                {"Id": str(at), "MessageBody": bodies[at], **{name: values[at] for name, values in fields.items()}}
-                for at in range(start, min(start + BATCH_MAX, len(bodies)))
+                {"Id": str(one), "MessageBody": bodies[one], **{name: values[one] for name, values in fields.items()}}
+                for one in range(at, end)
             ]
             answer = self.call("SendMessageBatch", QueueUrl=queue_url, Entries=entries)
             if answer.get("Failed"):
                 raise SystemExit(f"can't send: {answer['Failed'][0]}")
+            at = end
 
     def requests(self) -> dict[str, int]:
         """Requests answered so far, by action."""

@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: ours and its peers in one run; `cargo xtask bench endpoint` for the endpoint alone,
-//! `cargo xtask bench chaos` for what is lost when things go wrong, `cargo xtask bench decode` for reading Celery's
-//! messages, `cargo xtask bench fuzz [CASES]` for a million bodies that nobody would send.
+//! `cargo xtask bench`: ours and its peers in one run; `cargo xtask bench speed` for a worker beside a loop written by
+//! hand, `cargo xtask bench endpoint` for the endpoint alone, `cargo xtask bench chaos` for what is lost when things go
+//! wrong, `cargo xtask bench decode` for reading Celery's messages, `cargo xtask bench fuzz [CASES]` for a million bodies that nobody would send.
 
 use std::process::ExitCode;
 
@@ -12,8 +12,8 @@ use crate::venv::Venv;
 /// Options of the benchmark.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Passed on to bench/run.py, after `endpoint` to bench/endpoint.py, after `chaos` to bench/chaos.py; `decode` runs
-    /// bench/decode.py, and `fuzz CASES` the formats' properties
+    /// Passed on to bench/run.py; after `speed`, `endpoint` or `chaos` to bench/speed.py, endpoint.py or chaos.py;
+    /// `decode` runs bench/decode.py, and `fuzz CASES` the formats' properties
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
@@ -33,6 +33,7 @@ pub(crate) fn run(project: &Project, args: &Args) -> Result<ExitCode> {
             venv.install_requirements("tests/requirements.txt")?;
             ("bench/endpoint.py", rest)
         }
+        [first, rest @ ..] if first == "speed" => ("bench/speed.py", rest),
         [first, rest @ ..] if first == "chaos" => ("bench/chaos.py", rest),
         [first, rest @ ..] if first == "decode" => ("bench/decode.py", rest),
         all => ("bench/run.py", all),
