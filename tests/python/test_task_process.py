@@ -86,6 +86,7 @@ Run = Callable[..., list[str]]
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     monkeypatch.setattr(_producer, "_producer", None)  # put back when the test is over
     monkeypatch.setattr(_unrunnable.unrunnable, "_since", float("-inf"))
+    monkeypatch.setattr(_unrunnable.unrunnable, "_count", 0)
     monkeypatch.setattr(_registry, "_by_path", dict(_registry._by_path))
     clear_events()
 

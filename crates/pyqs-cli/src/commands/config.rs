@@ -163,6 +163,8 @@ fn value(arg: &Arg, matches: &ArgMatches) -> Value {
     match arg.get_action() {
         ArgAction::SetTrue => json!(matches.get_flag(id) != id.starts_with("no_")),
         ArgAction::Append => json!(texts),
+        // However it is written: yes, 0, off.
+        _ if let Ok(Some(is_on)) = matches.try_get_one::<bool>(id) => json!(is_on),
         _ => match texts.into_iter().next_back() {
             None => Value::Null,
             Some(text) if is_text(arg) => json!(text),

@@ -296,7 +296,7 @@ impl Consumer {
                 if let Some(quota) = &mut self.quota {
                     match outcome {
                         Outcome::NotStarted | Outcome::Unrunnable | Outcome::Postponed { .. } => {
-                            quota.came_back()
+                            quota.came_back();
                         }
                         _ => quota.ended(),
                     }
