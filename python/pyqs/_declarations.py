@@ -6,7 +6,9 @@ and when a task that it looks for has brought more.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
+
+from . import _limits
 
 
 class Declaration(NamedTuple):
@@ -18,6 +20,10 @@ class Declaration(NamedTuple):
     """It is a handler: it takes all messages of this queue, whatever they are."""
     batch: Optional[tuple[int, float]] = None
     """It gets so many messages at once at most; a message waits so many seconds for others."""
+    max_concurrency: Optional[int] = None
+    """So many of it run at once, in one worker."""
+    rate: Optional[tuple[int, float]] = None
+    """So many of it start in so many seconds, in one worker."""
 
 
 news: list[Declaration] = []
@@ -25,6 +31,16 @@ news: list[Declaration] = []
 
 known: list[Declaration] = []
 """All, for the managers of workers in a test's own process, of which there may be many."""
+
+
+_paces: dict[str, _limits.Pace] = {}
+
+
+def meet(name: str, function: Callable[..., Any]) -> None:
+    """A message names a task: until the manager is told whether the task has limits, it gives out no other."""
+    if name not in _paces:
+        _paces[name] = _limits.declared_pace(function)
+        add(Declaration(name, None, _batches.get(name), *_paces[name]))
 
 
 def add(declaration: Declaration) -> None:
@@ -37,7 +53,7 @@ def add(declaration: Declaration) -> None:
 def add_batch(name: str, batch: tuple[int, float]) -> None:
     """Have the manager told of a task by a name under which a message has it, unless it was."""
     if _batches.get(name) != batch:
-        add(Declaration(name, None, batch))
+        add(Declaration(name, None, batch, *_paces.get(name, _limits.NO_PACE)))
 
 
 _batches: dict[str, Optional[tuple[int, float]]] = {}

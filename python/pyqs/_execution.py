@@ -136,8 +136,9 @@ def prepare_here(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
         return None
     if batch:
         _declarations.add_batch(job.task, batch)
+    _declarations.meet(job.task, function)
     if _declarations.news:
-        # Its module was imported just now.
+        # Its module was imported just now, or this is its first message.
         lane.declare(_declarations.take())
     if batch:
         from ._batch_execution import prepare_batch

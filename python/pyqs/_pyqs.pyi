@@ -107,6 +107,7 @@ class WorkerSettings:
         burst: Optional[bool] = None,
         receive_wait: Optional[float] = None,
         max_tasks: Optional[int] = None,
+        reload: Optional[bool] = None,
         format: Optional[str] = None,
         create_queues: Optional[bool] = None,
         require_queues: Optional[bool] = None,
@@ -162,6 +163,8 @@ class WorkerSettings:
     def allow(self) -> list[str]: ...
     @property
     def registered_only(self) -> bool: ...
+    @property
+    def reload(self) -> bool: ...
     @property
     def format(self) -> Optional[str]: ...
     @property

@@ -46,6 +46,7 @@ class Settings(NamedTuple):
     shutdown_timeout: Optional[float] = None
     burst: Optional[bool] = None
     max_tasks: Optional[int] = None
+    reload: Optional[bool] = None
     require_queues: Optional[bool] = None
     exact_patterns: Optional[bool] = None
     imports: Optional[Sequence[str]] = None

@@ -62,12 +62,20 @@ class Supervisor:
     """Runs a worker with these settings: ``start``, then ``run``, which returns when a signal has stopped it.
 
     Only the main thread may, since signals go there. With ``orders``, signals come as bytes from that socket instead,
-    and its end is a ``SIGTERM``: so a program has its supervisor in a process beside it.
+    and its end is a ``SIGTERM``: so a program has its supervisor in a process beside it. What comes from ``changes``
+    stops it too, and ``is_changed`` says so.
     """
 
-    def __init__(self, settings: WorkerSettings, orders: Optional[socket.socket] = None) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        orders: Optional[socket.socket] = None,
+        changes: Optional[socket.socket] = None,
+    ) -> None:
         self._settings = settings
         self._orders = orders
+        self._changes = changes
+        self.is_changed = False
         self._signals: Optional[Signals] = None
         self._selector = selectors.DefaultSelector()
         self._manager: Optional[Manager] = None
@@ -113,6 +121,8 @@ class Supervisor:
         self._selector.register(self._signals.read_end, selectors.EVENT_READ, self._take_signals)
         if self._orders:
             self._selector.register(self._orders, selectors.EVENT_READ, self._take_orders)
+        if self._changes:
+            self._selector.register(self._changes, selectors.EVENT_READ, self._take_change)
         self._start_manager()
         self._tell_started()
 
@@ -333,6 +343,7 @@ class Supervisor:
         assert self._signals is not None, "registered by start()"
         for signum in self._signals.read():
             if signum in STOP_SIGNALS and not self._orders:
+                self.is_changed = False
                 self.stop(signum)
         self._reap()
 
@@ -344,6 +355,13 @@ class Supervisor:
             return
         self._selector.unregister(self._orders)
         if not self._stops:
+            self.stop()
+
+    def _take_change(self) -> None:
+        assert self._changes is not None, "registered by start()"
+        self._selector.unregister(self._changes)
+        if self._changes.recv(1) and not self._stops:
+            self.is_changed = True
             self.stop()
 
     def _children(self) -> list[int]:

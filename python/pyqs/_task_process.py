@@ -62,8 +62,9 @@ def run(channel: TaskChannel, settings: WorkerSettings) -> None:
 
         pickles = PickleLoader(settings.unsafe_pickle)
     _celery.adopt_current_app()
-    if _declarations.news:
-        channel.declare(_declarations.take())
+    if _declarations.known:
+        _declarations.take()
+        channel.declare(list(_declarations.known))
     stored = StoredBodies(channel)
     worker = Worker(
         Resolver(settings.allow, settings.registered_only),

@@ -51,6 +51,8 @@ def task(
     soft_time_limit: Optional[float] = None,
     idempotency_key: Optional[_idempotency.Key] = None,
     idempotency_ttl: Optional[float] = None,
+    max_concurrency: Optional[int] = None,
+    rate_limit: Union[str, float, None] = None,
     retries: Optional[int] = None,
     backoff: Optional[Backoff] = None,
     retry_on: Optional[Errors] = None,
@@ -77,6 +79,8 @@ def task(
     soft_time_limit: Optional[float] = None,
     idempotency_key: Optional[_idempotency.Key] = None,
     idempotency_ttl: Optional[float] = None,
+    max_concurrency: Optional[int] = None,
+    rate_limit: Union[str, float, None] = None,
     retries: Optional[int] = None,
     backoff: Optional[Backoff] = None,
     retry_on: Optional[Errors] = None,
@@ -127,6 +131,8 @@ def task(
     soft_time_limit: Optional[float] = None,
     idempotency_key: Optional[_idempotency.Key] = None,
     idempotency_ttl: Optional[float] = None,
+    max_concurrency: Optional[int] = None,
+    rate_limit: Union[str, float, None] = None,
     retries: Optional[int] = None,
     backoff: Optional[Backoff] = None,
     retry_on: Optional[Errors] = None,
@@ -168,6 +174,9 @@ def task(
         ``pyqs.configure(idempotency_store=)`` or ``PYQS_IDEMPOTENCY_STORE``.
     :param idempotency_ttl: seconds for which it is remembered that a key is done; 24 hours by default, at most 366
         days.
+    :param max_concurrency: no more than so many of it run at once, in each worker.
+    :param rate_limit: no more than so many of it start in each worker: ``"100/s"``, ``"10/m"``, ``"3/h"``, or a number
+        a second.
     :param retries: a failed task is run again up to so many times: 3 is up to four runs. By default its message is left
         to the queue's visibility timeout, as PyQS does.
     :param backoff: seconds before each retry: a number is the base of an exponential (at most 900, spread over its
@@ -209,7 +218,8 @@ def task(
             raise SettingsInvalid("idempotency_key= and batch= don't go together: one call is for several keys")
         ttl = _idempotency.TTL_DEFAULT_SECS if idempotency_ttl is None else idempotency_ttl
         idempotency = Idempotency(idempotency_key, ttl).checked()
-    return _Decorator(declared, queue, custom_function_path, policy, bind, callbacks, together, idempotency)
+    pace = _limits.pace(max_concurrency, rate_limit)
+    return _Decorator(declared, queue, custom_function_path, policy, bind, callbacks, together, idempotency, pace)
 
 
 class _Decorator:
@@ -223,6 +233,7 @@ class _Decorator:
         callbacks: Callbacks = NO_CALLBACKS,
         batch: Optional[Batch] = None,
         idempotency: Optional[Idempotency] = None,
+        pace: _limits.Pace = _limits.NO_PACE,
     ) -> None:
         self.queue_name = queue
         self.delay_seconds = declared.delay_seconds
@@ -233,6 +244,7 @@ class _Decorator:
         self._callbacks = callbacks
         self._batch = batch
         self._idempotency = idempotency
+        self._pace = pace
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         path = self.function_path or function_to_import_path(function)
@@ -248,6 +260,7 @@ class _Decorator:
         task.delay_many = sender.delay_many
         task.delay_on_commit = sender.delay_on_commit
         _limits.declare(function, self._declared.limits)
+        _limits.declare_pace(function, self._pace)
         _policy.declare(function, self._policy)
         _callbacks.declare(function, self._callbacks)
         if self._idempotency:
@@ -262,6 +275,9 @@ class _Decorator:
         if self.function_path:
             _registry.register(self.function_path, function)
         _registry.register(function_to_import_path(function), function)
+        if self._pace != _limits.NO_PACE:
+            for name in {path, function_to_import_path(function)}:
+                _declarations.meet(name, function)
         return function
 
 

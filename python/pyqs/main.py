@@ -98,6 +98,10 @@ def run_worker(settings: _pyqs.WorkerSettings) -> NoReturn:
         # Before the cwd is added: it imports modules of the standard library, for which files there could stand in.
         _conflict.check()
         _add_cwd_to_path()
+        if settings.reload:
+            from ._reload import run
+
+            run(settings)
         supervisor = Supervisor(settings)
         supervisor.start()
         supervisor.run()

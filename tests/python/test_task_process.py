@@ -61,6 +61,9 @@ class Channel:
         self.is_running = False
         self.extended = 0.0
 
+    def declare(self, _declarations: object) -> None:
+        """What limits tasks."""
+
     def limit(self, seconds: float, grace: float = 0.0) -> None:
         self.limits.append((seconds, grace))
 

@@ -47,6 +47,8 @@ def by_position(to: str) -> None: ...
     dead_letter_on=ValueError,
     time_limit=30,
     soft_time_limit=20.5,
+    max_concurrency=2,
+    rate_limit="10/m",
     expires=60,
     format="celery",
 )

@@ -34,6 +34,7 @@ impl Args {
             burst: self.burst,
             max_tasks: self.max_tasks,
             receive_wait: WorkerSettings::default().receive_wait,
+            reload: self.reload,
             require_queues: self.require_queues,
             exact_patterns: self.exact_patterns,
             imports: self.imports,

@@ -5,6 +5,7 @@ mod ending;
 mod fetching;
 mod forwarding;
 mod intake;
+mod limiting;
 mod liveness;
 mod outcomes;
 mod replies;
@@ -17,6 +18,7 @@ use crate::action::{Action, Report};
 use crate::deadlines::{Deadline, Deadlines};
 use crate::event::Event;
 use crate::lease::Ticks;
+use crate::limiter::Limiters;
 use crate::memory::Memory;
 use crate::message::{
     Held, MessageId, MessageKey, PollId, QueueAttributes, QueueId, RequestId, Share, TaskKind,
@@ -67,6 +69,7 @@ pub struct Consumer {
     /// What is run together, by the first of each run.
     runs: BTreeMap<MessageKey, Vec<MessageKey>>,
     paces: BTreeMap<TaskKind, Pace>,
+    limiters: Limiters,
     fair_share: FairShare,
     polls: BTreeMap<PollId, QueueId>,
     requests: BTreeMap<RequestId, Request>,
@@ -110,6 +113,7 @@ impl Consumer {
             pool: Pool::new(settings.interval),
             runs: BTreeMap::new(),
             paces: BTreeMap::new(),
+            limiters: Limiters::default(),
             fair_share: FairShare::default(),
             polls: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -178,6 +182,8 @@ impl Consumer {
                 attributes,
                 share,
             } => self.add_queue(queue, attributes, share),
+            Event::TaskUndeclared { kinds } => self.task_undeclared(&kinds),
+            Event::TaskDeclared { kinds, limits } => self.task_declared(&kinds, limits),
             Event::QueuesListed => self.are_queues_listed = true,
             Event::QueueChanged { queue, attributes } => self.change_queue(queue, attributes),
             Event::Received { poll, messages } => self.received(poll, messages),
@@ -231,6 +237,7 @@ impl Consumer {
                 | Deadline::Deletes(_)
                 | Deadline::Releases(_)
                 | Deadline::Paced(_)
+                | Deadline::TaskRates
                 | Deadline::Reserve => {}
             }
         }
@@ -244,6 +251,9 @@ impl Consumer {
     }
 
     fn set_queue_deadlines(&mut self) {
+        let is_stopping = self.stop != Stop::No;
+        let next_start = self.limiters.next_start(self.now).filter(|_| !is_stopping);
+        self.deadlines.set(Deadline::TaskRates, next_start);
         for (&id, queue) in &self.queues {
             self.deadlines.set(
                 Deadline::Upkeep(id),

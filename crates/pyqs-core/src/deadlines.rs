@@ -22,6 +22,8 @@ pub(crate) enum Deadline {
     Paced(QueueId),
     /// Something of the queue waits no longer for others to start with.
     Ripe(QueueId),
+    /// The rate of a task lets one start again.
+    TaskRates,
     /// The process has rested.
     Rested(ProcessId),
     /// The process's present task may be holding up others.

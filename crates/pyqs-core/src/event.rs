@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use crate::limiter::TaskLimits;
 use crate::message::{
     Arrival, MessageId, MessageKey, PollId, ProcessId, QueueAttributes, QueueId, RequestId, Share,
+    TaskKind,
 };
 
 /// Something that happened outside.
@@ -25,6 +27,19 @@ pub enum Event {
     },
     /// All queues that there are at the start have been added. A [burst](crate::Settings::burst) does not end before.
     QueuesListed,
+    /// A task that was not met before on one of its queues, of which it will be told what limits it: until then one of
+    /// it runs at a time. A task that has ended and was told nothing of has no limits.
+    TaskUndeclared {
+        /// All of its kinds, one for each queue on which it was met.
+        kinds: Vec<TaskKind>,
+    },
+    /// What limits a task. Takes the place of what was said of it before.
+    TaskDeclared {
+        /// All of its kinds, one for each queue on which it was met.
+        kinds: Vec<TaskKind>,
+        /// The limits, for all of them together.
+        limits: TaskLimits,
+    },
     /// A queue's attributes were read again.
     QueueChanged {
         /// The queue.

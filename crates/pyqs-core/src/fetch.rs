@@ -46,6 +46,8 @@ pub(crate) struct Poller {
     allowed: usize,
     /// None is sent before this.
     resume_at: Option<Instant>,
+    /// That pause is there since what came could not be used.
+    is_pause_for_use: bool,
     /// Receives in a row that failed, or that brought nothing without waiting.
     failures: u32,
     watch: Watch,
@@ -109,6 +111,7 @@ impl Default for Poller {
             expected: 0,
             allowed: 1,
             resume_at: None,
+            is_pause_for_use: false,
             failures: 0,
             watch: Watch::default(),
             is_overdue: false,
@@ -152,6 +155,14 @@ impl Poller {
 
     pub(crate) fn note_overdue(&mut self) {
         self.is_overdue = true;
+    }
+
+    /// What comes can be used again.
+    pub(crate) fn go_on(&mut self) {
+        if std::mem::take(&mut self.is_pause_for_use) {
+            self.resume_at = None;
+            self.failures = 0;
+        }
     }
 
     /// Whether the last two receives were asked for since then and found nothing.
@@ -244,6 +255,7 @@ impl Poller {
         if usable == 0 && (count > 0 || (came_early && self.open.is_empty())) {
             self.failures = self.failures.saturating_add(1);
             self.resume_at = Some(now + EMPTY_BACKOFF.pause(self.failures, jitter));
+            self.is_pause_for_use = count > 0;
         } else {
             self.failures = 0;
             self.resume_at = None;
@@ -278,6 +290,7 @@ impl Poller {
             REFUSED_BACKOFF
         };
         self.resume_at = Some(now + backoff.pause(self.failures, jitter));
+        self.is_pause_for_use = false;
         if self.watch.failed(now, trouble) {
             Health::Troubled
         } else {

@@ -74,11 +74,11 @@
 //! What goes in and out: `event`, `action`, `message`, `settings`, `snapshot`, `time`. Each of the
 //! rest is a type with a job: `lease` (how long a message is ours), `line` (what waits to be
 //! started, and message groups' locks), `pool` (processes and what they were given), `schedule`
-//! (shares and paces), `fetch` (receives), `ack` (requests that carry ten), `memory` (what
+//! (shares and paces), `limiter` (limits of tasks), `fetch` (receives), `ack` (requests that carry ten), `memory` (what
 //! is done with), `retry` (back-off), `trouble` (what is worth telling), `deadlines` (all moments
 //! in one order), `stop`, and `queue`,
 //! which holds one queue's part of them. `consumer` joins them: its submodules are what comes in
-//! (`intake`, `dispatching`, `replies`), what becomes of a message (`outcomes`, `forwarding`), and
+//! (`intake`, `dispatching`, `limiting`, `replies`), what becomes of a message (`outcomes`, `forwarding`), and
 //! what is done about it (`upkeep`, `fetching`, `ending`, `stopping`).
 //!
 //! Every rule has its properties in `tests/`, one file a group, and all of them together run in
@@ -91,6 +91,7 @@ mod deadlines;
 mod event;
 mod fetch;
 mod lease;
+mod limiter;
 mod line;
 mod memory;
 mod message;
@@ -107,6 +108,7 @@ mod trouble;
 pub use action::{Action, Ending, Onward, Report};
 pub use consumer::Consumer;
 pub use event::{BatchReply, EntryReply, Event, Outcome, Trouble};
+pub use limiter::TaskLimits;
 pub use message::{
     Arrival, Gather, GroupId, MessageId, MessageKey, PollId, ProcessId, QueueAttributes, QueueId,
     RateLimit, RequestId, Share, TaskKind, Work,
@@ -127,6 +129,7 @@ pub mod limits {
         HEARTBEAT_NEEDS_MIN, LEASE_END_NEAR, LEASE_MIN, LEASE_TOTAL_MARGIN, LEASE_TOTAL_MAX,
         TRANSIT_MAX,
     };
+    pub use crate::limiter::HELD_BACK_MAX;
     pub use crate::memory::REMEMBERED_MIN;
     pub use crate::pool::{PIPELINE_MAX, PIPELINE_TASK_MAX, PIPELINE_WORK_MAX, STUCK_AFTER};
     pub use crate::queue::{

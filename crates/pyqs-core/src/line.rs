@@ -14,6 +14,10 @@ pub(crate) struct Line {
     /// What may start with others of its kind: all without a group, and those of each group that is not
     /// locked with nothing else before them.
     gathered: BTreeMap<TaskKind, Gathered>,
+    /// What might start alone, but is held back: none of it is in `ready`. Of a group its head is.
+    aside: BTreeSet<MessageKey>,
+    /// Kinds of `gathered` that are held back.
+    blocked: BTreeSet<TaskKind>,
     groups: BTreeMap<GroupId, Group>,
     len: usize,
 }
@@ -48,6 +52,8 @@ struct Group {
     waiting: BTreeMap<MessageKey, Option<Together>>,
     /// Those that were started and have not ended: of one run.
     started: BTreeSet<MessageKey>,
+    /// Its first one, where that is held back.
+    aside: Option<MessageKey>,
     /// One of these is not done with, and so those behind it are not either.
     is_broken: bool,
 }
@@ -80,6 +86,9 @@ impl Line {
         let one = self.ready.first().copied();
         let ripe = self.gathered.iter().filter_map(|(&kind, gathered)| {
             let (&first, &by) = gathered.waiting.first_key_value()?;
+            if self.blocked.contains(&kind) {
+                return None;
+            }
             let is_ripe = by <= now || gathered.waiting.len() >= gathered.max;
             is_ripe.then_some((first, kind))
         });
@@ -87,6 +96,42 @@ impl Line {
             (Some(one), Some((several, _))) if one < several => Some(Next::One(one)),
             (_, Some((_, kind))) => Some(Next::Several(kind)),
             (one, None) => one.map(Next::One),
+        }
+    }
+
+    /// Holds back a message that might start alone, and with it what is behind it in its group, until
+    /// [`recall`](Self::recall).
+    pub(crate) fn set_aside(&mut self, message: MessageKey, group: Option<&GroupId>) {
+        match group {
+            None => {
+                if self.ready.remove(&message) {
+                    self.aside.insert(message);
+                }
+            }
+            Some(group) => self.change_group(group, |group| group.aside = Some(message)),
+        }
+    }
+
+    /// A message that was held back may start.
+    pub(crate) fn recall(&mut self, message: MessageKey, group: Option<&GroupId>) {
+        match group {
+            None => {
+                if self.aside.remove(&message) {
+                    self.ready.insert(message);
+                }
+            }
+            Some(group) => self.change_group(group, |group| {
+                group.aside.take_if(|aside| *aside == message);
+            }),
+        }
+    }
+
+    /// Holds back what starts together of a kind, or does so no longer.
+    pub(crate) fn set_blocked(&mut self, kind: TaskKind, is_blocked: bool) {
+        if is_blocked {
+            self.blocked.insert(kind);
+        } else {
+            self.blocked.remove(&kind);
         }
     }
 
@@ -162,10 +207,12 @@ impl Line {
         let mut was_there = false;
         match group {
             None => {
-                was_there = withdraw(&mut self.ready, &mut self.gathered, message, together);
+                was_there = self.aside.remove(&message)
+                    || withdraw(&mut self.ready, &mut self.gathered, message, together);
             }
             Some(group) => self.change_group(group, |group| {
                 was_there = group.waiting.remove(&message).is_some();
+                group.aside.take_if(|aside| *aside == message);
             }),
         }
         self.len -= usize::from(was_there);
@@ -186,6 +233,7 @@ impl Line {
         let gathered = gathered.flat_map(|gathered| gathered.waiting.keys());
         self.ready
             .iter()
+            .chain(&self.aside)
             .chain(gathered)
             .chain(grouped)
             .copied()
@@ -213,7 +261,7 @@ impl Line {
 impl Group {
     /// Its messages that may start: the first alone, or as many from the first on as may start together.
     fn offers(&self) -> impl Iterator<Item = (MessageKey, Option<Together>)> + '_ {
-        let is_locked = !self.started.is_empty();
+        let is_locked = !self.started.is_empty() || self.aside.is_some();
         let first = self.waiting.values().next().copied().flatten();
         let count = match first {
             _ if is_locked => 0,

@@ -137,6 +137,23 @@ impl Throttle {
         }
     }
 
+    /// The time between two starts.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// So many may start now.
+    pub(crate) fn starts_now(&self, now: Instant) -> usize {
+        self.starts_within(now, Duration::ZERO).saturating_mul(
+            usize::try_from(
+                nanos(now.saturating_since(self.next_at())) / nanos(self.interval).max(1),
+            )
+            .unwrap_or(usize::MAX)
+            .min(starts_within(RATE_BURST, self.interval))
+            .saturating_add(1),
+        )
+    }
+
     /// One starts.
     pub(crate) fn start(&mut self, now: Instant) {
         self.due = self.due.max(now) + self.interval;

@@ -98,6 +98,8 @@ pub struct Counters {
     pub slow_replies: u64,
     /// Messages made visible again unstarted.
     pub given_back: u64,
+    /// Messages hidden unstarted until the limits of their task let them run.
+    pub held_back: u64,
     /// Receives that failed.
     pub polls_failed: u64,
     /// Receives that did not come back in any reasonable time.

@@ -185,6 +185,11 @@ impl WorkerSettings {
     }
 
     #[getter]
+    fn reload(&self) -> bool {
+        self.0.reload
+    }
+
+    #[getter]
     fn format(&self) -> Option<&str> {
         self.0.format.as_deref()
     }
@@ -244,6 +249,7 @@ fn set(
         "shutdown_timeout" => settings.shutdown_timeout = Some(seconds(name, value)?),
         "burst" => settings.burst = field(name, value)?,
         "receive_wait" => settings.receive_wait = seconds(name, value)?,
+        "reload" => settings.reload = field(name, value)?,
         "max_tasks" => settings.max_tasks = Some(positive(name, value)?),
         "require_queues" => settings.require_queues = field(name, value)?,
         "exact_patterns" => settings.exact_patterns = field(name, value)?,

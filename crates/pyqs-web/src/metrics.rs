@@ -114,6 +114,11 @@ const COUNTERS: &[Metric<Counters>] = &[
         "Messages made visible again unstarted",
         |c| Some(c.given_back as f64),
     ),
+    Metric(
+        "messages_held_back",
+        "Messages hidden unstarted until the limits of their task let them run",
+        |c| Some(c.held_back as f64),
+    ),
     Metric("polls_failed", "Receives that failed", |c| {
         Some(c.polls_failed as f64)
     }),

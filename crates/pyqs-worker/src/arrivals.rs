@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use pyqs_core::{Arrival, Instant, MessageKey, QueueId, TaskKind, Work};
+use pyqs_core::{
+    Arrival, Event, Instant, MessageKey, QueueId, RateLimit, TaskKind, TaskLimits, Work,
+};
 use pyqs_formats::{Head, Moment, Pointer, Reader};
 use pyqs_sqs::carried::Carried;
 use pyqs_sqs::{AttributeValue, Receipt, Received};
 
 use crate::clock;
+use crate::declared::DECLARED_MAX;
 use crate::declared::Handler;
 use crate::forwards::Part;
 use crate::process::job::SystemAttributes;
 use crate::process::successes::Mark;
-use crate::process::wire::{Callback, DeadLetter, JOBS_BYTES_MAX, TimeLimits};
+use crate::process::wire::{Callback, DeadLetter, Declaration, JOBS_BYTES_MAX, TimeLimits};
 
 /// Pairs of queue and task name that are told apart; all further ones count as one kind. It bounds
 /// what a sender can make a worker remember.
@@ -182,6 +185,10 @@ pub(crate) struct Arrivals {
     last_key: u64,
     kinds: HashMap<QueueId, HashMap<String, TaskKind>>,
     kinds_count: u32,
+    /// What task processes have said of tasks, by name.
+    limits: HashMap<String, TaskLimits>,
+    /// What the core is to know of kinds of tasks before anything else.
+    news: Vec<Event>,
 }
 
 impl Arrivals {
@@ -349,7 +356,56 @@ impl Arrivals {
         self.kinds_count += 1;
         let kind = TaskKind(self.kinds_count);
         of_queue.insert(task.to_owned(), kind);
+        match self.limits.get(task) {
+            None => {
+                let kinds = self.kinds_of(task);
+                self.news.push(Event::TaskUndeclared { kinds });
+            }
+            Some(&limits) if limits == TaskLimits::default() => {}
+            Some(&limits) => self.tell_limits(task, limits),
+        }
         kind
+    }
+
+    /// A task process has said what limits a task.
+    pub(crate) fn declared(&mut self, declaration: &Declaration) {
+        let rate = declaration
+            .rate
+            .map(|(tasks, per)| RateLimit { tasks, per });
+        let limits = TaskLimits {
+            tasks_max: declaration.max_concurrency,
+            rate,
+        };
+        let is_known = self.limits.contains_key(&declaration.name);
+        if (!is_known && self.limits.len() >= DECLARED_MAX)
+            || self.limits.insert(declaration.name.clone(), limits) == Some(limits)
+        {
+            return;
+        }
+        self.tell_limits(&declaration.name, limits);
+    }
+
+    fn tell_limits(&mut self, task: &str, limits: TaskLimits) {
+        let kinds = self.kinds_of(task);
+        if !kinds.is_empty() {
+            self.news.push(Event::TaskDeclared { kinds, limits });
+        }
+    }
+
+    /// Of a task, one for each queue on which it was met.
+    fn kinds_of(&self, task: &str) -> Vec<TaskKind> {
+        let queues = self.kinds.values();
+        let mut kinds: Vec<TaskKind> = queues
+            .filter_map(|of_queue| of_queue.get(task))
+            .copied()
+            .collect();
+        kinds.sort_unstable();
+        kinds
+    }
+
+    /// What the core is to know before the messages that were taken in.
+    pub(crate) fn take_news(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.news)
     }
 }
 

@@ -36,7 +36,11 @@ pub(crate) struct Handler {
 impl Declared {
     /// Takes in what a process has said.
     pub(crate) fn take_in(&mut self, declarations: Vec<Declaration>) {
-        for Declaration { name, queue, batch } in declarations {
+        let declarations = declarations.into_iter();
+        for Declaration {
+            name, queue, batch, ..
+        } in declarations
+        {
             let Some(queue) = queue else {
                 if let Some(batch) = batch
                     && self.batches.len() < DECLARED_MAX
@@ -94,6 +98,8 @@ mod tests {
             name: name.to_owned(),
             queue: Some(queue.to_owned()),
             batch: None,
+            max_concurrency: None,
+            rate: None,
         }
     }
 

@@ -28,7 +28,7 @@ use crate::process::outcome::AfterDeath;
 use crate::process::pool::{Crash, Pool};
 use crate::process::task_crash::TaskCrash;
 use crate::process::task_process::Exit;
-use crate::process::wire::{AttributeFrame, DeadLetter, FromProcess, JobFrame};
+use crate::process::wire::{AttributeFrame, DeadLetter, Declaration, FromProcess, JobFrame};
 use crate::queues::Queues;
 use crate::requests::Requests;
 use crate::status::{Board, Status};
@@ -194,12 +194,7 @@ impl Driver {
                 }
             }
             Inbound::QueuesListed => self.events.push(Event::QueuesListed),
-            Inbound::QueueRead { url, attributes } => {
-                let attributes = core_attributes(&attributes);
-                if let Some(queue) = self.queues.change(&url, attributes) {
-                    self.events.push(Event::QueueChanged { queue, attributes });
-                }
-            }
+            Inbound::QueueRead { url, attributes } => self.queue_read(&url, &attributes),
             Inbound::Fatal(reason) => return Flow::Break(End::Fatal(reason)),
             Inbound::Process { process, frame } => return self.heard(process, frame, now),
             Inbound::ProcessClosed { process, fault } => {
@@ -239,7 +234,7 @@ impl Driver {
                     .each_after_death(process, lane, sequence, after_death);
             }
             FromProcess::WarnOnce(line) => self.observer.warn_once(now, line),
-            FromProcess::Declares(declarations) => self.declared.take_in(declarations),
+            FromProcess::Declares(declarations) => self.declared(declarations),
             frame => {
                 self.pool.frame(process, frame, now, &mut self.events);
                 if let Some(reason) = self.pool.take_fatal() {
@@ -248,6 +243,21 @@ impl Driver {
             }
         }
         GO_ON
+    }
+
+    fn queue_read(&mut self, url: &QueueUrl, attributes: &pyqs_sqs::QueueAttributes) {
+        let attributes = core_attributes(attributes);
+        if let Some(queue) = self.queues.change(url, attributes) {
+            self.events.push(Event::QueueChanged { queue, attributes });
+        }
+    }
+
+    fn declared(&mut self, declarations: Vec<Declaration>) {
+        for declaration in &declarations {
+            self.arrivals.declared(declaration);
+        }
+        self.events.append(&mut self.arrivals.take_news());
+        self.declared.take_in(declarations);
     }
 
     fn polled(&mut self, poll: PollId, reply: Result<Vec<Letter>, PollFailure>, now: Instant) {
@@ -277,6 +287,7 @@ impl Driver {
                         Arrival { gather, ..arrival }
                     })
                     .collect();
+                self.events.append(&mut self.arrivals.take_news());
                 self.recall(&messages);
                 Event::Received { poll, messages }
             }

@@ -75,6 +75,8 @@ pub struct WorkerSettings {
     pub max_tasks: Option<u32>,
     /// How long a receive waits for messages, at most; whole seconds, and fewer in a burst. Default: SQS's longest, 20 s.
     pub receive_wait: Duration,
+    /// The worker starts anew when a Python file changes. Default off.
+    pub reload: bool,
     /// A name or pattern without a queue at the start is an error (exit 1) and not a warning.
     /// Default off.
     pub require_queues: bool,
@@ -136,6 +138,7 @@ impl Default for WorkerSettings {
             burst: false,
             receive_wait: Settings::default().wait,
             max_tasks: None,
+            reload: false,
             require_queues: false,
             command_names: Vec::new(),
             exact_patterns: false,

@@ -89,6 +89,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", env = "PYQS_MAX_TASKS", value_parser = clap::value_parser!(u32).range(1..),
           allow_negative_numbers = true)]
     pub(crate) max_tasks: Option<u32>,
+    /// For development: start anew when a .py file changes below the current folder or beside an imported module; tasks
+    /// in progress end first. Needs the package watchfiles (pip install 'pyqs-rs[reload]')
+    #[arg(long, env = "PYQS_RELOAD", value_parser = BoolishValueParser::new())]
+    pub(crate) reload: bool,
     /// The format in which tasks' own calls are written where a task declares none: pyqs or celery [default: pyqs]
     #[arg(long, value_name = "FORMAT", env = "PYQS_FORMAT", value_parser = format)]
     pub(crate) format: Option<String>,

@@ -36,12 +36,15 @@ enum Turn {
     Poison(MessageKey),
     NotDue(MessageKey),
     Expired(MessageKey),
+    HeldBack(MessageKey),
+    HeldBackTogether(QueueId, TaskKind),
 }
 
 impl Consumer {
     /// Starts all that can be started.
     pub(super) fn dispatch(&mut self) {
         self.deadlines.set(Deadline::Reserve, None);
+        self.recall_kept();
         while self.stop == Stop::No && self.fair_share.has_turns() && self.may_begin() > 0 {
             match self.next_turn() {
                 Some(Turn::Start {
@@ -58,6 +61,8 @@ impl Consumer {
                 Some(Turn::Poison(message)) => self.poison(message),
                 Some(Turn::NotDue(message)) => self.wait_as_group(message),
                 Some(Turn::Expired(message)) => self.expire(message),
+                Some(Turn::HeldBack(message)) => self.keep(message),
+                Some(Turn::HeldBackTogether(queue, kind)) => self.keep_together(queue, kind),
                 None => break,
             }
         }
@@ -92,6 +97,13 @@ impl Consumer {
             let Work::Task(kind) = self.held[&message].work else {
                 unreachable!("poison is unfit");
             };
+            if !self.limiters.may_start(kind, self.now) {
+                turn = Some(match next {
+                    Next::One(message) => Turn::HeldBack(message),
+                    Next::Several(kind) => Turn::HeldBackTogether(id, kind),
+                });
+                break;
+            }
             let task = self.expectation(id, kind, &several);
             let reserved_until = if is_last_free {
                 self.reserved_until(id)
@@ -254,6 +266,7 @@ impl Consumer {
         if let Some(throttle) = &mut self.queue_mut(id).throttle {
             throttle.start(now);
         }
+        self.count_start(run);
         self.fair_share.charge(id, task.takes);
         if let Some(ask_at) = self.pool.give(process, run, count, task, now) {
             self.deadlines.set(Deadline::Stuck(process), Some(ask_at));
@@ -277,6 +290,9 @@ impl Consumer {
             // process, and keep all that waits behind it from those that are quickly done.
             Outcome::Unrunnable => self.learn_kind(work, took),
             _ => self.learn(queue, work, took),
+        }
+        if outcome != Outcome::NotStarted {
+            self.ended_undeclared(work);
         }
         self.conclude_in_order(key, outcome);
     }
@@ -374,9 +390,12 @@ impl Consumer {
     pub(super) fn came_back(&mut self, key: MessageKey) {
         self.spend_no_quota();
         let held = &self.held[&key];
-        let queue = held.queue;
+        let (queue, work) = (held.queue, held.work);
         // A run is one start, however many messages it has.
         let is_run = matches!(held.phase, Phase::Running { run, .. } if run == key);
+        if is_run {
+            self.limiters.came_back(work);
+        }
         if is_run && let Some(throttle) = &mut self.queue_mut(queue).throttle {
             throttle.came_back();
         }

@@ -187,6 +187,12 @@ impl Consumer {
             let attempts = self.attempts_before(held);
             self.enter_line(key);
             self.hop(key, due, attempts);
+        } else if let Work::Task(kind) = held.work
+            && self.is_beyond_limits(held)
+        {
+            self.enter_line(key);
+            self.wait_for_turn(key, kind);
+            return false;
         } else {
             // Poison of a message group, and what is not due, wait for their turn: they must not
             // be hidden before what comes earlier has run.

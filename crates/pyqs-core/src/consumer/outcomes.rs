@@ -357,6 +357,7 @@ impl Consumer {
             Phase::Releasing { .. } => queue.releasing += 1,
             Phase::Twin { .. } => {}
         }
+        self.limiters.entered(held.work, key, phase);
         self.note_turns(id);
     }
 
@@ -376,6 +377,7 @@ impl Consumer {
             .get_mut(&held.queue)
             .expect("queues are never removed");
         leave(queue, key, held);
+        self.limiters.left(held.work, key, held.phase);
         self.fair_share
             .set_ready(held.queue, queue.line.next(self.now).is_some());
         if let Phase::Twin { of } = held.phase

@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     pub(crate) jobs: Vec<Job>,
     /// Jobs that are run together, by queue and kind.
     pub(crate) gathers: BTreeMap<(u32, u32), Gather>,
+    /// So many of the kind run at once, over all queues.
+    pub(crate) kind_max: Option<(u32, u32)>,
     pub(crate) processes: u32,
     pub(crate) tasks_max: Option<u32>,
     pub(crate) faults: Faults,
@@ -243,6 +245,9 @@ impl Plan {
         let mut ending = Rng::new(!seed);
         let burst = ending.permille(150);
         let tasks_max = (burst && ending.permille(500)).then(|| ending.range(1, 100));
+        let kind_max = ending
+            .permille(200)
+            .then(|| (ending.range32(0, 3), ending.range32(1, 3)));
         let stop = rng.permille(250).then(|| StopPlan {
             at: rng.micros(0, 2 * micros(heal_at)),
             now_after: rng.permille(300).then(|| rng.micros(0, 5_000_000)),
@@ -257,6 +262,7 @@ impl Plan {
             gathers: gathers(seed, queues.len()),
             queues,
             jobs,
+            kind_max,
             processes: rng.range32(1, 5),
             tasks_max: rng.permille(500).then(|| rng.range32(1, 50)),
             faults: Faults::random(&mut rng, heal_at),

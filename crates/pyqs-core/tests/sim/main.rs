@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
-use pyqs_core::limits::POISON_HIDDEN_MAX;
+use pyqs_core::limits::{HELD_BACK_MAX, POISON_HIDDEN_MAX};
 use pyqs_core::{Instant, MessageKey};
 
 use faults::{Plan, Poison, QueuePlan};
@@ -78,7 +78,9 @@ fn nothing_is_lost_or_stalls_whatever_goes_wrong() {
 /// Runs one seed; returns its number of steps: calls of the core, and what happened in its world.
 fn run(seed: u64) -> u64 {
     let plan = Plan::random(seed);
-    let finish_within = FINISH_WITHIN + work(&plan);
+    // What a limit holds back may be hidden for long, and again.
+    let held_back = plan.kind_max.map_or(Duration::ZERO, |_| HELD_BACK_MAX * 4);
+    let finish_within = FINISH_WITHIN + work(&plan) + held_back;
     let heal_at = Instant::ORIGIN + plan.heal_at;
     let has_stop = plan.stop.is_some() || plan.settings.burst;
     let mut world = World::new(plan);

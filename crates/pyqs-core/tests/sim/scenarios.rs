@@ -45,6 +45,7 @@ fn world(processes: u32, queues: Vec<QueuePlan>, jobs: Vec<Job>) -> World {
         queues,
         jobs,
         gathers: BTreeMap::new(),
+        kind_max: None,
         processes,
         tasks_max: None,
         faults: Faults::none(),

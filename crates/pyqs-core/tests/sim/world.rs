@@ -6,6 +6,7 @@ use std::time::Duration;
 use pyqs_core::limits::TICK;
 use pyqs_core::{
     Action, Consumer, Event, Instant, MessageKey, PollId, ProcessId, QueueAttributes, QueueId,
+    TaskKind, TaskLimits,
 };
 
 use crate::checkers::Checkers;
@@ -101,6 +102,15 @@ impl World {
             });
         }
         self.inbox.push_back(Event::QueuesListed);
+        if let Some((kind, max)) = self.plan.kind_max {
+            let limits = TaskLimits {
+                tasks_max: Some(max),
+                rate: None,
+            };
+            let queues = 0..u32::try_from(self.plan.queues.len()).expect("a few");
+            let kinds = queues.map(|queue| TaskKind(queue * 10 + kind)).collect();
+            self.inbox.push_back(Event::TaskDeclared { kinds, limits });
+        }
         for number in 0..self.plan.jobs.len() {
             self.plan(self.plan.jobs[number].sent_at, Happening::Send(number));
         }

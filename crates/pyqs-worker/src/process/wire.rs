@@ -193,6 +193,10 @@ pub struct Declaration {
     pub queue: Option<String>,
     /// It is run for several messages at once.
     pub batch: Option<Batch>,
+    /// So many of it run at once, in one worker.
+    pub max_concurrency: Option<u32>,
+    /// So many of it start in so long, in one worker.
+    pub rate: Option<(u32, Duration)>,
 }
 
 /// How many messages a task is run for at once.

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use pyqs_worker::process::control::{FromSupervisor, ToSupervisor};
 use pyqs_worker::{
-    AfterDeath, DeadLetter, Job, Ledger, TaskChannel, TaskOutcome, WorkerSettings, manager,
+    AfterDeath, DeadLetter, Declaration, Job, Ledger, TaskChannel, TaskOutcome, WorkerSettings,
+    manager,
 };
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
@@ -247,6 +248,13 @@ fn work(
     task: &dyn Fn(&Job) -> Do,
 ) -> Option<i32> {
     while let Some(job) = channel.next().unwrap() {
+        let declaration = Declaration {
+            name: job.task.clone(),
+            queue: None,
+            max_concurrency: None,
+            rate: None,
+        };
+        channel.declare(vec![declaration]).unwrap();
         let running = seen.running.fetch_add(1, Ordering::SeqCst) + 1;
         seen.running_max.fetch_max(running, Ordering::SeqCst);
         seen.begun.lock().unwrap().push(job.message_id.clone());
