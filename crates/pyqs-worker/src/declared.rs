@@ -113,6 +113,8 @@ mod tests {
         };
         let mut declared = Declared::default();
         let task = Declaration {
+            max_concurrency: None,
+            rate: None,
             name: "app.insert".to_owned(),
             queue: None,
             batch: batch(100),

@@ -63,9 +63,19 @@ fn run_successor(sqs: &Arc<FakeSqs>) -> Running {
 impl Running {
     /// The next queue that is found.
     async fn found(&mut self) -> (String, Share) {
-        match self.news.recv().await.unwrap() {
+        match self.next().await {
             Inbound::QueueFound { url, share, .. } => (url.name().to_owned(), share),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// The next news but that all queues were found.
+    async fn next(&mut self) -> Inbound {
+        loop {
+            match self.news.recv().await.unwrap() {
+                Inbound::QueuesListed => {}
+                news => return news,
+            }
         }
     }
 
@@ -179,8 +189,7 @@ async fn attributes_are_read_again() {
     let mut running = run(&sqs, &["email"]);
     running.found().await;
     let start = Instant::now();
-    let news = running.news.recv().await;
-    assert!(matches!(news, Some(Inbound::QueueRead { .. })));
+    assert!(matches!(running.next().await, Inbound::QueueRead { .. }));
     assert!(start.elapsed() <= ATTRIBUTES_PERIOD + LOOK_PERIOD);
 }
 
@@ -243,6 +252,8 @@ async fn nothing_is_fatal_to_a_manager_that_takes_anothers_place() {
     }
     let mut running = run_successor(&Arc::new(FakeSqs::default()));
     tokio::time::sleep(START_MAX).await;
+    let news = running.news.try_recv();
+    assert!(matches!(news, Ok(Inbound::QueuesListed)), "{news:?}");
     assert!(running.news.try_recv().is_err(), "not even a missing queue");
 }
 
@@ -263,4 +274,15 @@ async fn credentials_that_have_expired_at_the_start_are_asked_for_again() {
     let mut running = run(&sqs, &["email"]);
     assert!(matches!(running.news.recv().await, Some(Inbound::Fatal(_))));
     assert_eq!(sqs.calls("queue_url"), 2 + 1 + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_says_when_all_queues_of_the_start_were_found() {
+    let sqs = Arc::new(FakeSqs::with(&["email", "sms"]));
+    let mut running = run(&sqs, &["email", "sms", "later"]);
+    for _ in 0..2 {
+        running.found().await;
+    }
+    let news = running.news.recv().await;
+    assert!(matches!(news, Some(Inbound::QueuesListed)), "{news:?}");
 }

@@ -251,6 +251,7 @@ fn work(
         let declaration = Declaration {
             name: job.task.clone(),
             queue: None,
+            batch: None,
             max_concurrency: None,
             rate: None,
         };
