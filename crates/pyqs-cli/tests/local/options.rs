@@ -286,7 +286,7 @@ fn mistakes_in_a_file_are_named_with_it() {
     .map(line)
     .concat();
     assert_snapshot!(lines, @r"
-    pyqs: bad value 'TMP/local.toml' for --config <FILE>: unknown key 'prot'; see `pyqs local --help`
+    pyqs: bad value 'TMP/local.toml' for --config <FILE>: unknown key 'prot' (is it port?); see `pyqs local --help`
     pyqs: TMP/local.toml: bad value 'hard' for --sync <HOW>: use one of normal, full; see `pyqs local --help`
     pyqs: TMP/local.toml: bad value 'x' for --port <N>: a whole number is wanted; see `pyqs local --help`
     pyqs: TMP/local.toml: bad value '70000' for --port <N>: 70000 is not in 0..=65535; see `pyqs local --help`
