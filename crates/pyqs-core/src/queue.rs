@@ -8,7 +8,7 @@ use crate::fetch::{PREFETCH, Poller};
 use crate::lease::{LEASE_MIN, LEASE_TOTAL_MARGIN, LEASE_TOTAL_MAX, RoundTrip};
 use crate::line::Line;
 use crate::message::{MessageKey, QueueAttributes, Share};
-use crate::schedule::{Pace, Rate, Throttle, starts_within};
+use crate::schedule::{Pace, Rate, Throttle, Unreadable, starts_within};
 use crate::snapshot::QueueSnapshot;
 use crate::time::Instant;
 use crate::trouble::Watch;
@@ -55,6 +55,9 @@ pub(crate) struct Queue {
     pub(crate) starts: Rate,
     pub(crate) throttle: Option<Throttle>,
     pub(crate) pace: Option<Pace>,
+    /// Of what turned out in a process not to be a task that can be run.
+    pub(crate) unrunnable_pace: Option<Pace>,
+    pub(crate) unreadable: Unreadable,
     pub(crate) had_messages_at: Option<Instant>,
     /// On a FIFO queue: until then only the first message of a group is asked for.
     spare_until: Instant,
@@ -82,6 +85,8 @@ impl Queue {
             starts: Rate::default(),
             throttle: share.rate.map(Throttle::new),
             pace: None,
+            unrunnable_pace: None,
+            unreadable: Unreadable::default(),
             had_messages_at: None,
             spare_until: Instant::ORIGIN,
         }
@@ -170,6 +175,11 @@ impl Queue {
 
     pub(crate) fn task_mean(&self) -> Option<Duration> {
         self.pace.map(|pace| pace.mean())
+    }
+
+    /// How long a message of the queue holds a slot, as far as is known.
+    pub(crate) fn hold_mean(&self) -> Option<Duration> {
+        self.pace.or(self.unrunnable_pace).map(|pace| pace.mean())
     }
 
     /// Whether one's tasks would keep the other's waiting for long.

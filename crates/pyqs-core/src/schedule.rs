@@ -207,6 +207,37 @@ pub(crate) fn starts_within(span: Duration, task: Duration) -> usize {
     usize::try_from(nanos(span) / nanos(task).max(1)).unwrap_or(usize::MAX)
 }
 
+/// What part of a queue's messages can't be read, by a moving mean. They are gone at once, so others must come in
+/// their place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unreadable {
+    share: f64,
+}
+
+/// However much can't be read, no more than this many times as much is asked for as can be used.
+const MADE_UP_MAX: f64 = 64.0;
+const UNREADABLE_WEIGHT: f64 = 1.0 / 16.0;
+
+impl Unreadable {
+    pub(crate) fn observe(&mut self, is_unreadable: bool) {
+        let latest = f64::from(u8::from(is_unreadable));
+        self.share += (latest - self.share) * UNREADABLE_WEIGHT;
+    }
+
+    /// How many to have so that as many as are wanted can be read.
+    pub(crate) fn make_up(self, wanted: usize) -> usize {
+        let times = 1.0 / (1.0 - self.share).max(1.0 / MADE_UP_MAX);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "never negative; saturates; the last digits do not matter"
+        )]
+        let made_up = (wanted as f64 * times) as usize;
+        made_up
+    }
+}
+
 /// How many a second, measured over windows of [`RATE_WINDOW`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rate {
@@ -396,6 +427,19 @@ mod tests {
         share.charge(QueueId(1), MS * 50);
         share.correct(QueueId(0), MS, MS * 100);
         assert_eq!(share.turns().next(), Some(QueueId(1)));
+    }
+
+    #[test]
+    fn what_cant_be_read_is_made_up_for() {
+        let mut unreadable = Unreadable::default();
+        assert_eq!(unreadable.make_up(4), 4);
+        (0..100).for_each(|number| unreadable.observe(number % 2 == 0));
+        assert!((7..=9).contains(&unreadable.make_up(4)), "{unreadable:?}");
+        (0..1000).for_each(|_| unreadable.observe(true));
+        assert_eq!(unreadable.make_up(4), 256);
+        assert_eq!(unreadable.make_up(0), 0, "where nothing could start");
+        (0..100).for_each(|_| unreadable.observe(false));
+        assert_eq!(unreadable.make_up(4), 4);
     }
 
     #[test]

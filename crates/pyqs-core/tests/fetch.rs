@@ -79,6 +79,36 @@ fn long_tasks_are_not_hoarded() {
     assert_eq!(scene.consumer.snapshot().queues[&Q].buffered, 0);
 }
 
+/// A queue of which half can't be read is asked for twice as much as there are free slots, and for nothing when
+/// none is free: what waits behind long tasks is other workers'.
+#[test]
+fn what_cant_be_read_is_made_up_for_but_long_tasks_are_not_hoarded_for_it() {
+    let mut scene = Scene::with(600, 4);
+    for _ in 0..40 {
+        let Some(&(_, max, _)) = scene.polls[&Q].front() else {
+            break;
+        };
+        assert!(max <= 10, "{max}");
+        let mut messages = vec![scene.arrival(), scene.arrival()];
+        messages[0].work = Work::Poison;
+        messages.truncate(max.into());
+        scene.bring(Q, messages);
+        scene.wait(ms(1));
+    }
+    assert_eq!(scene.dispatched().len(), 4);
+    let running = scene.dispatched();
+    assert!(scene.polls[&Q].is_empty(), "all slots are busy");
+    assert!(scene.consumer.snapshot().queues[&Q].buffered <= 2);
+    let ended = running.into_iter().map(|message| Event::TaskEnded {
+        message,
+        outcome: Outcome::Succeeded,
+        took: secs(30),
+    });
+    scene.tell_all(ended.collect());
+    let asked = scene.polls[&Q].back().map(|&(_, max, _)| max);
+    assert!(matches!(asked, Some(6..=10)), "{asked:?}");
+}
+
 /// Answers every poll with a full batch, and lets each task end after a millisecond, for so long.
 fn flood(scene: &mut Scene, steps: u32) {
     let mut running: Vec<MessageKey> = Vec::new();

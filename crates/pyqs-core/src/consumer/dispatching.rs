@@ -287,8 +287,12 @@ impl Consumer {
             Outcome::NotStarted | Outcome::Postponed { .. } => {}
             _ if run != key => {}
             // Of its name it is known that it takes no time: the next one need not wait for a free
-            // process, and keep all that waits behind it from those that are quickly done.
-            Outcome::Unrunnable => self.learn_kind(work, took),
+            // process, and keep all that waits behind it from those that are quickly done. Of the queue's
+            // tasks nothing is known by it.
+            Outcome::Unrunnable => {
+                self.learn_kind(work, took);
+                learn(&mut self.queue_mut(queue).unrunnable_pace, took);
+            }
             _ => self.learn(queue, work, took),
         }
         if outcome != Outcome::NotStarted {
@@ -486,10 +490,7 @@ impl Consumer {
 
     fn learn(&mut self, queue: QueueId, work: Work, took: Duration) {
         self.learn_kind(work, took);
-        self.queue_mut(queue)
-            .pace
-            .get_or_insert(Pace::new(took))
-            .observe(took);
+        learn(&mut self.queue_mut(queue).pace, took);
     }
 
     fn learn_kind(&mut self, work: Work, took: Duration) {
@@ -503,4 +504,8 @@ impl Consumer {
                 .observe(took);
         }
     }
+}
+
+fn learn(pace: &mut Option<Pace>, took: Duration) {
+    pace.get_or_insert(Pace::new(took)).observe(took);
 }

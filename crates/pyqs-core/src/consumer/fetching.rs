@@ -75,13 +75,13 @@ impl Consumer {
         };
         // Of tasks of unknown length one is fetched for each free slot: they may be long, and what
         // is taken ahead is kept from other workers and spends a receive.
-        let Some(task) = queue.task_mean() else {
-            return free.max(together).min(by_limit);
-        };
-        let by_slots = free.saturating_mul(starts_within(PREFETCH, task).max(1));
-        let at_most = starts_within(PREFETCH.saturating_mul(queue.slots_at_most(slots)), task);
-        let at_most = at_most.saturating_mul(queue.gathers);
-        by_slots.max(rate.min(at_most)).max(together).min(by_limit)
+        let tasks = queue.hold_mean().map_or(free, |task| {
+            let by_slots = free.saturating_mul(starts_within(PREFETCH, task).max(1));
+            let at_most = starts_within(PREFETCH.saturating_mul(queue.slots_at_most(slots)), task);
+            by_slots.max(rate.min(at_most.saturating_mul(queue.gathers)))
+        });
+        let tasks = tasks.max(together).min(by_limit);
+        queue.unreadable.make_up(tasks)
     }
 
     fn receive(&mut self, id: QueueId, max: u8) {

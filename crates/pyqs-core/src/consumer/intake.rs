@@ -80,7 +80,9 @@ impl Consumer {
         if self.held.contains_key(&key) {
             return false;
         }
-        let is_fifo = self.queues[&queue].attributes.is_fifo;
+        let of = self.queue_mut(queue);
+        of.unreadable.observe(arrival.work == Work::Poison);
+        let is_fifo = of.attributes.is_fifo;
         let together = self.together(queue, &arrival, lease);
         let earlier = self.by_id.get(&arrival.id).copied();
         let is_done = self.done.contains(&arrival.id);

@@ -154,6 +154,37 @@ fn a_tenth_of_poison_leaves_nine_tenths_of_the_speed() {
     assert!(poisoned <= clean * 10 / 9, "{poisoned:?} against {clean:?}");
 }
 
+/// What can't be run takes no slot's time, so no more than reading it keeps a worker from the rest.
+#[test]
+fn a_queue_of_nothing_but_poison_is_gone_through_as_quickly_as_any_other() {
+    const COUNT: u64 = 5000;
+    let took = |poison: Poison| {
+        let jobs = (0..COUNT).map(|_| Job {
+            poison,
+            ..job(0, MS / 50, Duration::ZERO)
+        });
+        let mut world = world(4, vec![queue(30)], jobs.collect());
+        let gone_through = |world: &World| {
+            let counters = world.consumer.snapshot().counters;
+            counters.succeeded + counters.poison
+        };
+        while gone_through(&world) < COUNT && world.now < Instant::ORIGIN + Duration::from_mins(1) {
+            let until = world.now + MS;
+            world.run(until, |_| false);
+        }
+        assert_eq!(gone_through(&world), COUNT, "{poison:?} within a minute");
+        world.now.saturating_since(Instant::ORIGIN)
+    };
+    let clean = took(Poison::No);
+    for poison in [Poison::Unreadable, Poison::Unrunnable] {
+        let poisoned = took(poison);
+        assert!(
+            poisoned <= clean * 3 / 2,
+            "{poison:?}: {poisoned:?} against {clean:?}"
+        );
+    }
+}
+
 #[test]
 fn a_backlog_of_groups_takes_hardly_longer_than_one_without() {
     let took = |is_fifo: bool| {
