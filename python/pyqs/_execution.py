@@ -505,7 +505,7 @@ class Execution(Run):
             self._before.get("args"),
             self._before.get("kwargs"),
             type(error).__name__,
-            _what_follows(decision, self._attempt),
+            _policy.what_follows(decision, self._attempt),
             exc_info=True,
         )
 
@@ -585,19 +585,6 @@ class Execution(Run):
             traceback.print_exception(type(error), error, error.__traceback__)
         _streams.flush()
         os._exit(1 if error else 0)
-
-
-def _what_follows(decision: Decision, attempt: int) -> str:
-    if decision.has_errbacks:
-        whereto = "is deleted" if decision.queue is None else f"goes to dead-letter queue {decision.queue}"
-        return f"; run {attempt}, its link_error is sent, and then its message {whereto}"
-    if decision.outcome == "retry":
-        return f"; run {attempt}, the next one in {decision.delay_seconds} s"
-    if decision.outcome == "exhausted":
-        return f"; run {attempt}, and no retry is left: its message stays in its queue"
-    if decision.queue is not None:
-        return f"; run {attempt}, its message goes to dead-letter queue {decision.queue}"
-    return ""
 
 
 def _has_yield(function: Callable[..., Any]) -> bool:

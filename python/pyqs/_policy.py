@@ -177,3 +177,17 @@ def _check_errors(name: str, errors: Any) -> None:
     of_it = errors if isinstance(errors, tuple) else (errors,)
     if not all(isinstance(error, type) and issubclass(error, BaseException) for error in of_it):
         raise SettingsInvalid(f"{name}={errors!r}; give an exception class, or a tuple of them")
+
+
+def what_follows(decision: Decision, attempt: int) -> str:
+    """What is to be logged behind a failure."""
+    if decision.has_errbacks:
+        whereto = "is deleted" if decision.queue is None else f"goes to dead-letter queue {decision.queue}"
+        return f"; run {attempt}, its link_error is sent, and then its message {whereto}"
+    if decision.outcome == "retry":
+        return f"; run {attempt}, the next one in {decision.delay_seconds} s"
+    if decision.outcome == "exhausted":
+        return f"; run {attempt}, and no retry is left: its message stays in its queue"
+    if decision.queue is not None:
+        return f"; run {attempt}, its message goes to dead-letter queue {decision.queue}"
+    return ""

@@ -168,10 +168,12 @@ fn check_stopped(world: &mut World) {
         assert!(begun <= tasks_max, "{begun} of {tasks_max} tasks were run");
     }
     let hidden = world.sqs.hidden_unbegun(world.now);
-    // What is not due on a FIFO queue waits hidden too.
+    // What is not due on a FIFO queue waits hidden too, and what a limit of its task held back.
     let may_be_hidden = |key: &MessageKey| {
-        let job = world.sqs.deliveries[key].body.job;
-        world.plan.is_poison(job) || world.plan.jobs[job].due.is_some()
+        let number = world.sqs.deliveries[key].body.job;
+        let job = &world.plan.jobs[number];
+        let is_limited = matches!(world.plan.kind_max, Some((kind, _)) if kind == job.kind);
+        world.plan.is_poison(number) || job.due.is_some() || is_limited
     };
     assert!(
         !world.is_calm || hidden.iter().all(may_be_hidden),

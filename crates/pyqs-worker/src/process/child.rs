@@ -16,8 +16,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{FileType, fstat};
 
+use super::identity::Identity;
 use super::job::Job;
 use super::ledger::{Ledger, Limit, OUTCOMES_KEPT, Sequence};
 use super::outcome::{AfterDeath, TaskOutcome};
@@ -553,32 +553,6 @@ impl Desk {
             }
         }
         found
-    }
-}
-
-/// What tells a socket from other open files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
-    is_socket: bool,
-    inode: u64,
-}
-
-impl Identity {
-    fn of(socket: &UnixStream) -> io::Result<Self> {
-        let stat = fstat(socket)?;
-        Ok(Self {
-            is_socket: FileType::from_raw_mode(stat.st_mode).is_socket(),
-            inode: stat.st_ino,
-        })
-    }
-
-    /// An error where the number stands for something else by now: nothing of ours is to be written there.
-    fn check(self, socket: &UnixStream) -> io::Result<()> {
-        if Self::of(socket)? == self {
-            Ok(())
-        } else {
-            Err(io::Error::other("its number stands for another file now"))
-        }
     }
 }
 

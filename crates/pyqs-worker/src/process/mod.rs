@@ -1,7 +1,7 @@
 //! Task processes: who they are, how they are spoken to, what they leave behind.
 //!
 //! [`outcome`] is how tasks end, [`ledger`] the memory shared with them (of `shared` words), with the `successes`
-//! that outlive a manager, [`wire`] the frames on their sockets, [`child`] their own end of it, where [`job`] is what
+//! that outlive a manager, [`wire`] the frames on their sockets, [`child`] their own end of it (of whose socket `identity` makes sure), where [`job`] is what
 //! arrives and [`after_task`] what is to be sent after it, [`control`] the way to the
 //! supervisor, which forks them. In the manager, `pool` keeps as many of them as are wanted (`crash_loop`
 //! slows it down, `memory` sees who has grown too large, `overtime` ends what runs for too long);
@@ -15,6 +15,7 @@ pub mod after_task;
 pub mod child;
 pub mod control;
 pub(crate) mod crash_loop;
+mod identity;
 pub mod job;
 pub mod ledger;
 pub(crate) mod link;
