@@ -9,7 +9,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from . import _callbacks, _policy, events
 from ._batch import BatchItem, Part
-from ._execution import Execution, Worker, _what_follows, arguments
+from ._execution import Execution, Worker, arguments
 from ._limits import Limits
 from ._message_execution import message_of
 from ._on_message import Handler, Message
@@ -201,7 +201,7 @@ class BatchExecution(Execution):
                 f" and {alike - 1} others" if alike > 1 else "",
                 type(error).__name__,
                 error,
-                _what_follows(decision, member.attempt),
+                _policy.what_follows(decision, member.attempt),
                 exc_info=(type(error), error, error.__traceback__) if error is raised else None,
             )
 

@@ -90,7 +90,7 @@ pub(crate) struct Args {
           allow_negative_numbers = true)]
     pub(crate) max_tasks: Option<u32>,
     /// For development: start anew when a .py file changes below the current folder or beside an imported module; tasks
-    /// in progress end first. Needs the package watchfiles (pip install 'pyqs-rs[reload]')
+    /// in progress end first. Needs the package watchfiles (pip install watchfiles)
     #[arg(long, env = "PYQS_RELOAD", value_parser = BoolishValueParser::new())]
     pub(crate) reload: bool,
     /// The format in which tasks' own calls are written where a task declares none: pyqs or celery [default: pyqs]

@@ -36,7 +36,7 @@ pub enum TaskOutcome {
     /// The lease had lapsed before the task began; it was left alone.
     NotStarted,
     /// A run of several messages has ended, and what becomes of each was said before
-    /// ([`super::wire::FromProcess::Each`]).
+    /// (`FromProcess::Each` on the wire).
     Each,
 }
 
