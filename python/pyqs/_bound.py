@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import functools
-import inspect
 import math
 from typing import Any, Callable, NoReturn, Optional, Union
 
@@ -98,6 +97,8 @@ class BoundTask:
 
 def bind(function: Function, path: str) -> Function:
     """A function that gives this one its ``self``: that of the message which runs, else one of a direct call."""
+    import inspect  # here, since it takes longer to import than all the rest
+
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())
     if not parameters or parameters[0].kind not in (

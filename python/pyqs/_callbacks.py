@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from .errors import SettingsInvalid
@@ -33,6 +32,8 @@ NO_CALLBACKS = Callbacks()
 
 def check(name: str, callback: object) -> None:
     """Refuse what can't be called with an event, or would do nothing when it is."""
+    import inspect  # here, since it takes longer to import than all the rest
+
     if not callable(callback):
         raise SettingsInvalid(f"{name} is {callback!r}; give a function that takes the event")
     if inspect.iscoroutinefunction(callback) or inspect.isgeneratorfunction(callback):

@@ -6,7 +6,6 @@ import datetime
 import decimal
 import enum
 import hashlib
-import inspect
 import logging
 import math
 import os
@@ -100,13 +99,10 @@ def checked_for(task: str, function: Callable[..., Any], declared: Idempotency) 
     parameters = parameters_of(function)
     if parameters is None:
         return
-    names = [found.name for found in parameters if found.kind not in _VARIABLE]
+    names = [found.name for found in parameters if found.kind not in (found.VAR_POSITIONAL, found.VAR_KEYWORD)]
     if declared.key not in names:
         has = ", ".join(names) or "none"
         raise SettingsInvalid(f"idempotency_key of {task} is {declared.key!r}, which is no parameter; it has {has}")
-
-
-_VARIABLE = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def declare(function: Callable[..., Any], declared: Idempotency) -> None:
@@ -226,6 +222,8 @@ def _of_url(url: str) -> IdempotencyStore:
 
 
 def _argument(task: str, function: Callable[..., Any], name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    import inspect  # here, since it takes longer to import than all the rest
+
     bound = inspect.signature(function).bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments[name]

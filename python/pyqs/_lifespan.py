@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
@@ -42,6 +41,8 @@ def lifespan(hook: Hook) -> Hook:
     ``--preload`` names, or the program's that starts the worker: modules that are imported for their first task come
     too late, which is logged.
     """
+    import inspect  # here, since it takes longer to import than all the rest
+
     if not callable(hook):
         raise SettingsInvalid(f"@lifespan is given {hook!r}; give a function with `yield`, or of a context manager")
     if inspect.iscoroutinefunction(hook):
@@ -143,6 +144,8 @@ class _Kept:
 
 def _manager_of(hook: Callable[[], Any]) -> Any:
     """The context manager that a hook is, or gives."""
+    import inspect  # here, since it takes longer to import than all the rest
+
     if inspect.isasyncgenfunction(hook):
         return contextlib.asynccontextmanager(hook)()
     if inspect.isgeneratorfunction(hook):

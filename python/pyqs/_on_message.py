@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import re
@@ -197,6 +196,8 @@ def find(queue_url: str) -> Optional[Handler]:
 
 
 def _check_takes_one(function: Callable[..., Any], path: str) -> None:
+    import inspect  # here, since it takes longer to import than all the rest
+
     try:
         inspect.signature(function).bind(None)
     except (TypeError, ValueError) as error:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Iterable
-from inspect import Parameter
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
-_BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-_BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+if TYPE_CHECKING:
+    from inspect import Parameter
 
 
 class Parameters:
@@ -17,19 +15,28 @@ class Parameters:
 
     def __init__(self, parameters: Iterable[Parameter] = ()) -> None:
         parameters = list(parameters)
-        kinds = {parameter.kind for parameter in parameters}
-        self.by_position = [parameter.name for parameter in parameters if parameter.kind in _BY_POSITION]
-        self.by_name = dict.fromkeys(parameter.name for parameter in parameters if parameter.kind in _BY_NAME)
-        self.takes_more = Parameter.VAR_POSITIONAL in kinds
-        self.takes_any_name = Parameter.VAR_KEYWORD in kinds
-        required = [parameter for parameter in parameters if parameter.default is Parameter.empty]
-        self._needed = [parameter.name for parameter in required if parameter.kind in (*_BY_POSITION, *_BY_NAME)]
+        self.by_position = [parameter.name for parameter in parameters if _is_by_position(parameter)]
+        self.by_name = dict.fromkeys(parameter.name for parameter in parameters if _is_by_name(parameter))
+        self.takes_more = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+        self.takes_any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+        required = [parameter for parameter in parameters if parameter.default is parameter.empty]
+        self._needed = [
+            parameter.name for parameter in required if _is_by_position(parameter) or _is_by_name(parameter)
+        ]
         self._position_only = {
-            parameter.name for parameter in parameters if parameter.kind is Parameter.POSITIONAL_ONLY
+            parameter.name for parameter in parameters if parameter.kind is parameter.POSITIONAL_ONLY
         }
-        needs_names = any(parameter.kind is Parameter.KEYWORD_ONLY for parameter in required)
+        needs_names = any(parameter.kind is parameter.KEYWORD_ONLY for parameter in required)
         self._least = sys.maxsize if needs_names else len(self._needed)
         self._most = sys.maxsize if self.takes_more else len(self.by_position)
+
+    @classmethod
+    def anything(cls) -> Parameters:
+        """Those of a function that takes whatever it is given."""
+        parameters = cls()
+        parameters.takes_more = parameters.takes_any_name = True
+        parameters._most = sys.maxsize
+        return parameters
 
     def missing(self, task: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
         """The names of arguments that the function needs and the call has not. Raises ``TypeError`` where it has one
@@ -56,9 +63,15 @@ class Parameters:
         ]
 
 
-ANYTHING = Parameters(
-    [Parameter("args", Parameter.VAR_POSITIONAL), Parameter("kwargs", Parameter.VAR_KEYWORD)],
-)
+def _is_by_position(parameter: Parameter) -> bool:
+    return parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _is_by_name(parameter: Parameter) -> bool:
+    return parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+
+
+ANYTHING = Parameters.anything()
 """Of a function of which nothing is known."""
 
 
@@ -67,6 +80,8 @@ def parameters_of(function: Callable[..., Any], follow_wrapped: bool = False) ->
 
     :param follow_wrapped: those of what it decorates, as ``functools.wraps`` says it, in place of its own.
     """
+    import inspect  # here, since it takes longer to import than all the rest
+
     try:
         if sys.version_info >= (3, 14):
             from annotationlib import Format

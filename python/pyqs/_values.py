@@ -9,13 +9,14 @@ that is annotated ``when: datetime``, and has always been sent text, still gets 
 from __future__ import annotations
 
 import json
-from inspect import Parameter
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from . import _signature
 from .errors import UndecodableMessage
 
 if TYPE_CHECKING:
+    from inspect import Parameter
+
     from ._converters import Converter
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -102,7 +103,7 @@ class ArgumentTypes:
         )
 
     def _converter(self, parameter: Parameter, function: Any) -> Optional[Converter]:
-        if parameter.annotation is Parameter.empty:
+        if parameter.annotation is parameter.empty:
             return None
         # Here, since many tasks declare nothing, and typing takes long to import.
         from . import _annotations
@@ -116,15 +117,15 @@ class ArgumentTypes:
     def _add(self, parameter: Parameter, converter: Optional[Converter]) -> None:
         if converter is not None:
             self.is_plain = False
-        if parameter.kind is Parameter.VAR_POSITIONAL:
+        if parameter.kind is parameter.VAR_POSITIONAL:
             self._more = converter
-        elif parameter.kind is Parameter.VAR_KEYWORD:
+        elif parameter.kind is parameter.VAR_KEYWORD:
             self._any_name = converter
         else:
-            if parameter.kind is not Parameter.KEYWORD_ONLY:
+            if parameter.kind is not parameter.KEYWORD_ONLY:
                 self._by_position.append(converter)
                 self._positions.append(parameter.name)
-            if parameter.kind is not Parameter.POSITIONAL_ONLY:
+            if parameter.kind is not parameter.POSITIONAL_ONLY:
                 self._by_name[parameter.name] = converter
 
     def _at(self, place: Place) -> Optional[Converter]:

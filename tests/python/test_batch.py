@@ -33,7 +33,8 @@ def test_the_manager_is_told_under_each_name() -> None:
     def insert(items: list[BatchItem]) -> None: ...
 
     told = sorted(_declarations.take())
-    assert told == sorted([("rows.insert", None, (100, 5.0)), (f"{__name__}.insert", None, (100, 5.0))])
+    names = sorted(["rows.insert", f"{__name__}.insert"])
+    assert told == [_declarations.Declaration(name, None, (100, 5.0)) for name in names]
     assert _batch.declared(insert) == (100, 5.0)
 
 
@@ -41,7 +42,7 @@ def test_a_handlers_batch_is_told_with_its_queue() -> None:
     @on_message(queue="orders", batch=10)
     def handle(messages: list[Message]) -> None: ...
 
-    assert _declarations.take() == [(f"{__name__}.handle", "orders", (10, 1.0))]
+    assert _declarations.take() == [_declarations.Declaration(f"{__name__}.handle", "orders", (10, 1.0))]
 
 
 def test_an_item_of_a_call_with_one_argument_has_its_value() -> None:

@@ -41,7 +41,7 @@ def test_the_manager_is_told() -> None:
     def handle(message: Message) -> None: ...
 
     path = f"{__name__}.handle"
-    assert _declarations.take() == [(path, "orders.paid", None)]
+    assert _declarations.take() == [_declarations.Declaration(path, "orders.paid", None)]
     for url in ("http://h/0/orders.paid", "http://h/0/orders-paid"):
         handler = _on_message.find(url)
         assert handler
