@@ -20,7 +20,8 @@
 //! made of. A payload of Celery's goes through `compress`, [`signed`] and one of the serializers: `json`,
 //! `pickle`, `yaml`, `msgpack`. What is sent in Celery's format is written by [`mod@write`]; [`signature`] says what
 //! that is after a task with links or a chain. `budget` and [`limits`] bound all of them; [`undecodable`] is the one
-//! error. [`pointer`] is a message whose body is elsewhere. [`layers`] takes a message apart for people, who see values as `literal` writes them.
+//! error. [`mod@pointer`] is a message whose body is elsewhere. [`layers`] takes a message apart for people, who see
+//! values as `literal` writes them.
 
 mod body;
 mod budget;
