@@ -8,16 +8,20 @@
 Run the tasks with ``pyqs email``. Importing this package starts nothing: no thread, no runtime, no connection.
 """
 
-from ._batch import BatchItem
-from ._bound import BoundTask, Request
-from ._context import current
-from ._lifespan import lifespan
-from ._on_message import Message, on_message
-from ._policy import Discard, Retry
-from ._producer import configure
+from typing import TYPE_CHECKING
+
 from ._pyqs import __version__
-from ._settings import Settings
-from .decorator import task
+
+if TYPE_CHECKING:
+    from ._batch import BatchItem
+    from ._bound import BoundTask, Request
+    from ._context import current
+    from ._lifespan import lifespan
+    from ._on_message import Message, on_message
+    from ._policy import Discard, Retry
+    from ._producer import configure
+    from ._settings import Settings
+    from .decorator import task
 
 __title__ = "pyqs"
 __all__ = [
@@ -36,3 +40,32 @@ __all__ = [
     "on_message",
     "task",
 ]
+
+# Each is imported when it is first asked for: a command needs few of them, and a program that only sends tasks not all.
+_MODULES = {
+    "BatchItem": "_batch",
+    "BoundTask": "_bound",
+    "Discard": "_policy",
+    "Message": "_on_message",
+    "Request": "_bound",
+    "Retry": "_policy",
+    "Settings": "_settings",
+    "configure": "_producer",
+    "current": "_context",
+    "lifespan": "_lifespan",
+    "on_message": "_on_message",
+    "task": "decorator",
+}
+
+if not TYPE_CHECKING:  # which would take any name for one of this package
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

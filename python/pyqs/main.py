@@ -14,7 +14,6 @@ import sys
 from typing import Any, NoReturn, Optional, Union
 
 from . import _conflict, _logs, _pyqs, _settings, _streams
-from ._supervisor import Supervisor
 from .errors import PyqsError
 
 DEFAULT_BATCH_SIZE = 10
@@ -102,6 +101,9 @@ def run_worker(settings: _pyqs.WorkerSettings) -> NoReturn:
             from ._reload import run
 
             run(settings)
+        # No other command needs it, and they begin sooner without.
+        from ._supervisor import Supervisor
+
         supervisor = Supervisor(settings)
         supervisor.start()
         supervisor.run()

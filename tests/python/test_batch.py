@@ -13,6 +13,7 @@ from pyqs.errors import PyqsError, SettingsInvalid
 @pytest.fixture(autouse=True)
 def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(_on_message, "_handlers", {})
+    monkeypatch.setattr(_declarations, "known", [])
     monkeypatch.setattr(_declarations, "_batches", {})
     _declarations.take()
     yield

@@ -13,6 +13,7 @@ from pyqs.errors import SettingsInvalid
 @pytest.fixture(autouse=True)
 def _no_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(_on_message, "_handlers", {})
+    monkeypatch.setattr(_declarations, "known", [])
     yield
     _declarations.take()
 
