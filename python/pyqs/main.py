@@ -94,17 +94,17 @@ def run_worker(settings: _pyqs.WorkerSettings) -> NoReturn:
     _streams.open_closed_files()
     _logs.set_up(settings.log_level)
     try:
-        # Before the cwd is added: it imports modules of the standard library, for which files there could stand in.
+        # Before the cwd is added: these import modules of the standard library, for which files there could stand in.
+        # Here, since no other command needs them.
+        from . import _bound, _lifespan, _supervisor, decorator  # noqa: F401
+
         _conflict.check()
         _add_cwd_to_path()
         if settings.reload:
             from ._reload import run
 
             run(settings)
-        # No other command needs it, and they begin sooner without.
-        from ._supervisor import Supervisor
-
-        supervisor = Supervisor(settings)
+        supervisor = _supervisor.Supervisor(settings)
         supervisor.start()
         supervisor.run()
     except PyqsError as error:
