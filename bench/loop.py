@@ -20,8 +20,6 @@ import time
 from functools import partial
 from typing import Any, Callable
 
-Count = Callable[[], int]
-
 
 def function_of(path: str) -> Callable[..., Any]:
     module, _, name = path.rpartition(".")

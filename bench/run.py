@@ -31,6 +31,7 @@ from send import run_send
 
 CONCURRENCY = 2
 TICKS_A_SEC = os.sysconf("SC_CLK_TCK")
+NO_OP = call_body("bench_tasks.noop")
 
 
 @dataclass
@@ -79,17 +80,17 @@ def worker_requests(at: Endpoint) -> int:
 
 
 def fill(at: Endpoint, queue_url: str, messages: int) -> None:
-    at.send(queue_url, [call_body("bench_tasks.noop")] * messages)
+    at.send(queue_url, [NO_OP] * messages)
 
 
 @contextmanager
 def worker(
-    command: list[str], at: Endpoint, queue: str, *options: str, concurrency: int = CONCURRENCY
+    command: list[str], at: Endpoint, queue: str, *options: str, concurrency: int = CONCURRENCY, **variables: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         [*command, queue, "--concurrency", str(concurrency), *options],
         cwd=HERE,
-        env=at.environment,
+        env={**at.environment, **variables},
         start_new_session=True,
     )
     try:
@@ -103,15 +104,25 @@ def worker(
             process.wait()
 
 
-def drain(command: list[str], at: Endpoint, messages: int, name: str) -> Drain:
-    """Empty a queue of no-ops; the rate is that between the first and the last tenth."""
+def drain(
+    command: list[str],
+    at: Endpoint,
+    messages: int,
+    name: str,
+    *options: str,
+    body: str = NO_OP,
+    concurrency: int = CONCURRENCY,
+    left_at_end: Optional[int] = None,
+) -> Drain:
+    """Empty a queue of such messages; the rate is that between the first tenth and the last, or `left_at_end`."""
     queue_url = at.fresh_queue(name)
-    fill(at, queue_url, messages)
-    with worker(command, at, name) as process:
-        wait_until_left(at, queue_url, messages * 9 // 10, process)
+    at.send(queue_url, [body] * messages)
+    last = messages // 10 if left_at_end is None else left_at_end
+    with worker(command, at, name, *options, concurrency=concurrency) as process:
+        wait_until_left(at, queue_url, messages - (messages - last) // 10, process)
         began, requests, cpu = time.monotonic(), worker_requests(at), tree_cpu_secs(process.pid)
         left_at_start = at.left(queue_url)
-        wait_until_left(at, queue_url, messages // 10, process)
+        wait_until_left(at, queue_url, last, process)
         took = time.monotonic() - began
         done = left_at_start - at.left(queue_url)
         requests = worker_requests(at) - requests

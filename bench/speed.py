@@ -21,12 +21,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
 from local import HERE, OURS, PEERS, Endpoint, call_body, children, ensure_peers
-from run import CONCURRENCY, tree_cpu_secs, wait_until_left, worker, worker_requests
+from run import (
+    CONCURRENCY,
+    NO_OP,
+    Drain,
+    drain,
+    median_drain,
+    tree_cpu_secs,
+    wait_until_left,
+    worker,
+    worker_requests,
+)
 
 LOOP = [str(PEERS / "bin" / "python"), str(HERE / "loop.py")]
 FOR_EVER = ("--max-tasks-per-child", "0")
@@ -50,14 +59,6 @@ class Row(NamedTuple):
         return f"{'at most' if self.is_upper else 'at least'} {self.limit:g}: {'reached' if reached else 'MISSED'}"
 
 
-class Drain(NamedTuple):
-    """A queue being emptied, between its first and its last tenth."""
-
-    tasks_a_sec: float
-    cpu_micros_a_task: float
-    requests_a_task: float
-
-
 class Bench:
     """What is measured how long."""
 
@@ -76,38 +77,13 @@ class Bench:
     def secs(self, secs: float) -> float:
         return max(secs * self.scale, 2)
 
-    def drain(
-        self,
-        command: list[str],
-        at: Endpoint,
-        messages: int,
-        body: str,
-        *options: str,
-        concurrency: int = CONCURRENCY,
-        measured: Optional[int] = None,
-    ) -> Drain:
-        """Empty a queue of that many messages; `measured` ends it after so many."""
-        name = self.queue()
-        queue_url = at.fresh_queue(name)
-        at.send(queue_url, [body] * messages)
-        last = messages // 10 if measured is None else messages - measured
-        with worker(command, at, name, *options, concurrency=concurrency) as process:
-            wait_until_left(at, queue_url, messages - (messages - last) // 10, process)
-            began, requests, cpu = time.monotonic(), worker_requests(at), tree_cpu_secs(process.pid)
-            left = at.left(queue_url)
-            wait_until_left(at, queue_url, last, process)
-            took, done = time.monotonic() - began, left - at.left(queue_url)
-            requests, cpu = worker_requests(at) - requests, tree_cpu_secs(process.pid) - cpu
-        at.call("DeleteQueue", QueueUrl=queue_url)
-        return Drain(done / took, cpu / done * 1e6, requests / done)
-
     def drains(self, at: Endpoint, messages: int, body: str, *options: str) -> tuple[Drain, Drain]:
         """Ours and the loop's, in alternating rounds: the medians of each figure."""
         ours, loop = [], []
         for _ in range(self.rounds):
-            ours.append(self.drain(OURS, at, self.count(messages), body, *options))
-            loop.append(self.drain(LOOP, at, self.count(messages // 2), body))
-        return medians(ours), medians(loop)
+            ours.append(drain(OURS, at, self.count(messages), self.queue(), *options, body=body))
+            loop.append(drain(LOOP, at, self.count(messages // 2), self.queue(), body=body))
+        return median_drain(ours), median_drain(loop)
 
     def bare(self, kind: str, concurrency: int, *call: str) -> float:
         words = ["--bare", kind, "--concurrency", str(concurrency), "--secs", str(self.secs(5)), *call]
@@ -117,25 +93,20 @@ class Bench:
         return float(done.stdout)
 
 
-def medians(rounds: list[Drain]) -> Drain:
-    return Drain(*(statistics.median(column) for column in zip(*rounds)))
-
-
 def both(ours: float, theirs: float) -> str:
     return f"{ours:,.0f} / {theirs:,.0f}"
 
 
 def no_ops(bench: Bench) -> Iterator[Row]:
-    body = call_body("bench_tasks.noop")
     with Endpoint("--memory") as at:
-        ours, loop = bench.drains(at, 60_000, body, *FOR_EVER)
+        ours, loop = bench.drains(at, 60_000, NO_OP, *FOR_EVER)
         ratio = ours.tasks_a_sec / loop.tasks_a_sec
         yield Row("no-ops: rate", ratio, "x loop", 2.3, detail=both(ours.tasks_a_sec, loop.tasks_a_sec) + " a s")
         cpu = ours.cpu_micros_a_task / loop.cpu_micros_a_task
         detail = both(ours.cpu_micros_a_task, loop.cpu_micros_a_task) + " us"
         yield Row("no-ops: CPU a task", cpu, "x loop", 0.25, is_upper=True, detail=detail)
         yield Row("no-ops: requests", ours.requests_a_task, "a task", 0.21, is_upper=True)
-        ours, loop = bench.drains(at, 60_000, body)
+        ours, loop = bench.drains(at, 60_000, NO_OP)
         ratio = ours.tasks_a_sec / loop.tasks_a_sec
         detail = both(ours.tasks_a_sec, loop.tasks_a_sec) + " a s"
         yield Row("no-ops, processes replaced after 100", ratio, "x loop", 1.5, detail=detail)
@@ -143,7 +114,7 @@ def no_ops(bench: Bench) -> Iterator[Row]:
 
 def distant(bench: Bench) -> Iterator[Row]:
     with Endpoint("--memory", "--fault", "*:delay-before=15") as at:
-        ours, loop = bench.drains(at, 30_000, call_body("bench_tasks.noop"), *FOR_EVER)
+        ours, loop = bench.drains(at, 30_000, NO_OP, *FOR_EVER)
     ratio = ours.tasks_a_sec / loop.tasks_a_sec
     yield Row("no-ops, 15 ms to SQS", ratio, "x loop", 10, detail=both(ours.tasks_a_sec, loop.tasks_a_sec) + " a s")
 
@@ -158,10 +129,11 @@ def large(bench: Bench) -> Iterator[Row]:
 
 def busy(bench: Bench) -> Iterator[Row]:
     steps = spins_of(0.005)
+    body = call_body("bench_tasks.spin", steps)
     with Endpoint("--memory") as at:
         rates = [
             (
-                bench.drain(OURS, at, bench.count(2000), call_body("bench_tasks.spin", steps), *FOR_EVER).tasks_a_sec,
+                drain(OURS, at, bench.count(2000), bench.queue(), *FOR_EVER, body=body).tasks_a_sec,
                 bench.bare("processes", CONCURRENCY, "bench_tasks.spin", str(steps)),
             )
             for _ in range(bench.rounds)
@@ -178,13 +150,11 @@ def sleeping(bench: Bench) -> Iterator[Row]:
     with Endpoint("--memory") as at:
         for kind, task, concurrency, options in kinds:
             body = call_body(task, 0.01)
-            rates = [
-                (
-                    bench.drain(OURS, at, bench.count(40_000), body, *options, concurrency=concurrency).tasks_a_sec,
-                    bench.bare(kind, 100, task, "0.01"),
-                )
-                for _ in range(bench.rounds)
-            ]
+            rates = []
+            for _ in range(bench.rounds):
+                messages, name = bench.count(40_000), bench.queue()
+                ours = drain(OURS, at, messages, name, *options, body=body, concurrency=concurrency)
+                rates.append((ours.tasks_a_sec, bench.bare(kind, 100, task, "0.01")))
             yield share(f"10 ms asleep, 100 {kind}", rates, 0.9)
 
 
@@ -225,14 +195,12 @@ def waiting(bench: Bench) -> Iterator[Row]:
 def delays(bench: Bench, command: list[str], *options: str) -> list[float]:
     with Endpoint("--memory") as at, tempfile.TemporaryDirectory() as folder:
         stamps = Path(folder) / "stamps"
-        os.environ["BENCH_STAMPS"] = str(stamps)
         name = bench.queue()
         queue_url = at.fresh_queue(name)
-        with worker(command, at, name, *options) as process:
-            at.send(queue_url, [call_body("bench_tasks.noop")] * 20)
+        with worker(command, at, name, *options, BENCH_STAMPS=str(stamps)) as process:
+            at.send(queue_url, [NO_OP] * 20)
             wait_until_left(at, queue_url, 0, process)
-            count = int(20 * bench.secs(15))
-            for _ in range(count):
+            for _ in range(int(20 * bench.secs(15))):
                 body = call_body("bench_tasks.stamp", time.time())
                 at.call("SendMessage", QueueUrl=queue_url, MessageBody=body)
                 time.sleep(0.05)
@@ -246,7 +214,7 @@ def idle(bench: Bench) -> Iterator[Row]:
             names = [bench.queue() for _ in range(queues)]
             urls = [at.fresh_queue(name) for name in names]
             with worker(OURS, at, ",".join(names)) as process:
-                at.send(urls[0], [call_body("bench_tasks.noop")] * 10)
+                at.send(urls[0], [NO_OP] * 10)
                 wait_until_left(at, urls[0], 0, process)
                 time.sleep(3)
                 pss = pss_mib(process.pid)
@@ -276,7 +244,7 @@ def pss_mib(root: int) -> float:
 
 def spread(bench: Bench) -> Iterator[Row]:
     """The same tasks in one queue and over a hundred."""
-    body, tasks = call_body("bench_tasks.noop"), bench.count(10_000)
+    tasks = bench.count(10_000)
     rates: dict[int, list[float]] = {1: [], 100: []}
     for _ in range(bench.rounds):
         for queues, found in rates.items():
@@ -284,7 +252,7 @@ def spread(bench: Bench) -> Iterator[Row]:
                 names = [bench.queue() for _ in range(queues)]
                 urls = [at.fresh_queue(name) for name in names]
                 for url in urls:
-                    at.send(url, [body] * (tasks // queues))
+                    at.send(url, [NO_OP] * (tasks // queues))
                 began = time.monotonic()
                 with worker(OURS, at, ",".join(names), *FOR_EVER) as process:
                     for url in urls:
@@ -295,13 +263,11 @@ def spread(bench: Bench) -> Iterator[Row]:
 
 
 def growth(bench: Bench) -> Iterator[Row]:
-    body = call_body("bench_tasks.noop")
     rates = []
     for waiting in (10_000, 100_000, int(1_000_000 * bench.scale)):
         with Endpoint("--memory") as at:
-            measured = min(waiting * 9 // 10, 60_000)
-            found = [bench.drain(OURS, at, waiting, body, *FOR_EVER, measured=measured) for _ in range(1)]
-            rates.append(medians(found).tasks_a_sec)
+            left = waiting - min(waiting * 9 // 10, 60_000)
+            rates.append(drain(OURS, at, waiting, bench.queue(), *FOR_EVER, left_at_end=left).tasks_a_sec)
     detail = " / ".join(f"{rate:,.0f}" for rate in rates) + " a s with 10,000 / 100,000 / 1,000,000 waiting"
     yield Row("growth", min(rates) / max(rates), "slowest by fastest", 0.9, detail=detail)
 
@@ -318,7 +284,7 @@ def start(bench: Bench) -> Iterator[Row]:
         with Endpoint("--memory") as at:
             names = [bench.queue() for _ in range(20)]
             for name in names:
-                at.send(at.fresh_queue(name), [call_body("bench_tasks.noop")])
+                at.send(at.fresh_queue(name), [NO_OP])
             began = time.monotonic()
             with worker(OURS, at, ",".join(names)):
                 # Each queue has a message, so its first poll is answered at once.
@@ -371,13 +337,11 @@ def main(argv: Optional[list[str]] = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     bench = Bench(1, 0.1) if options.short else Bench(options.rounds, 1)
     rows: list[Row] = []
-    with ExitStack() as stack:
-        stack.callback(lambda: os.environ.pop("BENCH_STAMPS", None))
-        for name in chosen:
-            for row in WORKS[name](bench):
-                rows.append(row)
-                figure = f"{row.figure:>8.2f} {row.unit}"
-                print(f"  {row.name:<40}{figure:<30}{row.verdict:<28}{row.detail}", flush=True)
+    for name in chosen:
+        for row in WORKS[name](bench):
+            rows.append(row)
+            figure = f"{row.figure:>8.2f} {row.unit}"
+            print(f"  {row.name:<40}{figure:<30}{row.verdict:<28}{row.detail}", flush=True)
     if options.json:
         options.json.write_text(json.dumps([row._asdict() for row in rows], indent=2) + "\n")
     if options.record:
