@@ -6,16 +6,48 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Callable, Optional, Protocol, TypeVar, Union, overload
 
-from typing_extensions import Concatenate, ParamSpec
+from typing_extensions import Concatenate, ParamSpec, TypedDict
 
 from ._batch import BatchItem
 from ._bound import BoundTask
+from ._callbacks import OnFailure, OnSuccess
+from ._formats import Format
+from ._idempotency import Key
 from ._options import Headers
+from ._policy import Backoff, Errors
 from ._producer import MessageId
 from ._sender import Item
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
+
+
+class Options(TypedDict, total=False):
+    """What ``task(...)`` takes by name alone, whatever it makes: :func:`pyqs.task` says what each is."""
+
+    expires: Optional[float]
+    format: Optional[Format]
+    group: Union[str, Callable[..., str], None]
+    dedup_id: Optional[Callable[..., str]]
+    time_limit: Optional[float]
+    soft_time_limit: Optional[float]
+    max_concurrency: Optional[int]
+    rate_limit: Union[str, float, None]
+    retries: Optional[int]
+    backoff: Optional[Backoff]
+    retry_on: Optional[Errors]
+    discard_on: Optional[Errors]
+    dead_letter_on: Optional[Errors]
+    dead_letter: Optional[str]
+    on_success: Optional[OnSuccess]
+    on_failure: Optional[OnFailure]
+
+
+class SingleOptions(Options, total=False):
+    """The same of a task that gets one message at a time."""
+
+    idempotency_key: Optional[Key]
+    idempotency_ttl: Optional[float]
 
 
 class Task(Protocol[P, R]):

@@ -29,8 +29,10 @@ from .utils import function_to_import_path
 if TYPE_CHECKING:
     from typing import Literal
 
+    from typing_extensions import Unpack
+
     from ._callbacks import OnFailure, OnSuccess
-    from ._task_types import BatchDecorator, BoundDecorator, Decorator, P, R, Task
+    from ._task_types import BatchDecorator, BoundDecorator, Decorator, Options, P, R, SingleOptions, Task
 
 
 @overload
@@ -43,25 +45,8 @@ def task(
     delay_seconds: Optional[int] = None,
     custom_function_path: Optional[str] = None,
     *,
-    expires: Optional[float] = None,
-    format: Optional[_formats.Format] = None,
-    group: Union[str, Callable[..., str], None] = None,
-    dedup_id: Optional[Callable[..., str]] = None,
-    time_limit: Optional[float] = None,
-    soft_time_limit: Optional[float] = None,
-    idempotency_key: Optional[_idempotency.Key] = None,
-    idempotency_ttl: Optional[float] = None,
-    max_concurrency: Optional[int] = None,
-    rate_limit: Union[str, float, None] = None,
-    retries: Optional[int] = None,
-    backoff: Optional[Backoff] = None,
-    retry_on: Optional[Errors] = None,
-    discard_on: Optional[Errors] = None,
-    dead_letter_on: Optional[Errors] = None,
-    dead_letter: Optional[str] = None,
-    on_success: Optional[OnSuccess] = None,
-    on_failure: Optional[OnFailure] = None,
     bind: Literal[False] = False,
+    **options: Unpack[SingleOptions],
 ) -> Decorator: ...
 
 
@@ -71,26 +56,9 @@ def task(
     delay_seconds: Optional[int] = None,
     custom_function_path: Optional[str] = None,
     *,
-    expires: Optional[float] = None,
-    format: Optional[_formats.Format] = None,
-    group: Union[str, Callable[..., str], None] = None,
-    dedup_id: Optional[Callable[..., str]] = None,
-    time_limit: Optional[float] = None,
-    soft_time_limit: Optional[float] = None,
-    idempotency_key: Optional[_idempotency.Key] = None,
-    idempotency_ttl: Optional[float] = None,
-    max_concurrency: Optional[int] = None,
-    rate_limit: Union[str, float, None] = None,
-    retries: Optional[int] = None,
-    backoff: Optional[Backoff] = None,
-    retry_on: Optional[Errors] = None,
-    discard_on: Optional[Errors] = None,
-    dead_letter_on: Optional[Errors] = None,
-    dead_letter: Optional[str] = None,
-    on_success: Optional[OnSuccess] = None,
-    on_failure: Optional[OnFailure] = None,
     batch: int,
     batch_wait: Optional[float] = None,
+    **options: Unpack[Options],
 ) -> BatchDecorator: ...
 
 
@@ -100,21 +68,8 @@ def task(
     delay_seconds: Optional[int] = None,
     custom_function_path: Optional[str] = None,
     *,
-    expires: Optional[float] = None,
-    format: Optional[_formats.Format] = None,
-    group: Union[str, Callable[..., str], None] = None,
-    dedup_id: Optional[Callable[..., str]] = None,
-    time_limit: Optional[float] = None,
-    soft_time_limit: Optional[float] = None,
-    retries: Optional[int] = None,
-    backoff: Optional[Backoff] = None,
-    retry_on: Optional[Errors] = None,
-    discard_on: Optional[Errors] = None,
-    dead_letter_on: Optional[Errors] = None,
-    dead_letter: Optional[str] = None,
-    on_success: Optional[OnSuccess] = None,
-    on_failure: Optional[OnFailure] = None,
     bind: Literal[True],
+    **options: Unpack[SingleOptions],
 ) -> BoundDecorator: ...
 
 

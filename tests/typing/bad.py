@@ -15,6 +15,10 @@ def bare(name: str, times: int = 1) -> str:
     return name * times
 
 
+@task(batch=10, idempotency_key="row")  # E: No overload variant
+def once(items: object) -> None: ...
+
+
 @task(queue="email", bind=True)
 def bound(self: BoundTask, to: str) -> int:
     self.request.id = 7  # E: expression has type "int"

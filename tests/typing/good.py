@@ -193,6 +193,11 @@ async def client() -> AsyncIterator[None]:
     yield
 
 
+@task(bind=True, idempotency_key="to", idempotency_ttl=60, rate_limit="10/m", max_concurrency=2)
+def limited(self: BoundTask, to: str) -> None:
+    self.extend(60)
+
+
 @task(queue="rows", batch=100, batch_wait=2)
 def insert(items: list[pyqs.BatchItem]) -> int:
     for item in items:
