@@ -15,8 +15,9 @@ const INTRODUCTION: &str = "\
 
 # Command line
 
-Each option can also be given by its environment variable; an option on the command line goes before its variable,
-and the variable before the default. Switches take `1`, `true`, `yes` or `on`, and `0`, `false`, `no` or `off`;
+An option can also be given by its environment variable, where it has one, and a worker's by `[tool.pyqs]` in
+pyproject.toml ([configuration.md](configuration.md)): the command line goes before the variable, the variable before
+the file, and the file before the default. Switches take `1`, `true`, `yes` or `on`, and `0`, `false`, `no` or `off`;
 lists are separated by commas. A beginning of a long option is enough where it fits only one.
 
 Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 a command line that
