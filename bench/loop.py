@@ -49,14 +49,11 @@ def calls_until(ends: float, call: Callable[[], object]) -> int:
     return done
 
 
-def in_processes(ends: float, call: Callable[[], object], concurrency: int) -> int:
-    context = multiprocessing.get_context("fork")
-    counts: Any = context.Array("q", concurrency)
-
+def in_workers(kind: Callable[..., Any], counts: Any, ends: float, call: Callable[[], object]) -> int:
     def work(at: int) -> None:
         counts[at] = calls_until(ends, call)
 
-    workers = [context.Process(target=work, args=[at]) for at in range(concurrency)]
+    workers = [kind(target=work, args=[at]) for at in range(len(counts))]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -64,18 +61,13 @@ def in_processes(ends: float, call: Callable[[], object], concurrency: int) -> i
     return int(sum(counts))
 
 
+def in_processes(ends: float, call: Callable[[], object], concurrency: int) -> int:
+    context = multiprocessing.get_context("fork")
+    return in_workers(context.Process, context.Array("q", concurrency), ends, call)
+
+
 def in_threads(ends: float, call: Callable[[], object], concurrency: int) -> int:
-    counts = [0] * concurrency
-
-    def work(at: int) -> None:
-        counts[at] = calls_until(ends, call)
-
-    threads = [threading.Thread(target=work, args=[at]) for at in range(concurrency)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(counts)
+    return in_workers(threading.Thread, [0] * concurrency, ends, call)
 
 
 def in_coroutines(ends: float, call: Callable[[], Any], concurrency: int) -> int:

@@ -264,11 +264,13 @@ def spread(bench: Bench) -> Iterator[Row]:
 
 def growth(bench: Bench) -> Iterator[Row]:
     rates = []
-    for waiting in (10_000, 100_000, int(1_000_000 * bench.scale)):
+    lengths = (10_000, 100_000, int(1_000_000 * bench.scale))
+    for length in lengths:
         with Endpoint("--memory") as at:
-            left = waiting - min(waiting * 9 // 10, 60_000)
-            rates.append(drain(OURS, at, waiting, bench.queue(), *FOR_EVER, left_at_end=left).tasks_a_sec)
-    detail = " / ".join(f"{rate:,.0f}" for rate in rates) + " a s with 10,000 / 100,000 / 1,000,000 waiting"
+            left = length - min(length * 9 // 10, 60_000)
+            rates.append(drain(OURS, at, length, bench.queue(), *FOR_EVER, left_at_end=left).tasks_a_sec)
+    found, waiting = (" / ".join(f"{number:,.0f}" for number in numbers) for numbers in (rates, lengths))
+    detail = f"{found} a s with {waiting} waiting"
     yield Row("growth", min(rates) / max(rates), "slowest by fastest", 0.9, detail=detail)
 
 

@@ -57,13 +57,18 @@ _MODULES = {
     "task": "decorator",
 }
 
+# After a plain `import pyqs` these are there too, as with PyQS.
+_SUBMODULES = ("decorator", "errors", "utils")
+
 if not TYPE_CHECKING:  # which would take any name for one of this package
 
     def __getattr__(name: str) -> object:
-        if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
+        if name in _SUBMODULES:
+            return import_module(f".{name}", __name__)
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
         return value
 

@@ -44,8 +44,10 @@ def run(settings: _pyqs.WorkerSettings) -> NoReturn:
         with contextlib.suppress(KeyboardInterrupt):
             is_changed = bool(changes.recv(1))
     finally:
-        os.kill(watcher, signal.SIGKILL)
-        os.waitpid(watcher, 0)
+        # As PID 1 the supervisor has reaped it, if it has ended.
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(watcher, signal.SIGKILL)
+            os.waitpid(watcher, 0)
     if not is_changed:
         sys.exit(code)
     _streams.flush()

@@ -32,6 +32,17 @@ assert "boto3" not in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_importing_the_package_is_enough_for_what_it_had() -> None:
+    code = """
+import pyqs
+assert callable(pyqs.task) and callable(pyqs.decorator.task)
+assert pyqs.errors.PyqsError and pyqs.utils.decode_message
+assert not hasattr(pyqs, "nothing_of_ours")
+from pyqs import *
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("argv", [["-m", "pyqs"], ["-c", "from pyqs.main import main; main()"]])
 def test_it_runs_as_a_module_and_as_a_function(argv: list[str]) -> None:
     result = subprocess.run([sys.executable, *argv, "--version"], capture_output=True, text=True, check=False)

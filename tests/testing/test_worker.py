@@ -149,6 +149,8 @@ def test_a_time_limit_ends_no_task_of_a_tests_own_process(sqs: Endpoint, caplog:
         gate.set()
         assert working.wait(message_id).outcome == "succeeded"
         assert working.wait(send_email.delay("another"), timeout=20).outcome == "succeeded"
+    with pytest.raises(SettingsInvalid, match="threads"), worker("email", threads=2):
+        pass
     with pytest.raises(SettingsInvalid, match="time_limit"), worker("email", time_limit=1):
         pass
 

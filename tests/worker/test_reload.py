@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 import pytest
+from support.pid1 import start_as_pid_1
 from support.processes import Process, one_line
 from support.projects import Project
 from support.queues import Queue
@@ -52,6 +55,20 @@ def test_changed_code_runs_after_what_was_in_progress(changing: Project, ours_qu
     assert worker.pid == pid
     assert worker.stop() == 0, worker.output
     assert worker.children() == []
+
+
+def test_as_pid_1_it_starts_anew_too(changing: Project, ours_queue: Queue) -> None:
+    unshare = start_as_pid_1(changing, ours_queue.name, "--reload")
+    ours_queue.send_task("changing.tell", 1)
+    changing.wait_for_notes("before")
+
+    changing.write("part.py", "WORD = 'after it has changed'\n")
+    ours_queue.send_task("changing.tell", 2)
+
+    changing.wait_for_notes("after it has changed")
+    (worker,) = unshare.children()
+    os.kill(worker, signal.SIGTERM)
+    assert unshare.wait() == 0, unshare.output
 
 
 def test_code_that_is_broken_is_told_and_waits_for_the_next_change(changing: Project, ours_queue: Queue) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.endpoints import Endpoint, pyqs_command
-from support.processes import Process, children, is_alive
+from support.endpoints import Endpoint
+from support.pid1 import start_as_pid_1
+from support.processes import children, is_alive
 from support.projects import Project
 from support.queues import Queue
 from support.waiting import eventually
@@ -233,19 +232,6 @@ def test_ctrl_c_in_a_terminal_reaches_every_process_and_still_lets_tasks_finish(
     assert "KeyboardInterrupt" not in worker.output
 
 
-def _as_pid_1(project: Project, *arguments: str) -> Process:
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        pytest.skip("there is no `unshare` to make the worker PID 1 with")
-    probe = subprocess.run([unshare, "--pid", "--fork", "true"], capture_output=True, text=True, check=False)
-    if probe.returncode:
-        pytest.skip(f"the kernel refuses a namespace in which the worker would be PID 1: {probe.stderr.strip()}")
-    command = [unshare, "--pid", "--fork", "--kill-child", *pyqs_command(), *arguments, "--loglevel", "INFO"]
-    worker = project.start(command)
-    worker.wait_for(r"Running ProcessWorker, pid: \d+")
-    return worker
-
-
 def test_as_pid_1_it_works_reaps_orphans_and_stops(ours_project: Project, ours_queue: Queue) -> None:
     ours_project.write(
         "orphans.py",
@@ -260,7 +246,7 @@ def leave_one(value):
 """,
     )
     ours_queue.send_task("orphans.leave_one", 1)
-    unshare = _as_pid_1(ours_project, ours_queue.name)
+    unshare = start_as_pid_1(ours_project, ours_queue.name)
     ours_project.wait_for_notes("left")
     ours_queue.wait_until_empty()
     (first,) = children(unshare.pid)

@@ -57,11 +57,11 @@ async def surround(coroutine: Coroutine[Any, Any, Any]) -> Any:
         finally:
             # Only where the task has used it: it has a thread then, and may have connections.
             if context in SyncToAsync.context_to_thread_executor:
-                await sync_to_async(_close_all)()
+                await sync_to_async(close_all)()
 
 
-def close_before_forking() -> None:
-    """Close this thread's connections, so that no child has them."""
+def close_all() -> None:
+    """Close this thread's connections: its task has ended, or it is about to fork and no child is to have them."""
     connections.close_all()
     close_caches()
 
@@ -70,11 +70,6 @@ def _close_old() -> None:
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
-
-
-def _close_all() -> None:
-    connections.close_all()
-    close_caches()
 
 
 def _is_on_event_loop() -> bool:

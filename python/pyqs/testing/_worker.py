@@ -258,6 +258,8 @@ def _settings(queues: tuple[str, ...], concurrency: int, settings: dict[str, Any
         raise SettingsInvalid(
             "time_limit= ends processes, and this one is the test's; start `pyqs` as a program for it"
         )
+    if settings.get("threads") not in (None, 1):
+        raise SettingsInvalid("threads= are those of a process, and there is none here; concurrency= gives threads")
     return WorkerSettings(
         **{
             "queues": list(queues),

@@ -35,7 +35,7 @@ class Command(BaseCommand):
             settings = main.settings_of(words)
         # Before the processes are forked, as with all that Django has imported by now.
         autodiscover_modules("tasks")
-        _connections.close_before_forking()
+        _connections.close_all()
         main.run_worker(settings)
 
 
