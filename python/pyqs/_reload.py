@@ -22,8 +22,8 @@ from .errors import PyqsError
 
 logger = logging.getLogger("pyqs")
 
-LOOK_MILLIS = 500
-"""How often the watcher looks whether its worker is still there."""
+LOOK_MILLIS = 200
+"""How often the watcher looks whether its worker is still there; for so long the start waits, too."""
 
 
 def run(settings: _pyqs.WorkerSettings) -> NoReturn:
@@ -71,7 +71,7 @@ def _folders(settings: _pyqs.WorkerSettings) -> list[str]:
 
 
 def _start_watcher(folders: list[str]) -> tuple[socket.socket, int]:
-    """Fork what watches: the socket on which it says something, and its pid."""
+    """Fork what watches, and wait until it does: the socket on which it says something, and its pid."""
     ours, theirs = socket.socketpair()
     worker = os.getpid()
     _streams.flush()
@@ -80,6 +80,7 @@ def _start_watcher(folders: list[str]) -> tuple[socket.socket, int]:
         ours.close()
         end_child(lambda: _watch(folders, worker, theirs))
     theirs.close()
+    ours.recv(1)
     return ours, pid
 
 
@@ -89,7 +90,9 @@ def _watch(folders: list[str], worker: int, changes: socket.socket) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(signum, signal.SIG_IGN)  # it ends with the worker
     looks = watch(*folders, watch_filter=PythonFilter(), rust_timeout=LOOK_MILLIS, yield_on_timeout=True)
-    for changed in looks:
+    for looked, changed in enumerate(looks):
+        if not looked:
+            changes.send(b"\n")  # from here on it misses nothing
         if os.getppid() != worker:
             return 0
         if changed:

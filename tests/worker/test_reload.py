@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from support.pid1 import start_as_pid_1
-from support.processes import Process, one_line
+from support.processes import Process, children, one_line
 from support.projects import Project
 from support.queues import Queue
 
@@ -63,10 +63,11 @@ def test_as_pid_1_it_starts_anew_too(changing: Project, ours_queue: Queue) -> No
     changing.wait_for_notes("before")
 
     changing.write("part.py", "WORD = 'after it has changed'\n")
+    unshare.wait_for("Graceful shutdown")
     ours_queue.send_task("changing.tell", 2)
 
     changing.wait_for_notes("after it has changed")
-    (worker,) = unshare.children()
+    (worker,) = children(unshare.pid)
     os.kill(worker, signal.SIGTERM)
     assert unshare.wait() == 0, unshare.output
 
