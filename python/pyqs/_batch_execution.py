@@ -139,6 +139,7 @@ class BatchExecution(Execution):
             ends[member.place] = (outcome, decision.delay_seconds, queue, reason)
             self._decisions.append((member, own, decision))
         self._lane.record_each(ends)
+        self._is_done = all(own is None or decision.outcome == "discarded" for _, own, decision in self._decisions)
 
     def _decision_for(self, member: Member, error: Optional[BaseException]) -> Decision:
         if error is None:

@@ -43,6 +43,15 @@ def discard(value):
 def give_up(value):
     raise ValueError("no luck")
 
+@task(queue="{queue}", batch=5, batch_wait=0.1)
+def gather(items):
+    for item in items:
+        note("gathered", value=item.value[-1])
+        if item.value.endswith("f"):
+            item.fail("no luck")
+        elif item.value.endswith("d"):
+            item.discard()
+
 @task(queue="{queue}")
 def wait(value):
     note("began", value=len(value))
@@ -180,6 +189,19 @@ def test_a_failed_task_keeps_its_payload_and_a_discarded_one_does_not(
     shop.wait_for_notes("discarded")
     eventually(lambda: folder.keys() == kept, "only the discarded one's payload is deleted")
     assert worker.stop() == 0
+    assert folder.keys() == kept
+
+
+def test_a_batch_task_deletes_the_payloads_of_what_is_done(shop: Project, ours_queue: Queue, folder: Folder) -> None:
+    send(shop, folder, "gather.delay(big + 'f')")
+    kept = folder.keys()
+    send(shop, folder, "gather.delay_many([(big + 's',), (big + 'd',)])")
+    worker = shop.worker(ours_queue.name, "--import", "shop", **folder.environment)
+
+    shop.wait_for_notes("gathered", 3)
+    eventually(lambda: folder.keys() == kept, "only the failed one's payload is left")
+    assert worker.stop() == 0
+    assert sorted(shop.values("gathered")) == ["d", "f", "s"]
     assert folder.keys() == kept
 
 
