@@ -240,9 +240,6 @@ def prepare_messages(job: Job, lane: Lane, handler: Handler, worker: Worker) -> 
     """The call of a handler for several messages."""
     jobs = _received(job, handler.path)
     parts: list[Optional[Part]] = [message_of(job) for job in jobs]
-    for job, part in zip(jobs, parts):
-        assert isinstance(part, Message), "just made"
-        part.retries = job.attempt - 1
     return BatchExecution(jobs, lane, handler.function, parts, handler.limits.within(worker.limits), worker, handler)
 
 

@@ -49,6 +49,7 @@ def message_of(job: Job) -> Message:
         queue=job.queue_url.rpartition("/")[2],
         attributes=job.attributes,
         receive_count=job.receive_count,
+        retries=job.retries_before + job.attempt - 1,
         sent_at=_moment(system.get("sent_at_millis")),
         first_received_at=_moment(system.get("first_received_at_millis")),
         group=system.get("group"),

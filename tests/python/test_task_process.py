@@ -8,11 +8,22 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pyqs
 import pytest
-from pyqs import _execution, _producer, _pyqs, _registry, _task_process, _unrunnable, events, task
+from pyqs import (
+    _execution,
+    _on_message,
+    _producer,
+    _pyqs,
+    _registry,
+    _task_process,
+    _unrunnable,
+    events,
+    on_message,
+    task,
+)
 from pyqs.errors import UndecodableMessage
 from pyqs.events import clear_events, get_events, register_event
 
@@ -30,7 +41,8 @@ class Job:
     receive_count = 2
     has_callbacks = has_errbacks = False
     left_out = None
-    system = None
+    system: Optional[dict[str, Any]] = None
+    body = ""
     others: tuple[Job, ...] = ()
     pointer = None
 
@@ -75,6 +87,9 @@ class Channel:
             self.is_running = True
             yield job
             self.told.append("next")
+
+    def record_each(self, ends: list[tuple[str, int, Optional[str], str]]) -> None:
+        self.record(",".join(outcome for outcome, *_ in ends))
 
     def record(self, outcome: str) -> None:
         if self.is_running:
@@ -142,6 +157,20 @@ def test_outcomes(run: Run) -> None:
         *("succeeded", "next"),
     ]
     assert seen == [((1,), {"a": 2}), ((), {})]
+
+
+def test_a_handler_counts_a_messages_runs_alike_alone_and_in_a_batch(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_on_message, "_handlers", {})
+
+    def handle(got: Any) -> None:
+        seen.extend(message.retries for message in (got if isinstance(got, list) else [got]))
+
+    job = Job("handle")
+    job.attempt, job.retries_before, job.system = 2, 3, {}
+    for options in ({}, {"batch": 5}):
+        on_message(queue="q", **options)(handle)
+        run(job)
+    assert seen == [4, 4]
 
 
 def test_arguments_that_cannot_be_decoded(run: Run, caplog: pytest.LogCaptureFixture) -> None:
