@@ -8,6 +8,7 @@ import math
 from typing import Any, Callable, NoReturn, Optional, Union
 
 from ._policy import Retry
+from ._signature import signature_of
 from .errors import SettingsInvalid
 
 Function = Callable[..., Any]
@@ -99,7 +100,7 @@ def bind(function: Function, path: str) -> Function:
     """A function that gives this one its ``self``: that of the message which runs, else one of a direct call."""
     import inspect  # here, since it takes longer to import than all the rest
 
-    signature = inspect.signature(function)
+    signature = signature_of(function)
     parameters = list(signature.parameters.values())
     if not parameters or parameters[0].kind not in (
         inspect.Parameter.POSITIONAL_ONLY,

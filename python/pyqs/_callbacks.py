@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
+from ._signature import signature_of
 from .errors import SettingsInvalid
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def check(name: str, callback: object) -> None:
     if inspect.iscoroutinefunction(callback) or inspect.isgeneratorfunction(callback):
         raise SettingsInvalid(f"{name} is {callback!r}, of which a call runs nothing; give a plain function")
     try:
-        signature = inspect.signature(callback)
+        signature = signature_of(callback)
     except (ValueError, TypeError):  # of a function in C, which says nothing of its parameters
         return
     try:

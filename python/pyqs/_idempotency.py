@@ -15,7 +15,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from ._policy import DELAY_MAX_SECS
-from ._signature import parameters_of
+from ._signature import parameters_of, signature_of
 from .errors import SettingsInvalid
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def checked_for(task: str, function: Callable[..., Any], declared: Idempotency) 
     """Refuse the name of a parameter that the function does not have."""
     if callable(declared.key):
         return
-    parameters = parameters_of(function)
+    parameters = parameters_of(function, follow_wrapped=True)
     if parameters is None:
         return
     names = [found.name for found in parameters if found.kind not in (found.VAR_POSITIONAL, found.VAR_KEYWORD)]
@@ -222,9 +222,7 @@ def _of_url(url: str) -> IdempotencyStore:
 
 
 def _argument(task: str, function: Callable[..., Any], name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    import inspect  # here, since it takes longer to import than all the rest
-
-    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound = signature_of(function).bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments[name]
 

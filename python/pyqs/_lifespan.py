@@ -7,6 +7,7 @@ import logging
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
+from ._signature import signature_of
 from .errors import SettingsInvalid
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def lifespan(hook: Hook) -> Hook:
             f"@lifespan: {_name(hook)} has no `yield`, before which it sets up, and after which it closes"
         )
     try:
-        inspect.signature(hook).bind()
+        signature_of(hook).bind()
     except TypeError as error:
         raise SettingsInvalid(f"@lifespan: {_name(hook)} is called without arguments: {error}") from None
     except ValueError:  # of a function in C, which says nothing of its parameters

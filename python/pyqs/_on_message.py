@@ -14,6 +14,7 @@ from ._batch import Batch, Part
 from ._declarations import Declaration
 from ._limits import Limits
 from ._policy import Backoff, Errors, Policy
+from ._signature import signature_of
 from .errors import SettingsInvalid, UndecodableMessage
 from .utils import function_to_import_path
 
@@ -196,10 +197,8 @@ def find(queue_url: str) -> Optional[Handler]:
 
 
 def _check_takes_one(function: Callable[..., Any], path: str) -> None:
-    import inspect  # here, since it takes longer to import than all the rest
-
     try:
-        inspect.signature(function).bind(None)
+        signature_of(function).bind(None)
     except (TypeError, ValueError) as error:
         raise SettingsInvalid(f"a handler gets one message: {path} can't be called so ({error})") from None
 

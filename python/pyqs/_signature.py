@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 if TYPE_CHECKING:
-    from inspect import Parameter
+    from inspect import Parameter, Signature
 
 
 class Parameters:
@@ -75,23 +75,27 @@ ANYTHING = Parameters.anything()
 """Of a function of which nothing is known."""
 
 
-def parameters_of(function: Callable[..., Any], follow_wrapped: bool = False) -> Optional[list[Parameter]]:
-    """A function's parameters, with its annotations as they are written; ``None`` where it does not tell.
+def signature_of(function: Callable[..., Any], follow_wrapped: bool = True) -> Signature:
+    """A function's signature, with its annotations as they are written: names in them may be those of a type checker
+    alone. Raises ``TypeError`` or ``ValueError`` where the function does not tell.
 
-    :param follow_wrapped: those of what it decorates, as ``functools.wraps`` says it, in place of its own.
+    :param follow_wrapped: that of what it decorates, as ``functools.wraps`` says it, in place of its own.
     """
     import inspect  # here, since it takes longer to import than all the rest
 
-    try:
-        if sys.version_info >= (3, 14):
-            from annotationlib import Format
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
 
-            signature = inspect.signature(function, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF)
-        else:
-            signature = inspect.signature(function, follow_wrapped=follow_wrapped)
+        return inspect.signature(function, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF)
+    return inspect.signature(function, follow_wrapped=follow_wrapped)
+
+
+def parameters_of(function: Callable[..., Any], follow_wrapped: bool = False) -> Optional[list[Parameter]]:
+    """The parameters of a function's signature; ``None`` where it does not tell."""
+    try:
+        return list(signature_of(function, follow_wrapped).parameters.values())
     except (TypeError, ValueError):
         return None
-    return list(signature.parameters.values())
 
 
 def as_called(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import enum
+import functools
 import multiprocessing
 import sqlite3
 import stat
@@ -238,6 +239,24 @@ def test_a_parameter_that_is_none_is_refused_at_the_declaration() -> None:
 
         @task(queue="orders", idempotency_key="order")
         def charge(order_id: int, amount: int, *rest: int) -> None: ...
+
+
+def test_a_parameter_may_be_one_of_what_a_decorator_decorates() -> None:
+    def logged(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    @task(queue="orders", idempotency_key="order_id")
+    @logged
+    def charge(order_id: int, amount: int) -> None: ...
+
+    _, own = charge.delay.idempotency  # type: ignore[attr-defined]
+    assert Idempotency("order_id").of("shop.charge", own, [7, 1], {}) == "shop.charge:7"
+    with pytest.raises(SettingsInvalid, match="'order', which is no parameter; it has order_id, amount"):
+        task(queue="orders", idempotency_key="order")(logged(order))
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import sys
 from typing import Any, Callable
 
 import pytest
-from pyqs import BoundTask, _producer, task
+from pyqs import BoundTask, _idempotency, _lifespan, _on_message, _producer, lifespan, on_message, task
 from pyqs._producer import Outgoing
 from pyqs.decorator import task_delayer
 
@@ -187,3 +188,31 @@ def test_what_does_not_tell_is_not_checked(bodies: list[dict[str, Any]]) -> None
     delay: Any = task(queue="q")(silent).delay
     delay(1, 2, 3)
     assert len(bodies) == 1
+
+
+FOR_TYPE_CHECKERS_ALONE = """
+def order(number: Missing) -> Missing: ...
+
+def order_bound(self: Missing, number: Missing) -> Missing: ...
+
+def pool() -> Missing:
+    yield
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated when they are asked for since 3.14")
+def test_annotations_may_be_for_type_checkers_alone(
+    bodies: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_on_message, "_handlers", {})
+    monkeypatch.setattr(_lifespan, "_declared", [])
+    made: dict[str, Any] = {"__name__": __name__}
+    exec(FOR_TYPE_CHECKERS_ALONE, made)
+
+    on_message(queue="q")(made["order"])
+    lifespan(made["pool"])
+    sent = task(queue="q", idempotency_key="number", on_success=made["order"])(made["order"])
+    _, own = sent.delay.idempotency
+    assert _idempotency.Idempotency("number").of("order", own, [7], {}) == "order:7"
+    task(queue="q", bind=True)(made["order_bound"]).delay(8)
+    assert [body["args"] for body in bodies] == [[8]]

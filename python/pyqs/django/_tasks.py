@@ -28,6 +28,7 @@ from django.utils.crypto import get_random_string
 
 from .. import _registry, decorator
 from .._bound import BoundTask, Request
+from .._signature import signature_of
 from ..errors import SettingsInvalid
 
 try:
@@ -190,7 +191,7 @@ def _function(task: Task) -> Callable[..., Any]:
     # JSON has, as Django says.
     function.__module__, function.__name__ = task.func.__module__, task.func.__name__
     function.__qualname__, function.__doc__ = task.func.__qualname__, task.func.__doc__
-    taken = inspect.signature(task.func).parameters.values()
+    taken = signature_of(task.func).parameters.values()
     parameters = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in taken]
     if not task.takes_context:
         parameters.insert(0, inspect.Parameter("_self", inspect.Parameter.POSITIONAL_ONLY))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Protocol, Union
@@ -10,6 +9,7 @@ from typing import Any, Callable, Optional, Protocol, Union
 from .. import _pyqs
 from .._producer import Outgoing
 from .._sender import Sender
+from .._signature import signature_of
 from ..errors import UndecodableMessage
 
 
@@ -135,7 +135,7 @@ def _decoded(body: str) -> dict[str, Any]:
 def _by_name(task: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
     """The arguments by their names, as far as the function has names for them."""
     try:
-        bound = inspect.signature(task).bind_partial(*args, **kwargs)
+        bound = signature_of(task).bind_partial(*args, **kwargs)
     except TypeError:
         return args, kwargs
     return dict(bound.arguments)
