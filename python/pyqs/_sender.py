@@ -147,6 +147,8 @@ class Sender:
 
     def body(self, *args: Any, **kwargs: Any) -> str:
         """What the message of this call would say."""
+        if self._parameters is None:
+            self._learn()
         return self._message((args, kwargs), SendOptions())[1].body
 
     def _item(self, item: Item) -> Union[Outgoing, Exception]:

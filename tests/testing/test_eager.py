@@ -447,6 +447,15 @@ def test_arguments_have_their_types() -> None:
         tasks.assert_sent(typed, at, uuid.uuid4())
 
 
+@task(queue="email")
+def never_sent(at: datetime) -> None: ...
+
+
+def test_what_was_never_sent_is_missed_whatever_its_types() -> None:
+    with eager() as tasks, pytest.raises(AssertionError, match=r"not sent: .*never_sent\("):
+        tasks.assert_sent(never_sent, datetime(2026, 1, 2, tzinfo=timezone.utc))
+
+
 def test_handlers_of_messages_run_too() -> None:
     from pyqs import on_message
     from pyqs.decorator import get_or_create_queue
