@@ -133,7 +133,12 @@ LEAVES: dict[Any, Converter] = {
     timedelta: Leaf(timedelta, NUMBER, _write_timedelta, lambda seconds: timedelta(seconds=seconds), is_kombus=False),
     Decimal: Leaf(Decimal, TEXT, str, Decimal),
     UUID: Leaf(UUID, TEXT, str, UUID),
-    bytes: Leaf(bytes, TEXT, lambda value: base64.b64encode(value).decode(), lambda text: base64.b64decode(text)),
+    bytes: Leaf(
+        bytes,
+        TEXT,
+        lambda value: base64.b64encode(value).decode(),
+        lambda text: base64.b64decode(text, validate=True),
+    ),
 }
 """What is written alone."""
 

@@ -311,6 +311,7 @@ def test_a_dataclass_that_can_not_be_made_again_is_refused() -> None:
         (datetime, ["soon"], "[0]", "argument 1 of shop.work is no datetime as it is declared (ValueError"),
         (datetime, [{}], "[0]", "is no datetime"),
         (list[date], ["2026-01-02"], "[0]", "is no list[date]"),
+        (bytes, ["AP*8="], "[0]", "is no bytes"),
         (Order, [{"number": 1}], "[0]", "is no Order"),
         (Order, ["__import__"], "[0]", "is no Order"),
         (User, [{"name": 5}], "[0]", "is no User"),
