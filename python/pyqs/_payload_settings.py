@@ -108,7 +108,9 @@ def _threshold_of_environment() -> int:
 
 
 def _keeps_by_environment() -> bool:
-    text = os.environ.get(KEEP_VARIABLE, "0")
-    if text not in ("", "0", "1"):
-        raise SettingsInvalid(f"{KEEP_VARIABLE} is {text!r}; give 1 to keep payloads, or 0")
-    return text == "1"
+    text = os.environ.get(KEEP_VARIABLE, "")
+    if text.lower() in ("1", "true", "yes", "on"):
+        return True
+    if text.lower() in ("", "0", "false", "no", "off"):
+        return False
+    raise SettingsInvalid(f"{KEEP_VARIABLE} is {text!r}; give 1 to keep payloads, or 0")

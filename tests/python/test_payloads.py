@@ -129,7 +129,7 @@ def test_configure_goes_before_the_environment(settings: None, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("THRESHOLD", "x"), ("THRESHOLD", "-1"), ("THRESHOLD", "1048577"), ("KEEP", "yes"), ("STORE", "ftp://x")],
+    [("THRESHOLD", "x"), ("THRESHOLD", "-1"), ("THRESHOLD", "1048577"), ("KEEP", "perhaps"), ("STORE", "ftp://x")],
 )
 def test_nonsense_in_the_environment_is_refused(
     settings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str
@@ -138,6 +138,24 @@ def test_nonsense_in_the_environment_is_refused(
     monkeypatch.setenv(getattr(_payload_settings, f"{variable}_VARIABLE"), value)
     with pytest.raises(SettingsInvalid):
         _payload_settings.current()
+
+
+@pytest.mark.parametrize(
+    ("text", "keeps"),
+    [
+        ("", False),
+        *((text, True) for text in ("1", "true", "yes", "On")),
+        *((text, False) for text in ["0", "no", "OFF"]),
+    ],
+)
+def test_keeping_is_a_switch_as_others_are(
+    settings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, keeps: bool
+) -> None:
+    monkeypatch.setenv("PYQS_PAYLOAD_STORE", f"file://{tmp_path}")
+    monkeypatch.setenv("PYQS_KEEP_PAYLOADS", text)
+    found = _payload_settings.current()
+    assert found
+    assert found.keeps is keeps
 
 
 @pytest.mark.parametrize("store", [object(), 7, "nonsense"])
