@@ -11,7 +11,7 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 
 from ._formats import Format
 from ._limits import NO_LIMITS, Limits
-from ._policy import DELAY_MAX_SECS
+from ._policy import DELAY_MAX_SECS, check_seconds
 from .errors import SettingsInvalid
 
 HeaderValue = Union[str, int, float, bytes]
@@ -57,7 +57,7 @@ class Declared(NamedTuple):
         """The same, if it can be. Raises :class:`SettingsInvalid`."""
         delay_seconds(self.path, self.delay_seconds)
         if self.expires is not None:
-            _seconds(f"expires of {self.path}", self.expires)
+            check_seconds(f"expires of {self.path}", self.expires)
         if self.group is not None and not callable(self.group):
             _key("group", self.path, self.group)
         if self.dedup_id is not None and not callable(self.dedup_id):
@@ -116,17 +116,20 @@ def times(declared: Declared, options: SendOptions) -> Times:
         raise SettingsInvalid(f"countdown= and eta= of {path} are both given; give the seconds or the moment")
     delay: float = declared.delay_seconds or 0
     if options.countdown is not None:
-        delay = _seconds(f"countdown of {path}", options.countdown)
+        check_seconds(f"countdown of {path}", options.countdown)
+        delay = options.countdown
     elif options.eta is not None:
         # What is late by now is to run at once.
         delay = max(0.0, _moment(f"eta of {path}", options.eta) - now)
         if delay > DELAY_MAX_SECS:
             raise SettingsInvalid(f"eta of {path} is {options.eta}, which is more than 366 days ahead")
     expires = declared.expires if options.expires is None else options.expires
+    expires_at: Optional[float] = None
     if isinstance(expires, datetime):
-        expires_at: Optional[float] = _moment(f"expires of {path}", expires)
-    else:
-        expires_at = None if expires is None else now + _seconds(f"expires of {path}", expires)
+        expires_at = _moment(f"expires of {path}", expires)
+    elif expires is not None:
+        check_seconds(f"expires of {path}", expires)
+        expires_at = now + expires
     # SQS counts whole seconds, and nothing is to run early.
     times = Times(now, math.ceil(delay), expires_at)
     if times.delay_seconds and expires_at is not None and expires_at < now + times.delay_seconds:
@@ -204,13 +207,6 @@ def _key(name: str, path: str, value: Any) -> str:
             f"{name} of {path} is {value!r}; give text of 1 to 128 letters and digits of ASCII, and punctuation"
         )
     return value
-
-
-def _seconds(name: str, value: Any) -> float:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= DELAY_MAX_SECS:
-        raise SettingsInvalid(f"{name} is {value!r}; give seconds from 0 to {DELAY_MAX_SECS}, which is 366 days")
-    return float(value)
 
 
 def _moment(name: str, value: Any) -> float:

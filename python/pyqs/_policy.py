@@ -40,7 +40,7 @@ class Retry(Exception):
     def __init__(self, message: str = "", *, after: Optional[float] = None) -> None:
         super().__init__(message)
         if after is not None:
-            _check_seconds("Retry(after=...)", after)
+            check_seconds("Retry(after=...)", after)
         self.after = after
 
 
@@ -124,7 +124,7 @@ class Policy(NamedTuple):
         backoff = BACKOFF_DEFAULT_SECS if self.backoff is None else self.backoff
         if callable(backoff):
             seconds = backoff(attempt)
-            _check_seconds("what backoff= returned", seconds)
+            check_seconds("what backoff= returned", seconds)
             return seconds
         if isinstance(backoff, (int, float)):
             longest = max(BACKOFF_MAX_SECS, backoff)
@@ -155,17 +155,18 @@ def _check_backoff(backoff: Any) -> None:
     if backoff is None or callable(backoff):
         return
     if isinstance(backoff, (int, float)) and not isinstance(backoff, bool):
-        _check_seconds("backoff=", backoff)
+        check_seconds("backoff=", backoff)
         return
     if isinstance(backoff, str) or not isinstance(backoff, Sequence) or not backoff:
         raise SettingsInvalid(
             f"backoff={backoff!r}; give seconds, a list of the seconds before each retry, or a function of its number"
         )
     for seconds in backoff:
-        _check_seconds("backoff=", seconds)
+        check_seconds("backoff=", seconds)
 
 
-def _check_seconds(name: str, seconds: Any) -> None:
+def check_seconds(name: str, seconds: Any) -> None:
+    """Refuse what is no delay."""
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not is_number or not 0 <= seconds <= DELAY_MAX_SECS:
         raise SettingsInvalid(f"{name} is {seconds!r}; give seconds from 0 to {DELAY_MAX_SECS}, which is 366 days")
