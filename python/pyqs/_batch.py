@@ -113,10 +113,9 @@ def checked(size: Optional[int], wait: Optional[float]) -> Optional[Batch]:
     return Batch(size, float(seconds))
 
 
-def declare(function: Callable[..., Any], batch: Optional[Batch]) -> None:
+def declare(function: Callable[..., Any], batch: Batch) -> None:
     """Say it of a function that has its ``delay``, which decorators above ``@task`` take along."""
-    if batch:
-        function.delay.batch = batch  # type: ignore[attr-defined]
+    function.delay.batch = batch  # type: ignore[attr-defined]
 
 
 def declared(function: Callable[..., Any]) -> Optional[Batch]:
