@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple, Optional
 
-from . import _limits
+from . import _pace
 
 
 class Declaration(NamedTuple):
@@ -33,13 +33,13 @@ known: list[Declaration] = []
 """All, for the managers of workers in a test's own process, of which there may be many."""
 
 
-_paces: dict[str, _limits.Pace] = {}
+_paces: dict[str, _pace.Pace] = {}
 
 
 def meet(name: str, function: Callable[..., Any]) -> None:
     """A message names a task: until the manager is told whether the task has limits, it gives out no other."""
     if name not in _paces:
-        _paces[name] = _limits.declared_pace(function)
+        _paces[name] = _pace.declared(function)
         add(Declaration(name, None, _batches.get(name), *_paces[name]))
 
 
@@ -53,7 +53,7 @@ def add(declaration: Declaration) -> None:
 def add_batch(name: str, batch: tuple[int, float]) -> None:
     """Have the manager told of a task by a name under which a message has it, unless it was."""
     if _batches.get(name) != batch:
-        add(Declaration(name, None, batch, *_paces.get(name, _limits.NO_PACE)))
+        add(Declaration(name, None, batch, *_paces.get(name, _pace.NO_PACE)))
 
 
 _batches: dict[str, Optional[tuple[int, float]]] = {}

@@ -12,6 +12,7 @@ from . import (
     _formats,
     _idempotency,
     _limits,
+    _pace,
     _policy,
     _producer,
     _registry,
@@ -20,6 +21,7 @@ from ._batch import Batch
 from ._callbacks import NO_CALLBACKS, Callbacks
 from ._idempotency import Idempotency
 from ._options import Declared
+from ._pace import NO_PACE, Pace
 from ._policy import NO_POLICY, Backoff, Errors, Policy
 from ._producer import MessageId, Outgoing
 from ._sender import SQS_DELAY_SECONDS_MAX, Sender
@@ -173,7 +175,7 @@ def task(
             raise SettingsInvalid("idempotency_key= and batch= don't go together: one call is for several keys")
         ttl = _idempotency.TTL_DEFAULT_SECS if idempotency_ttl is None else idempotency_ttl
         idempotency = Idempotency(idempotency_key, ttl).checked()
-    pace = _limits.pace(max_concurrency, rate_limit)
+    pace = _pace.checked(max_concurrency, rate_limit)
     return _Decorator(declared, queue, custom_function_path, policy, bind, callbacks, together, idempotency, pace)
 
 
@@ -188,7 +190,7 @@ class _Decorator:
         callbacks: Callbacks = NO_CALLBACKS,
         batch: Optional[Batch] = None,
         idempotency: Optional[Idempotency] = None,
-        pace: _limits.Pace = _limits.NO_PACE,
+        pace: Pace = NO_PACE,
     ) -> None:
         self.queue_name = queue
         self.delay_seconds = declared.delay_seconds
@@ -215,7 +217,7 @@ class _Decorator:
         task.delay_many = sender.delay_many
         task.delay_on_commit = sender.delay_on_commit
         _limits.declare(function, self._declared.limits)
-        _limits.declare_pace(function, self._pace)
+        _pace.declare(function, self._pace)
         _policy.declare(function, self._policy)
         _callbacks.declare(function, self._callbacks)
         if self._idempotency:
@@ -230,7 +232,7 @@ class _Decorator:
         if self.function_path:
             _registry.register(self.function_path, function)
         _registry.register(function_to_import_path(function), function)
-        if self._pace != _limits.NO_PACE:
+        if self._pace != NO_PACE:
             for name in {path, function_to_import_path(function)}:
                 _declarations.meet(name, function)
         return function
