@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple, Optional
 
-from . import _pace
+from . import _batch, _pace
 
 
 class Declaration(NamedTuple):
@@ -33,30 +33,28 @@ known: list[Declaration] = []
 """All, for the managers of workers in a test's own process, of which there may be many."""
 
 
-_paces: dict[str, _pace.Pace] = {}
+_met: dict[str, Declaration] = {}
+"""What was last told of a task, by the names under which messages have it."""
 
 
 def meet(name: str, function: Callable[..., Any]) -> None:
     """A message names a task: until the manager is told whether the task has limits, it gives out no other."""
-    if name not in _paces:
-        _paces[name] = _pace.declared(function)
-        add(Declaration(name, None, _batches.get(name), *_paces[name]))
+    if name not in _met:
+        add_task(name, function)
+
+
+def add_task(name: str, function: Callable[..., Any]) -> None:
+    """Have the manager told what was declared of a task, unless it was."""
+    declaration = Declaration(name, None, _batch.declared(function), *_pace.declared(function))
+    if _met.get(name) != declaration:
+        _met[name] = declaration
+        add(declaration)
 
 
 def add(declaration: Declaration) -> None:
     """Have the manager told, if this is or becomes a task process."""
     news.append(declaration)
     known.append(declaration)
-    _batches[declaration.name] = declaration.batch
-
-
-def add_batch(name: str, batch: tuple[int, float]) -> None:
-    """Have the manager told of a task by a name under which a message has it, unless it was."""
-    if _batches.get(name) != batch:
-        add(Declaration(name, None, batch, *_paces.get(name, _pace.NO_PACE)))
-
-
-_batches: dict[str, Optional[tuple[int, float]]] = {}
 
 
 def take() -> list[Declaration]:

@@ -134,8 +134,6 @@ def prepare_here(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
         lane.record("unrunnable")
         worker.tell_unrunnable(job, reason)
         return None
-    if batch:
-        _declarations.add_batch(job.task, batch)
     _declarations.meet(job.task, function)
     if _declarations.news:
         # Its module was imported just now, or this is its first message.

@@ -227,14 +227,12 @@ class _Decorator:
             _bound.declare(function)
         if self._batch:
             _batch.declare(function, self._batch)
-            for name in {path, function_to_import_path(function)}:
-                _declarations.add_batch(name, self._batch)
         if self.function_path:
             _registry.register(self.function_path, function)
         _registry.register(function_to_import_path(function), function)
-        if self._pace != NO_PACE:
+        if self._batch or self._pace != NO_PACE:
             for name in {path, function_to_import_path(function)}:
-                _declarations.meet(name, function)
+                _declarations.add_task(name, function)
         return function
 
 

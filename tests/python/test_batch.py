@@ -14,7 +14,7 @@ from pyqs.errors import PyqsError, SettingsInvalid
 def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(_on_message, "_handlers", {})
     monkeypatch.setattr(_declarations, "known", [])
-    monkeypatch.setattr(_declarations, "_batches", {})
+    monkeypatch.setattr(_declarations, "_met", {})
     _declarations.take()
     yield
     _declarations.take()
@@ -37,6 +37,15 @@ def test_the_manager_is_told_under_each_name() -> None:
     names = sorted(["rows.insert", f"{__name__}.insert"])
     assert told == [_declarations.Declaration(name, None, (100, 5.0)) for name in names]
     assert _batch.declared(insert) == (100, 5.0)
+
+
+def test_the_manager_is_told_once_of_a_batch_and_its_limits() -> None:
+    @task(queue="rows", batch=100, max_concurrency=2, rate_limit="10/m")
+    def insert(items: list[BatchItem]) -> None: ...
+
+    name = f"{__name__}.insert"
+    _declarations.meet(name, insert)
+    assert _declarations.take() == [_declarations.Declaration(name, None, (100, 1.0), 2, (10, 60.0))]
 
 
 def test_a_handlers_batch_is_told_with_its_queue() -> None:
