@@ -50,10 +50,30 @@ class SingleOptions(Options, total=False):
     idempotency_ttl: Optional[float]
 
 
-class Task(Protocol[P, R]):
-    """A function marked with ``@task``: itself when called, a message when delayed."""
+class Sends(Protocol):
+    """How all tasks are sent alike, whatever they take."""
 
     __name__: str
+
+    def apply_async(
+        self,
+        args: Sequence[Any] = (),
+        kwargs: Optional[Mapping[str, Any]] = None,
+        *,
+        countdown: Optional[float] = None,
+        eta: Optional[datetime] = None,
+        expires: Union[float, datetime, None] = None,
+        queue: Optional[str] = None,
+        group: Optional[str] = None,
+        dedup_id: Optional[str] = None,
+        headers: Optional[Headers] = None,
+    ) -> MessageId: ...
+
+    def delay_many(self, items: Iterable[Item]) -> list[Union[MessageId, Exception]]: ...
+
+
+class Task(Sends, Protocol[P, R]):
+    """A function marked with ``@task``: itself when called, a message when delayed."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
@@ -64,82 +84,44 @@ class Task(Protocol[P, R]):
     @overload
     def delay(self, *args: Any, _delay_seconds: Optional[int], **kwargs: Any) -> MessageId: ...
 
-    def apply_async(
-        self,
-        args: Sequence[Any] = (),
-        kwargs: Optional[Mapping[str, Any]] = None,
-        *,
-        countdown: Optional[float] = None,
-        eta: Optional[datetime] = None,
-        expires: Union[float, datetime, None] = None,
-        queue: Optional[str] = None,
-        group: Optional[str] = None,
-        dedup_id: Optional[str] = None,
-        headers: Optional[Headers] = None,
-    ) -> MessageId: ...
-
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> MessageId: ...
-
-    def delay_many(self, items: Iterable[Item]) -> list[Union[MessageId, Exception]]: ...
 
     def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> None: ...
 
 
-class Decorator(Protocol):
-    """What ``task(...)`` returns: to be applied to a function."""
+class Declares(Protocol):
+    """What a decorator says of how ``task(...)`` was called."""
 
     queue_name: Optional[str]
     delay_seconds: Optional[int]
     function_path: Optional[str]
 
+
+class Decorator(Declares, Protocol):
+    """What ``task(...)`` returns: to be applied to a function."""
+
     def __call__(self, function: Callable[P, R]) -> Task[P, R]: ...
 
 
-class BatchTask(Protocol[R]):
+class BatchTask(Sends, Protocol[R]):
     """A function marked with ``@task(batch=...)``: with a list when called, one item of it when delayed."""
-
-    __name__: str
 
     def __call__(self, items: list[BatchItem]) -> R: ...
 
     def delay(self, *args: Any, **kwargs: Any) -> MessageId: ...
 
-    def apply_async(
-        self,
-        args: Sequence[Any] = (),
-        kwargs: Optional[Mapping[str, Any]] = None,
-        *,
-        countdown: Optional[float] = None,
-        eta: Optional[datetime] = None,
-        expires: Union[float, datetime, None] = None,
-        queue: Optional[str] = None,
-        group: Optional[str] = None,
-        dedup_id: Optional[str] = None,
-        headers: Optional[Headers] = None,
-    ) -> MessageId: ...
-
     async def adelay(self, *args: Any, **kwargs: Any) -> MessageId: ...
-
-    def delay_many(self, items: Iterable[Item]) -> list[Union[MessageId, Exception]]: ...
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> None: ...
 
 
-class BatchDecorator(Protocol):
+class BatchDecorator(Declares, Protocol):
     """What ``task(batch=...)`` returns: to be applied to a function of a list."""
-
-    queue_name: Optional[str]
-    delay_seconds: Optional[int]
-    function_path: Optional[str]
 
     def __call__(self, function: Callable[[list[BatchItem]], R]) -> BatchTask[R]: ...
 
 
-class BoundDecorator(Protocol):
+class BoundDecorator(Declares, Protocol):
     """What ``task(bind=True)`` returns: callers don't give the function's ``self``."""
-
-    queue_name: Optional[str]
-    delay_seconds: Optional[int]
-    function_path: Optional[str]
 
     def __call__(self, function: Callable[Concatenate[BoundTask, P], R]) -> Task[P, R]: ...
