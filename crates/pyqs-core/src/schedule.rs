@@ -144,14 +144,12 @@ impl Throttle {
 
     /// So many may start now.
     pub(crate) fn starts_now(&self, now: Instant) -> usize {
-        self.starts_within(now, Duration::ZERO).saturating_mul(
-            usize::try_from(
-                nanos(now.saturating_since(self.next_at())) / nanos(self.interval).max(1),
-            )
-            .unwrap_or(usize::MAX)
-            .min(starts_within(RATE_BURST, self.interval))
-            .saturating_add(1),
-        )
+        let next_at = self.next_at();
+        if now < next_at {
+            return 0;
+        }
+        let missed = now.saturating_since(next_at).min(RATE_BURST);
+        starts_within(missed, self.interval) + 1
     }
 
     /// One starts.

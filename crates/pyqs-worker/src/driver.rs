@@ -34,7 +34,7 @@ use crate::requests::Requests;
 use crate::status::{Board, Status};
 
 /// News that is taken in before the core is asked, at most.
-const GATHERED_MAX: usize = 4096;
+const NEWS_MAX: usize = 4096;
 
 /// Tokio's timers are no finer; with it, no mistake in a wake-up can make a hot loop.
 const WAIT_MIN: Duration = Duration::from_millis(1);
@@ -103,7 +103,7 @@ impl Driver {
 
     /// Runs until the core is done after a stop.
     pub(crate) async fn run(mut self, mut inbound: UnboundedReceiver<Inbound>) -> End {
-        let mut news = Vec::with_capacity(GATHERED_MAX);
+        let mut news = Vec::with_capacity(NEWS_MAX);
         loop {
             let now = clock::now();
             for item in news.drain(..) {
@@ -121,7 +121,7 @@ impl Driver {
             }
             let wait = self.wait(now);
             // What ends the wait, news or time, needs no telling apart: the core may be called at any time.
-            let _ = tokio::time::timeout(wait, inbound.recv_many(&mut news, GATHERED_MAX)).await;
+            let _ = tokio::time::timeout(wait, inbound.recv_many(&mut news, NEWS_MAX)).await;
         }
     }
 

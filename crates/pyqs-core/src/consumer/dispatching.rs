@@ -303,6 +303,13 @@ impl Consumer {
 
     /// Of those of a message group that were run together, none is done with before all that come before it are.
     fn conclude_in_order(&mut self, key: MessageKey, outcome: Outcome) {
+        let has_run = !matches!(
+            outcome,
+            Outcome::NotStarted | Outcome::Unrunnable | Outcome::Postponed { .. }
+        );
+        if has_run && let Some(quota) = &mut self.quota {
+            quota.ended();
+        }
         let held = &self.held[&key];
         let (id, group) = (held.queue, held.group.clone());
         if let Some(group) = group {
@@ -313,13 +320,8 @@ impl Consumer {
             };
             let line = &mut self.queue_mut(id).line;
             if line.is_broken(&group) {
-                if let Some(quota) = &mut self.quota {
-                    match outcome {
-                        Outcome::NotStarted | Outcome::Unrunnable | Outcome::Postponed { .. } => {
-                            quota.came_back();
-                        }
-                        _ => quota.ended(),
-                    }
+                if !has_run {
+                    self.spend_no_quota();
                 }
                 return self.hold_back(key);
             }
@@ -331,14 +333,6 @@ impl Consumer {
     }
 
     fn conclude(&mut self, key: MessageKey, outcome: Outcome) {
-        if let Some(quota) = &mut self.quota
-            && !matches!(
-                outcome,
-                Outcome::NotStarted | Outcome::Unrunnable | Outcome::Postponed { .. }
-            )
-        {
-            quota.ended();
-        }
         match outcome {
             Outcome::Succeeded => self.succeed(key),
             Outcome::SucceededWithCallbacks => self.succeed_with_callbacks(key),

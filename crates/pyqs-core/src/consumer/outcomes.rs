@@ -372,15 +372,12 @@ impl Consumer {
         let Some(held) = self.held.get(&key) else {
             return;
         };
-        let queue = self
-            .queues
-            .get_mut(&held.queue)
-            .expect("queues are never removed");
+        let (id, work, phase) = (held.queue, held.work, held.phase);
+        let queue = self.queues.get_mut(&id).expect("queues are never removed");
         leave(queue, key, held);
-        self.limiters.left(held.work, key, held.phase);
-        self.fair_share
-            .set_ready(held.queue, queue.line.next(self.now).is_some());
-        if let Phase::Twin { of } = held.phase
+        self.limiters.left(work, key, phase);
+        self.note_turns(id);
+        if let Phase::Twin { of } = phase
             && let Some(running) = self.held.get_mut(&of)
             && let Phase::Running { twin, .. } = &mut running.phase
         {

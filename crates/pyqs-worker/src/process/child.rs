@@ -72,7 +72,7 @@ struct Lane {
     jobs: VecDeque<Job>,
     /// So many messages of the last of these are still to come.
     missing: u32,
-    /// What is run together, where it is several messages.
+    /// The messages of what runs, its own first.
     members: Vec<each::Member>,
     running: Option<Running>,
     /// Somebody runs its tasks, and asks for the next one.
@@ -91,7 +91,6 @@ enum State {
 #[derive(Clone, Copy, Debug)]
 struct Running {
     sequence: Sequence,
-    mark: Mark,
     began_nanos: u64,
     limit: Option<Limit>,
     result: Option<TaskResult>,
@@ -374,7 +373,6 @@ impl TaskChannel {
             }
             let mut running = Running {
                 sequence: job.sequence,
-                mark: job.mark,
                 began_nanos: clock::now_nanos(),
                 limit: None,
                 result: None,
@@ -426,7 +424,6 @@ impl TaskChannel {
             return;
         };
         if matches!(outcome, TaskOutcome::Succeeded | TaskOutcome::Discarded) {
-            self.ledger.successes().add(running.mark);
             for member in members {
                 self.ledger.successes().add(member.mark);
             }

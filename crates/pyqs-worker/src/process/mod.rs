@@ -2,7 +2,7 @@
 //!
 //! [`outcome`] is how tasks end, [`ledger`] the memory shared with them (of `shared` words), with the `successes`
 //! that outlive a manager, [`wire`] the frames on their sockets, [`child`] their own end of it (of whose socket `identity` makes sure), where [`job`] is what
-//! arrives and [`after_task`] what is to be sent after it, [`control`] the way to the
+//! arrives ([`unmanaged`] where no manager brings it) and [`after_task`] what is to be sent after it, [`control`] the way to the
 //! supervisor, which forks them. In the manager, `pool` keeps as many of them as are wanted (`crash_loop`
 //! slows it down, `memory` sees who has grown too large, `overtime` ends what runs for too long);
 //! `task_process` is one of them, with its lanes, `link` the end of its socket, and `tasks` what one lane
@@ -28,6 +28,7 @@ pub(crate) mod successes;
 pub mod task_crash;
 pub(crate) mod task_process;
 pub(crate) mod tasks;
+pub mod unmanaged;
 pub mod wire;
 
 /// A task process, as the manager numbers them for the supervisor; never used twice.

@@ -18,7 +18,7 @@ use super::outcome::AfterDeath;
 use super::overtime::Overtime;
 use super::successes::{Mark, Successes};
 use super::task_crash::TaskCrash;
-use super::task_process::{Exit, Role, TaskProcess, Up, Victim};
+use super::task_process::{Exit, Lane, Role, TaskProcess, Up, Victim};
 use super::wire::{DeadLetter, FromProcess, JobFrame, MessageEnd, ToProcess, encode};
 use crate::inbound::Inbound;
 use crate::observe::Log;
@@ -289,9 +289,7 @@ impl Pool {
         lane: u32,
         sequence: Sequence,
     ) -> Option<MessageKey> {
-        let process = self.processes.get_mut(&id)?;
-        let lane = process.lanes.get_mut(lane as usize)?;
-        lane.tasks.announced(sequence)
+        self.lane_mut(id, lane)?.tasks.announced(sequence)
     }
 
     /// Has the supervisor tell of a task that has ended with its process.
@@ -307,9 +305,8 @@ impl Pool {
         sequence: Sequence,
         ends: Vec<MessageEnd>,
     ) -> Vec<(MessageKey, DeadLetter)> {
-        let process = self.processes.get_mut(&id);
-        let lane = process.and_then(|process| process.lanes.get_mut(lane as usize));
-        lane.map(|lane| lane.tasks.each(sequence, ends))
+        self.lane_mut(id, lane)
+            .map(|lane| lane.tasks.each(sequence, ends))
             .unwrap_or_default()
     }
 
@@ -321,11 +318,14 @@ impl Pool {
         sequence: Sequence,
         after_death: Vec<AfterDeath>,
     ) {
-        let process = self.processes.get_mut(&id);
-        let lane = process.and_then(|process| process.lanes.get_mut(lane as usize));
-        if let Some(lane) = lane {
+        if let Some(lane) = self.lane_mut(id, lane) {
             lane.tasks.each_after_death(sequence, after_death);
         }
+    }
+
+    /// The lane of which a process speaks, if it has it.
+    fn lane_mut(&mut self, id: TaskProcessId, lane: u32) -> Option<&mut Lane> {
+        self.processes.get_mut(&id)?.lanes.get_mut(lane as usize)
     }
 
     /// Gives tasks to a lane, in this order. Each job's lane and sequence are filled in here.

@@ -1,6 +1,6 @@
 //! What one lane of a task process was given, and how far it has come.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use pyqs_core::{Event, MessageKey};
@@ -16,12 +16,6 @@ pub(crate) struct TasksSent {
     last_sequence: Sequence,
     /// Sent, not taken back, not reported as ended; in the order of their sequences.
     in_flight: VecDeque<InFlight>,
-    /// Of these, the ones of which is known what is to be sent after them.
-    announced: BTreeSet<Sequence>,
-    /// Of those with several messages: what becomes of each.
-    ends: BTreeMap<Sequence, Vec<TaskOutcome>>,
-    /// And what would if the process died.
-    after_death: BTreeMap<Sequence, Vec<AfterDeath>>,
     /// Ended with all that follows a task, as the process's frames say.
     finished: u32,
     /// Reported as ended.
@@ -36,6 +30,12 @@ struct InFlight {
     message: MessageKey,
     /// Those that are run with it.
     others: Vec<MessageKey>,
+    /// It is known what is to be sent after it.
+    is_announced: bool,
+    /// What becomes of each message, where the process has said that.
+    ends: Vec<TaskOutcome>,
+    /// And what would if the process died.
+    after_death: Vec<AfterDeath>,
 }
 
 impl InFlight {
@@ -86,6 +86,9 @@ impl TasksSent {
             sequence: self.last_sequence,
             message,
             others: Vec::new(),
+            is_announced: false,
+            ends: Vec::new(),
+            after_death: Vec::new(),
         });
         self.last_sequence
     }
@@ -106,11 +109,14 @@ impl TasksSent {
 
     /// The task of this number, likewise: its first message.
     pub(crate) fn message(&self, sequence: Sequence) -> Option<MessageKey> {
-        self.of(sequence).map(|task| task.message)
+        let mut in_flight = self.in_flight.iter();
+        let found = in_flight.find(|task| task.sequence == sequence);
+        found.map(|task| task.message)
     }
 
-    fn of(&self, sequence: Sequence) -> Option<&InFlight> {
-        self.in_flight.iter().find(|task| task.sequence == sequence)
+    fn of_mut(&mut self, sequence: Sequence) -> Option<&mut InFlight> {
+        let mut in_flight = self.in_flight.iter_mut();
+        in_flight.find(|task| task.sequence == sequence)
     }
 
     /// Whether all that was sent was taken back or reported as ended.
@@ -120,9 +126,9 @@ impl TasksSent {
 
     /// The process has said what is to be sent after a task, or where its message is to go; which message that is.
     pub(crate) fn announced(&mut self, sequence: Sequence) -> Option<MessageKey> {
-        let message = self.message(sequence)?;
-        self.announced.insert(sequence);
-        Some(message)
+        let task = self.of_mut(sequence)?;
+        task.is_announced = true;
+        Some(task.message)
     }
 
     /// The process has said what becomes of each message of a task; which of them are to go to a dead-letter queue.
@@ -131,22 +137,20 @@ impl TasksSent {
         sequence: Sequence,
         ends: Vec<MessageEnd>,
     ) -> Vec<(MessageKey, DeadLetter)> {
-        let Some(task) = self.of(sequence) else {
+        let Some(task) = self.of_mut(sequence) else {
             return Vec::new();
         };
-        let outcomes = ends.iter().map(|end| end.outcome).collect();
+        task.is_announced = true;
+        task.ends = ends.iter().map(|end| end.outcome).collect();
         let letters = task.messages().zip(ends);
         let letters = letters.filter_map(|(message, end)| Some((message, end.letter?)));
-        let letters = letters.collect();
-        self.announced.insert(sequence);
-        self.ends.insert(sequence, outcomes);
-        letters
+        letters.collect()
     }
 
     /// The process has said what becomes of each if it dies.
     pub(crate) fn each_after_death(&mut self, sequence: Sequence, after_death: Vec<AfterDeath>) {
-        if self.of(sequence).is_some() {
-            self.after_death.insert(sequence, after_death);
+        if let Some(task) = self.of_mut(sequence) {
+            task.after_death = after_death;
         }
     }
 
@@ -160,7 +164,11 @@ impl TasksSent {
     /// Takes in what the ledger says has ended.
     pub(crate) fn harvest(&mut self, ledger: &Ledger, slot: u32, events: &mut Vec<Event>) {
         let finished = ledger.progress(slot).finished;
-        while let Some(&InFlight { sequence, .. }) = self.in_flight.front()
+        while let Some(&InFlight {
+            sequence,
+            is_announced,
+            ..
+        }) = self.in_flight.front()
             && sequence <= finished
         {
             let ended = ledger.ended(slot, sequence);
@@ -171,7 +179,7 @@ impl TasksSent {
             }
             // Only a process that writes at random leaves no outcome here.
             let (outcome, took) = ended.unwrap_or((TaskOutcome::Failed, Duration::ZERO));
-            if outcome.is_announced() && !self.announced.contains(&sequence) {
+            if outcome.is_announced() && !is_announced {
                 // The process has said what, and that is still to be read.
                 return;
             }
@@ -206,9 +214,8 @@ impl TasksSent {
             return Vec::new();
         }
         let of_all = ledger.after_death(slot);
-        let each = self.after_death.get(&task.sequence);
         let running = task.messages().enumerate().map(|(place, message)| {
-            let own = each.and_then(|each| each.get(place));
+            let own = task.after_death.get(place);
             (message, own.unwrap_or(&of_all).clone())
         });
         running.collect()
@@ -235,13 +242,13 @@ impl TasksSent {
         let Some(task) = self.in_flight.pop_front_if(is_first) else {
             return;
         };
-        self.announced.remove(&sequence);
-        self.after_death.remove(&sequence);
-        let each = self.ends.remove(&sequence).unwrap_or_default();
         self.ended += 1;
         self.took += took;
         let ended = task.messages().enumerate().map(|(place, message)| {
-            let own = each.get(place).filter(|_| outcome == TaskOutcome::Each);
+            let own = task
+                .ends
+                .get(place)
+                .filter(|_| outcome == TaskOutcome::Each);
             Event::TaskEnded {
                 message,
                 outcome: own.copied().unwrap_or(outcome).into(),

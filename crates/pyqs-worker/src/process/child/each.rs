@@ -8,7 +8,7 @@ use crate::process::outcome::{AfterDeath, TaskOutcome};
 use crate::process::successes::Mark;
 use crate::process::wire::{FromProcess, JobFrame, MessageEnd};
 
-/// What is to be known of a message that is run with others.
+/// What is to be known of a message that is run, alone or with others.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) mark: Mark,
@@ -16,11 +16,8 @@ pub(super) struct Member {
     group: Option<String>,
 }
 
-/// All messages of a job; none where it is run for one alone.
+/// All messages of a job, its own first.
 pub(super) fn members(job: &Job) -> Vec<Member> {
-    if job.others.is_empty() {
-        return Vec::new();
-    }
     let jobs = std::iter::once(job).chain(&job.others);
     let members = jobs.map(|job| Member {
         mark: job.mark,
@@ -70,14 +67,9 @@ impl TaskChannel {
             return;
         };
         keep_order(&place.members, &mut ends);
-        let done = if place.members.is_empty() {
-            let is_done = ends.first().is_some_and(|end| end.outcome.is_done());
-            Vec::from_iter(is_done.then_some(running.mark))
-        } else {
-            let members = place.members.iter().zip(&ends);
-            let done = members.filter(|(_, end)| end.outcome.is_done());
-            done.map(|(member, _)| member.mark).collect()
-        };
+        let members = place.members.iter().zip(&ends);
+        let done = members.filter(|(_, end)| end.outcome.is_done());
+        let done: Vec<Mark> = done.map(|(member, _)| member.mark).collect();
         // A manager that is gone deletes nothing; `finish` finds that out.
         let outcome = match self.send(&FromProcess::Each(lane, running.sequence, ends)) {
             Ok(()) => TaskOutcome::Each,
