@@ -113,11 +113,11 @@ impl Limiters {
             .is_some_and(|limiter| limiter.waiting.len() >= limiter.keeps(batch_max, mean))
     }
 
-    /// Whether more than the half of what is kept has started, so that more may be fetched.
+    /// Whether its task is limited and more than the half of what is kept has started, so that more may be fetched.
     pub(crate) fn has_room(&self, kind: TaskKind, batch_max: u8, pace: Option<&Pace>) -> bool {
         let mean = pace.map(Pace::mean);
         self.of(kind)
-            .is_none_or(|limiter| limiter.waiting.len() <= limiter.keeps(batch_max, mean) / 2)
+            .is_some_and(|limiter| limiter.waiting.len() <= limiter.keeps(batch_max, mean) / 2)
     }
 
     /// How many messages of its task wait beyond what is kept; the last ones.

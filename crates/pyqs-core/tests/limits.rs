@@ -127,6 +127,23 @@ fn a_queue_of_nothing_else_is_not_swept_through() {
 }
 
 #[test]
+fn the_start_of_an_unlimited_task_ends_no_pause() {
+    let mut scene = Scene::with(30, 20);
+    declare(&mut scene, every(secs(3600)));
+    let limited = receive(&mut scene, LIMITED, 10);
+    let other = receive(&mut scene, OTHER, 1)[0];
+    receive(&mut scene, LIMITED, 1);
+    receive(&mut scene, LIMITED, 10);
+    assert!(scene.polls[&Q].is_empty(), "nothing of that could be used");
+    // It waits again, and so it starts again.
+    scene.end(other, Outcome::NotStarted, ms(1));
+    assert_eq!(scene.dispatched(), [limited[0], other, other]);
+    assert!(scene.polls[&Q].is_empty());
+    scene.wait(ms(100));
+    assert!(!scene.polls[&Q].is_empty());
+}
+
+#[test]
 fn what_is_held_back_by_a_number_is_hidden_for_a_quarter_of_an_hour_at_most() {
     let mut scene = Scene::with(30, 20);
     declare(&mut scene, at_once(1));

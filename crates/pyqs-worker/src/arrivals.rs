@@ -357,6 +357,8 @@ impl Arrivals {
         let kind = TaskKind(self.kinds_count);
         of_queue.insert(task.to_owned(), kind);
         match self.limits.get(task) {
+            // A body that is stored elsewhere: no process declares a task without a name.
+            None if task.is_empty() => {}
             None => {
                 let kinds = self.kinds_of(task);
                 self.news.push(Event::TaskUndeclared { kinds });
@@ -525,6 +527,20 @@ mod tests {
         assert_eq!(arrival.expires, None);
         let held = arrivals.held(arrival.key).unwrap();
         assert!(held.is_pointer && held.task.is_empty());
+    }
+
+    #[test]
+    fn nobody_is_asked_for_the_limits_of_a_task_without_a_name() {
+        let mut arrivals = Arrivals::default();
+        let pointer = r#"["pyqs.PayloadPointer", {"store": "file:///x", "key": "k"}]"#;
+        take_in(&mut arrivals, 1, pointer);
+        assert_eq!(arrivals.take_news(), []);
+        take_in(&mut arrivals, 1, &body("a.b"));
+        assert_eq!(
+            arrivals.take_news().len(),
+            1,
+            "of a name they are asked for"
+        );
     }
 
     #[test]

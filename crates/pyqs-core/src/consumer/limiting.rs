@@ -136,7 +136,7 @@ impl Consumer {
         receives_max.is_some_and(|max| held.receive_count >= max)
     }
 
-    /// A task has started: its limits count it, and more of it may be fetched.
+    /// A task has started: its limits, where it has any, count it, and more of it may be fetched.
     pub(super) fn count_start(&mut self, key: MessageKey) {
         if self.limiters.is_empty() {
             return;
