@@ -108,6 +108,37 @@ def test_what_receive_message_has_answered(ours_project: Project) -> None:
     assert done.stderr == "pyqs: 1 of 2 can't be read as a task\n"
 
 
+POINTER = json.dumps(
+    ["software.amazon.payloadoffloading.PayloadS3Pointer", {"s3BucketName": "shop-payloads", "s3Key": "a/5b3e"}]
+)
+SIZE = {"ExtendedPayloadSize": {"DataType": "Number", "StringValue": "5000000"}}
+
+
+def test_a_pointer_is_shown_as_what_it_is(project: Project, queue: Queue) -> None:
+    queue.send(POINTER, MessageAttributes=SIZE)
+    done = project.pyqs("peek", queue.name)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == ["  stored body  s3://shop-payloads/a/5b3e, 5000000 bytes"]
+    (found,) = json.loads(project.pyqs("peek", queue.name, "--json").stdout)
+    assert found["stored"] == {"store": "s3://shop-payloads", "key": "a/5b3e", "bytes": 5000000}
+    assert found["body"] == POINTER
+
+
+def test_a_saved_pointer_is_no_message_that_can_t_be_read(ours_project: Project) -> None:
+    folder = json.dumps(["pyqs.PayloadPointer", {"store": "file:///payloads", "key": "\x1b[2J.payload"}])
+    answer = {"Messages": [{"Body": POINTER, "MessageAttributes": SIZE}, {"Body": folder}]}
+    ours_project.write("answer.json", json.dumps(answer))
+    done = ours_project.pyqs("decode", "answer.json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "stored body  s3://shop-payloads/a/5b3e, 5000000 bytes\n\nstored body  file:///payloads/\\x1b[2J.payload\n"
+    )
+    ours_project.write("body", POINTER + "\n")
+    assert ours_project.pyqs("decode", "body").stdout == "stored body  s3://shop-payloads/a/5b3e\n"
+
+
 def test_nothing_in_a_saved_body_is_run(ours_project: Project) -> None:
     hostile = CORPUS.with_name("hostile.jsonl").read_text().splitlines()
     before = sorted(path.name for path in ours_project.folder.iterdir())

@@ -1,7 +1,8 @@
-//! The options that say how messages are read, the same for every command that shows some.
+//! How messages are read that are shown, the same for every command that shows some.
 
 use anyhow::Result;
-use pyqs_formats::{Layers, Reader};
+use pyqs_formats::pointer::SIZE_ATTRIBUTES;
+use pyqs_formats::{Layers, Pointer, Reader};
 use pyqs_worker::CertificateStore;
 
 /// How to read messages.
@@ -27,9 +28,36 @@ pub(crate) struct Reading {
     certificates: Option<CertificateStore>,
 }
 
+/// What there is to show of a message.
+pub(crate) enum Content {
+    /// What its body says, as far as it can be read.
+    Here(Box<Layers>),
+    /// Its body is stored elsewhere; the bytes are what an attribute of it says.
+    Stored {
+        pointer: Pointer,
+        bytes: Option<u64>,
+    },
+}
+
 impl Reading {
-    /// A body's layers.
-    pub(crate) fn layers(&self, body: &str) -> Layers {
+    /// What a message says, or where that is; `attribute` gives the message attributes by name.
+    pub(crate) fn content<'a>(
+        &self,
+        body: &str,
+        attribute: impl Fn(&str) -> Option<&'a str>,
+    ) -> Content {
+        match Pointer::read(body) {
+            Some(pointer) => Content::Stored {
+                pointer,
+                bytes: SIZE_ATTRIBUTES
+                    .iter()
+                    .find_map(|name| attribute(name)?.parse().ok()),
+            },
+            None => Content::Here(Box::new(self.layers(body))),
+        }
+    }
+
+    fn layers(&self, body: &str) -> Layers {
         let mut reader = Reader::default();
         if let Some(certificates) = &self.certificates {
             reader = reader.with_certificates(certificates);

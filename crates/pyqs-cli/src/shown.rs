@@ -1,11 +1,17 @@
 //! A message as a person sees it: its layers, then its task.
 
 use pyqs_formats::head::TimeLimit;
-use pyqs_formats::{Format, Head, Layers, Message, Value};
+use pyqs_formats::{Format, Head, Message, Pointer, Value};
 use serde_json::{Value as Json, json};
 
+use crate::reading::Content;
+
 /// Lines of `name  words`, all in one column.
-pub(crate) fn lines(layers: &Layers) -> Vec<String> {
+pub(crate) fn lines(content: &Content) -> Vec<String> {
+    let layers = match content {
+        Content::Here(layers) => layers,
+        Content::Stored { pointer, bytes } => return vec![stored_line(pointer, *bytes)],
+    };
     let mut rows: Vec<(String, String)> = layers
         .opened
         .iter()
@@ -24,8 +30,19 @@ pub(crate) fn lines(layers: &Layers) -> Vec<String> {
         .collect()
 }
 
+fn stored_line(pointer: &Pointer, bytes: Option<u64>) -> String {
+    let size = bytes.map_or_else(String::new, |bytes| format!(", {bytes} bytes"));
+    format!("stored body  {}{size}", shown_text(&pointer.to_string()))
+}
+
 /// The same for scripts; arguments are text, as Python writes them.
-pub(crate) fn json(layers: &Layers) -> Json {
+pub(crate) fn json(content: &Content) -> Json {
+    let layers = match content {
+        Content::Here(layers) => layers,
+        Content::Stored { pointer, bytes } => {
+            return json!({"stored": {"store": pointer.store, "key": pointer.key, "bytes": bytes}});
+        }
+    };
     let opened = layers
         .opened
         .iter()

@@ -20,6 +20,10 @@ const S3_CLASSES: [&str; 2] = [
 ];
 const OWN_CLASS: &str = "pyqs.PayloadPointer";
 
+/// The message attributes that may say how many bytes the stored body has, as the extended client libraries write them:
+/// the present name, and the one before.
+pub const SIZE_ATTRIBUTES: [&str; 2] = ["ExtendedPayloadSize", "SQSLargePayloadSize"];
+
 /// Where a body is.
 ///
 /// ```

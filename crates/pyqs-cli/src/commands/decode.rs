@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use crate::reading::ReadingArgs;
+use crate::reading::{Content, ReadingArgs};
 use crate::{input, output, shown};
 
 /// Show what a saved message says, layer by layer; nothing in it is run
@@ -24,38 +24,59 @@ pub(crate) struct Args {
 /// Prints the messages; an error if one of them can't be read.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let text = input::read(&args.file)?;
-    let bodies = bodies(&text);
+    let messages = messages(&text);
     let reading = args.reading.load()?;
-    let layers: Vec<_> = bodies.iter().map(|body| reading.layers(body)).collect();
+    let contents: Vec<Content> = messages
+        .iter()
+        .map(|message| reading.content(&message.body, |name| message.attribute(name)))
+        .collect();
     if args.json {
         output::data(
-            &layers
+            &contents
                 .iter()
                 .map(shown::json)
                 .collect::<Value>()
                 .to_string(),
         );
     } else {
-        let told: Vec<String> = layers
+        let told: Vec<String> = contents
             .iter()
-            .map(|layers| shown::lines(layers).join("\n"))
+            .map(|content| shown::lines(content).join("\n"))
             .collect();
         output::data(&told.join("\n\n"));
     }
-    let unread = layers
+    let unread = contents
         .iter()
-        .filter(|layers| layers.message.is_err())
+        .filter(|content| matches!(content, Content::Here(layers) if layers.message.is_err()))
         .count();
-    match (unread, layers.len()) {
+    match (unread, contents.len()) {
         (0, 0) => bail!("no message in {}", args.file.display()),
         (0, _) => Ok(()),
         (unread, all) => bail!("{unread} of {all} can't be read as a task"),
     }
 }
 
-/// The bodies in a ReceiveMessage's answer, in one message of it, or in a list of those; else the text is one.
-fn bodies(text: &str) -> Vec<String> {
-    let whole = || vec![text.trim_end_matches(['\n', '\r']).to_owned()];
+/// A message as it was saved.
+struct Saved {
+    body: String,
+    /// Its `MessageAttributes`, or null.
+    attributes: Value,
+}
+
+impl Saved {
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes[name]["StringValue"].as_str()
+    }
+}
+
+/// The messages of a ReceiveMessage's answer, one message of it, or those of a list; else the text is a body.
+fn messages(text: &str) -> Vec<Saved> {
+    let whole = || {
+        vec![Saved {
+            body: text.trim_end_matches(['\n', '\r']).to_owned(),
+            attributes: Value::Null,
+        }]
+    };
     let Ok(json) = serde_json::from_str::<Value>(text) else {
         return whole();
     };
@@ -67,9 +88,12 @@ fn bodies(text: &str) -> Vec<String> {
         },
         _ => return whole(),
     };
-    let bodies: Option<Vec<String>> = messages
-        .iter()
-        .map(|message| Some(message.get("Body")?.as_str()?.to_owned()))
-        .collect();
-    bodies.unwrap_or_else(whole)
+    let saved = |message: &Value| {
+        Some(Saved {
+            body: message.get("Body")?.as_str()?.to_owned(),
+            attributes: message["MessageAttributes"].clone(),
+        })
+    };
+    let found: Option<Vec<Saved>> = messages.iter().map(saved).collect();
+    found.unwrap_or_else(whole)
 }

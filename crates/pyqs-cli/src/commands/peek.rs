@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use pyqs_formats::Layers;
-use pyqs_sqs::{BATCH_ENTRIES_MAX, QueueUrl, Receipt, ReceiveRequest, Received, Sqs, names};
+use pyqs_sqs::{
+    AttributeValue, BATCH_ENTRIES_MAX, QueueUrl, Receipt, ReceiveRequest, Received, Sqs, names,
+};
 use serde_json::Value;
 
 use crate::connection::ConnectionArgs;
-use crate::reading::ReadingArgs;
+use crate::reading::{Content, ReadingArgs};
 use crate::{output, shown};
 
 /// How long a message is hidden if it can't be given back: enough for the requests, no more.
@@ -52,21 +53,21 @@ pub(crate) fn run(args: Args) -> Result<()> {
         .context("cannot start")?;
     let is_json = args.json;
     let (messages, receives_max) = runtime.block_on(look(args))?;
-    let layers: Vec<Layers> = messages
+    let contents: Vec<Content> = messages
         .iter()
-        .map(|message| reading.layers(&message.body))
+        .map(|message| reading.content(&message.body, |name| text(message, name)))
         .collect();
-    let both = || messages.iter().zip(&layers);
+    let both = || messages.iter().zip(&contents);
     if is_json {
         output::data(
             &both()
-                .map(|(message, layers)| as_json(message, layers))
+                .map(|(message, content)| as_json(message, content))
                 .collect::<Value>()
                 .to_string(),
         );
     } else if !messages.is_empty() {
         let told: Vec<String> = both()
-            .map(|(message, layers)| as_text(message, layers))
+            .map(|(message, content)| as_text(message, content))
             .collect();
         output::data(&told.join("\n\n"));
     }
@@ -131,7 +132,15 @@ async fn give_back(sqs: &impl Sqs, queue: &QueueUrl, messages: &[Received]) -> R
     Ok(())
 }
 
-fn as_text(message: &Received, layers: &Layers) -> String {
+/// A message attribute that is text or a number.
+fn text<'a>(message: &'a Received, name: &str) -> Option<&'a str> {
+    match message.attributes.get(name)? {
+        AttributeValue::Text { value, .. } => Some(value),
+        AttributeValue::Binary { .. } => None,
+    }
+}
+
+fn as_text(message: &Received, content: &Content) -> String {
     let heading = format!(
         "message {}, received {}",
         shown::shown_text(&message.message_id),
@@ -141,7 +150,7 @@ fn as_text(message: &Received, layers: &Layers) -> String {
         .group
         .as_deref()
         .map(|group| format!("  group  {}", shown::shown_text(group)));
-    let lines = shown::lines(layers)
+    let lines = shown::lines(content)
         .into_iter()
         .map(|line| format!("  {line}"));
     std::iter::once(heading)
@@ -151,8 +160,8 @@ fn as_text(message: &Received, layers: &Layers) -> String {
         .join("\n")
 }
 
-fn as_json(message: &Received, layers: &Layers) -> Value {
-    let mut out = shown::json(layers);
+fn as_json(message: &Received, content: &Content) -> Value {
+    let mut out = shown::json(content);
     out["message_id"] = message.message_id.as_str().into();
     out["receive_count"] = message.receive_count.into();
     out["group"] = message.group.as_deref().into();
