@@ -1,8 +1,7 @@
 """Large statements, each booked once however often it is sent.
 
-    export PYQS_PAYLOAD_STORE=file:///var/lib/books/payloads
-    export PYQS_IDEMPOTENCY_STORE=sqlite:///var/lib/books/keys.db
-    pyqs books --import tasks --concurrency 2
+    export PYQS_PAYLOAD_STORE=file:///var/lib/books/payloads    # for whoever sends, too
+    pyqs books --import tasks --concurrency 2 --idempotency-store sqlite:///var/lib/books/keys.db
 
 In production: ``s3://my-bucket/payloads`` and ``redis://cache:6379/0``.
 """

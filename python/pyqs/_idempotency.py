@@ -14,7 +14,9 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
+from . import _settings
 from ._policy import DELAY_MAX_SECS
+from ._settings import Settings
 from ._signature import parameters_of, signature_of
 from .errors import SettingsInvalid
 
@@ -176,8 +178,8 @@ class StoreMissing(SettingsInvalid):
 
     def __init__(self, task: str) -> None:
         super().__init__(
-            f"{task} has an idempotency_key, and no store is configured: start the worker with {STORE_VARIABLE}=..., "
-            "or call pyqs.configure(idempotency_store=...) in its module"
+            f"{task} has an idempotency_key, and no store is configured: start the worker with "
+            f"--idempotency-store ({STORE_VARIABLE}), or call pyqs.configure(idempotency_store=...) in its module"
         )
 
 
@@ -189,27 +191,28 @@ def again_after(claim: Optional[Claim]) -> int:
     return max(1, math.ceil(delay))
 
 
-_configured: Optional[IdempotencyStore] = None
 _by_url: dict[str, IdempotencyStore] = {}
 
 
-def configure(store: Union[IdempotencyStore, str]) -> None:
-    """Set the store, before the environment's."""
-    global _configured
+def check(settings: Settings) -> None:
+    """Refuse what is no store. Raises :class:`SettingsInvalid`."""
+    store = settings.idempotency_store
     if isinstance(store, str):
-        store = _of_url(store)
-    missing = [name for name in ("begin", "finish", "release") if not hasattr(store, name)]
-    if missing:
-        raise SettingsInvalid(f"idempotency_store is a {type(store).__name__}, which has no {', '.join(missing)}")
-    _configured = store
+        _of_url(store)
+    elif store is not None:
+        missing = [name for name in ("begin", "finish", "release") if not hasattr(store, name)]
+        if missing:
+            raise SettingsInvalid(f"idempotency_store is a {type(store).__name__}, which has no {', '.join(missing)}")
 
 
 def current() -> Optional[IdempotencyStore]:
-    """The store that holds now, if there is one."""
-    if _configured is not None:
-        return _configured
-    url = os.environ.get(STORE_VARIABLE)
-    return _of_url(url) if url else None
+    """The store that holds now, if there is one: the configured one, else the environment's, else the file's."""
+    store = _settings.configured().idempotency_store
+    if store is None:
+        store = os.environ.get(STORE_VARIABLE) or _settings.ambient().get("idempotency_store")
+        if not store:
+            return None
+    return _of_url(store) if isinstance(store, str) else store
 
 
 def _of_url(url: str) -> IdempotencyStore:

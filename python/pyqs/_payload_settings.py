@@ -1,10 +1,13 @@
-"""Which store large payloads go to: what ``pyqs.configure`` says, else the environment."""
+"""Which store large payloads go to: what ``pyqs.configure`` says, else the environment, else the project's file."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
+from . import _settings
+from ._pyqs import MESSAGE_BYTES_MAX, PAYLOAD_THRESHOLD_DEFAULT
+from ._settings import Settings
 from .errors import SettingsInvalid
 
 if TYPE_CHECKING:
@@ -14,59 +17,44 @@ STORE_VARIABLE = "PYQS_PAYLOAD_STORE"
 THRESHOLD_VARIABLE = "PYQS_PAYLOAD_THRESHOLD"
 KEEP_VARIABLE = "PYQS_KEEP_PAYLOADS"
 
-SQS_BYTES_MAX = 1024 * 1024
-"""The largest message that SQS takes, attributes included (SQS API: ``SendMessage``)."""
-
-ROOM_BYTES = 16 * 1024
-"""What is left for the attributes that a message gets on its way: when it is due, why it is a dead letter."""
-
-THRESHOLD_DEFAULT = SQS_BYTES_MAX - ROOM_BYTES
-
 
 class PayloadSettings(NamedTuple):
     """A store, and what goes there."""
 
     store: PayloadStore
-    threshold: int = THRESHOLD_DEFAULT
+    threshold: int = PAYLOAD_THRESHOLD_DEFAULT
     """Bytes of a message, its attributes included, above which its body is stored."""
     keeps: bool = False
     """Payloads are not deleted after their task."""
 
 
-class _Configured(NamedTuple):
-    """What ``pyqs.configure`` was told; ``None`` is left to the environment."""
-
-    store: Optional[PayloadStore] = None
-    threshold: Optional[int] = None
-    keeps: Optional[bool] = None
-
-
-_configured = _Configured()
 _by_url: dict[str, PayloadStore] = {}
 
 
-def configure(
-    store: Union[PayloadStore, str, None] = None, threshold: Optional[int] = None, keeps: Optional[bool] = None
-) -> None:
-    """Set what is not ``None``."""
-    global _configured
+def check(settings: Settings) -> None:
+    """Refuse what can't be. Raises :class:`SettingsInvalid`."""
+    threshold, store = settings.payload_threshold, settings.payload_store
     if threshold is not None:
-        _configured = _configured._replace(threshold=_checked_threshold("payload_threshold", threshold))
-    if keeps is not None:
-        _configured = _configured._replace(keeps=keeps)
-    if store is not None:
-        _configured = _configured._replace(store=_of_url(store) if isinstance(store, str) else _checked_store(store))
+        _checked_threshold("payload_threshold", threshold)
+    if isinstance(store, str):
+        _of_url(store)
+    elif store is not None:
+        missing = [name for name in ("name", "put", "get", "delete") if not hasattr(store, name)]
+        if missing:
+            raise SettingsInvalid(f"payload_store is a {type(store).__name__}, which has no {', '.join(missing)}")
 
 
 def current() -> Optional[PayloadSettings]:
     """What holds now; ``None`` where there is no store."""
-    store = _configured.store
+    configured = _settings.configured()
+    store = configured.payload_store
     if store is None:
-        url = os.environ.get(STORE_VARIABLE)
-        if not url:
+        store = os.environ.get(STORE_VARIABLE) or _settings.ambient().get("payload_store")
+        if not store:
             return None
-        store = _of_url(url)
-    threshold, keeps = _configured.threshold, _configured.keeps
+    if isinstance(store, str):
+        store = _of_url(store)
+    threshold, keeps = configured.payload_threshold, configured.keep_payloads
     if threshold is None:
         threshold = _threshold_of_environment()
     if keeps is None:
@@ -83,23 +71,18 @@ def _of_url(url: str) -> PayloadStore:
     return store
 
 
-def _checked_store(store: PayloadStore) -> PayloadStore:
-    missing = [name for name in ("name", "put", "get", "delete") if not hasattr(store, name)]
-    if missing:
-        raise SettingsInvalid(f"payload_store is a {type(store).__name__}, which has no {', '.join(missing)}")
-    return store
-
-
 def _checked_threshold(name: str, threshold: int) -> int:
-    if not isinstance(threshold, int) or isinstance(threshold, bool) or not 0 <= threshold <= SQS_BYTES_MAX:
-        raise SettingsInvalid(f"{name} is {threshold!r}; give bytes from 0, which stores every message, to 1048576")
+    if not isinstance(threshold, int) or isinstance(threshold, bool) or not 0 <= threshold <= MESSAGE_BYTES_MAX:
+        raise SettingsInvalid(
+            f"{name} is {threshold!r}; give bytes from 0, which stores every message, to {MESSAGE_BYTES_MAX}"
+        )
     return threshold
 
 
 def _threshold_of_environment() -> int:
     text = os.environ.get(THRESHOLD_VARIABLE)
     if not text:
-        return THRESHOLD_DEFAULT
+        return int(_settings.ambient().get("payload_threshold", PAYLOAD_THRESHOLD_DEFAULT))
     try:
         threshold = int(text)
     except ValueError:
@@ -108,9 +91,11 @@ def _threshold_of_environment() -> int:
 
 
 def _keeps_by_environment() -> bool:
-    text = os.environ.get(KEEP_VARIABLE, "")
+    text = os.environ.get(KEEP_VARIABLE)
+    if not text:
+        return bool(_settings.ambient().get("keep_payloads", False))
     if text.lower() in ("1", "true", "yes", "on"):
         return True
-    if text.lower() in ("", "0", "false", "no", "off"):
+    if text.lower() in ("0", "false", "no", "off"):
         return False
     raise SettingsInvalid(f"{KEEP_VARIABLE} is {text!r}; give 1 to keep payloads, or 0")

@@ -74,14 +74,13 @@ def configure(
     :param format: ``"pyqs"`` or ``"celery"``, for tasks that declare none; PyQS's own, if nobody says it.
     :param create_queues: whether a missing queue is created, which it is by default.
     :param payload_store: where messages go that SQS does not take: a URL (``s3://bucket/prefix``, ``file:///folder``)
-        or a :class:`pyqs.payloads.PayloadStore`. Workers read from it too. Without one, the variable
-        ``PYQS_PAYLOAD_STORE`` says it, else there is none.
-    :param payload_threshold: bytes of a message above which it goes there; by default ``PYQS_PAYLOAD_THRESHOLD``, else
-        1032192, which is SQS's 1 MiB less room for attributes. What the queue itself refuses goes there too.
-    :param keep_payloads: workers leave payloads there after their tasks; by default ``PYQS_KEEP_PAYLOADS``, else no.
+        or a :class:`pyqs.payloads.PayloadStore`. Workers read from it too. By default there is none.
+    :param payload_threshold: bytes of a message above which it goes there; by default 1032192, which is SQS's 1 MiB
+        less room for attributes. What the queue itself refuses goes there too.
+    :param keep_payloads: workers leave payloads there after their tasks, which they don't by default.
     :param idempotency_store: where workers keep the keys of tasks with ``idempotency_key=``: a URL
         (``sqlite:///path/of/file``, ``redis://host:6379/0``, ``dynamodb://table``) or a
-        :class:`pyqs.idempotency.IdempotencyStore`. By default ``PYQS_IDEMPOTENCY_STORE``, else none.
+        :class:`pyqs.idempotency.IdempotencyStore`. By default there is none.
     :param others: further settings of :class:`pyqs.Settings`.
     """
     global _producer
@@ -92,13 +91,16 @@ def configure(
         "endpoint_url": endpoint_url,
         "format": format,
         "create_queues": create_queues,
+        "payload_store": payload_store,
+        "payload_threshold": payload_threshold,
+        "keep_payloads": keep_payloads,
+        "idempotency_store": idempotency_store,
     }
     given = (settings or Settings())._replace(**Settings.of({**fields, **others}).given())
     if given.format is not None:
         _formats.checked(given.format, "format=")
-    _payload_settings.configure(payload_store, payload_threshold, keep_payloads)
-    if idempotency_store is not None:
-        _idempotency.configure(idempotency_store)
+    _payload_settings.check(given)
+    _idempotency.check(given)
     before = _settings.configured()
     after = _settings.configure(given)
     if any(getattr(before, name) != getattr(after, name) for name in _CONNECTION):

@@ -9,8 +9,12 @@ from ._producer import Outgoing
 
 __version__: str
 EXPIRES_ATTRIBUTE: str
+MESSAGE_BYTES_MAX: int
+PAYLOAD_THRESHOLD_DEFAULT: int
 __all__ = [
     "EXPIRES_ATTRIBUTE",
+    "MESSAGE_BYTES_MAX",
+    "PAYLOAD_THRESHOLD_DEFAULT",
     "Job",
     "Lane",
     "Ledger",
@@ -121,6 +125,10 @@ class WorkerSettings:
         unsafe_pickle: Optional[list[str]] = None,
         http: Optional[str] = None,
         http_token: Optional[str] = None,
+        payload_store: Optional[str] = None,
+        payload_threshold: Optional[int] = None,
+        keep_payloads: Optional[bool] = None,
+        idempotency_store: Optional[str] = None,
     ) -> WorkerSettings: ...
     log_level: str
     queues: list[str]
@@ -133,6 +141,14 @@ class WorkerSettings:
     def unsafe_pickle(self) -> list[str]: ...
     @property
     def celery_app(self) -> Optional[str]: ...
+    @property
+    def payload_store(self) -> Optional[str]: ...
+    @property
+    def payload_threshold(self) -> int: ...
+    @property
+    def keep_payloads(self) -> bool: ...
+    @property
+    def idempotency_store(self) -> Optional[str]: ...
     @property
     def concurrency(self) -> int: ...
     @property
@@ -269,6 +285,9 @@ class Job:
     @property
     def others(self) -> list[Job]:
         """Those that are run with it, in their order."""
+    def with_others(self, others: list[Job]) -> Job:
+        """The same job, which runs these with it."""
+
     @property
     def body(self) -> str: ...
     @property

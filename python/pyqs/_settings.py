@@ -7,10 +7,14 @@ In this order: what a call or an option says, what :func:`configure` was given, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Optional, Union
 
 from . import _pyqs
 from .errors import SettingsInvalid
+
+if TYPE_CHECKING:
+    from .idempotency import IdempotencyStore
+    from .payloads import PayloadStore
 
 
 class Settings(NamedTuple):
@@ -58,6 +62,10 @@ class Settings(NamedTuple):
     unsafe_pickle: Optional[Sequence[str]] = None
     http: Optional[str] = None
     http_token: Optional[str] = None
+    payload_store: Union[PayloadStore, str, None] = None
+    payload_threshold: Optional[int] = None
+    keep_payloads: Optional[bool] = None
+    idempotency_store: Union[IdempotencyStore, str, None] = None
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Settings:
@@ -89,11 +97,17 @@ class Settings(NamedTuple):
 
     def __repr__(self) -> str:
         """What is given, without secrets."""
-        shown = {name: "********" if name in _SECRETS else value for name, value in self.given().items()}
+        shown = {name: _MASK if name in _SECRETS else value for name, value in self.given().items()}
+        if isinstance(self.idempotency_store, str):
+            shown["idempotency_store"] = _without_password(self.idempotency_store)
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 _SECRETS = ("access_key_id", "secret_access_key", "http_token")
+_MASK = "********"
+
+STORES = ("payload_store", "idempotency_store")
+"""Settings that may be an object here, and are a URL elsewhere."""
 
 
 _configured = Settings()
@@ -123,4 +137,14 @@ def ambient() -> dict[str, Any]:
 def of_worker(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> _pyqs.WorkerSettings:
     """A worker's settings. ``None`` among the options says nothing; the defaults are those of the caller."""
     said = {name: value for name, value in options.items() if value is not None}
-    return _pyqs.WorkerSettings(**{**defaults, **Settings.in_force().given(), **said})
+    ambient = Settings.in_force().given()
+    # An object stays in this process, whose forks have it.
+    ambient = {name: value for name, value in ambient.items() if name not in STORES or isinstance(value, str)}
+    return _pyqs.WorkerSettings(**{**defaults, **ambient, **said})
+
+
+def _without_password(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    user, at, place = rest.rpartition("@")
+    name, colon, _password = user.partition(":")
+    return f"{scheme}{mark}{name}{colon and f':{_MASK}'}{at}{place}"

@@ -97,6 +97,13 @@ class Supervisor:
                 "--unsafe-pickle %s: whoever can send to the queues may have these classes called, with any arguments",
                 ",".join(self._settings.unsafe_pickle),
             )
+        # Before the user's modules, which may say something else.
+        _producer.configure(
+            payload_store=self._settings.payload_store,
+            payload_threshold=self._settings.payload_threshold,
+            keep_payloads=self._settings.keep_payloads,
+            idempotency_store=self._settings.idempotency_store,
+        )
         for module in self._settings.preload:
             try:
                 importlib.import_module(module)

@@ -56,8 +56,9 @@ def test_for_people_it_is_a_table_and_secrets_are_masked(ours_project: Project) 
     assert lines["secret_access_key"][0] == "********"
     assert lines["queues"] == ["email", "QUEUE"]
     assert lines["region"] == ["-", "default"]
-    masked = settings(ours_project)
+    masked = settings(ours_project, PYQS_IDEMPOTENCY_STORE="redis://:hush@cache:6379/0")
     assert masked["http_token"]["value"] == masked["access_key_id"]["value"] == "********"
+    assert masked["idempotency_store"]["value"] == "redis://:********@cache:6379/0"
 
 
 def test_the_file_is_found_up_to_the_root_of_the_repository(ours_project: Project) -> None:
@@ -107,6 +108,84 @@ def test_variables_go_before_the_file_for_whoever_sends(ours_project: Project, o
     assert not queue.take()[0]["Body"].startswith("{"), "the file says Celery's"
     ours_project.python(f"import pyqs; pyqs.configure(endpoint_url={ours.url!r}, format='pyqs')\n{code}")
     assert json.loads(queue.take()[0]["Body"])["task"] == "tasks.work"
+
+
+STORING = """
+import pyqs
+from journal import note
+
+@pyqs.task(queue="{queue}", idempotency_key="number")
+def keep(number, text):
+    note("kept", value=[number, len(text)])
+"""
+
+
+@pytest.mark.parametrize("how", ["options", "file", "arguments"])
+def test_stores_are_settings_as_others_are(ours_project: Project, ours_queue: Queue, how: str) -> None:
+    queue, folder = ours_queue.name, ours_project.folder
+    stores = {"payload_store": f"file://{folder}/payloads", "idempotency_store": f"sqlite://{folder}/keys.db"}
+    ours_project.write("storing.py", STORING.format(queue=queue))
+    ours_project.python(
+        "import pyqs, storing\n"
+        f"pyqs.configure(payload_store={stores['payload_store']!r}, payload_threshold=1000)\n"
+        "for _ in range(2):\n"
+        "    storing.keep.delay(7, 'x' * 1000)\n"
+    )
+    if how == "file":
+        lines = [*(f"{name} = {value!r}" for name, value in stores.items()), "keep_payloads = true"]
+        tool(ours_project, "\n".join(lines))
+        code = f"import sys; from pyqs.main import main; sys.argv[1:] = [{queue!r}, '--burst']; main()"
+    elif how == "options":
+        words = [queue, "--burst", "--keep-payloads"]
+        words += [word for name, value in stores.items() for word in (f"--{name.replace('_', '-')}", value)]
+        code = f"import sys; from pyqs.main import main; sys.argv[1:] = {words!r}; main()"
+    else:
+        code = f"from pyqs.main import _main; _main([{queue!r}], burst=True, keep_payloads=True, **{stores!r})"
+    worker = ours_project.script(code)
+
+    assert worker.wait() == 0, worker.output
+    assert ours_project.values("kept") == [[7, 1000]], worker.output
+    assert len(list((folder / "payloads").iterdir())) == 2, "they are kept"
+
+
+def test_whoever_sends_goes_by_the_file_s_payload_store(ours_project: Project, ours_queue: Queue) -> None:
+    tool(ours_project, f"payload_store = 'file://{ours_project.folder}/payloads'\npayload_threshold = 0")
+    ours_project.python(f"import pyqs, tasks; pyqs.task(queue={ours_queue.name!r})(tasks.work).delay('x')")
+
+    assert "pyqs.PayloadPointer" in ours_queue.take()[0]["Body"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--payload-store", "ftp://x"], "payload store 'ftp://x' is none; give s3://bucket"),
+        (["--idempotency-store", "mysql://x"], "idempotency store 'mysql://x' is none"),
+        (["--payload-threshold", "1048577"], "1048577 is not in 0..=1048576"),
+    ],
+)
+def test_what_is_no_store_is_named_at_the_start(
+    ours_project: Project, ours_queue: Queue, words: list[str], named: str
+) -> None:
+    result = ours_project.pyqs(ours_queue.name, *words)
+
+    assert result.returncode in (1, 2)
+    assert named in one_line(result.stderr)
+
+
+def test_a_worker_is_given_a_url_and_a_program_configures_objects(ours_project: Project, ours_queue: Queue) -> None:
+    output = ours_project.python(
+        "import pyqs\n"
+        "from pyqs.worker import ManagerWorker\n"
+        "from pyqs.payloads import FolderPayloadStore\n"
+        "store = FolderPayloadStore('/payloads')\n"
+        "try:\n"
+        f"    ManagerWorker([{ours_queue.name!r}], 1, 0, 10, payload_store=store)\n"
+        "except pyqs.errors.SettingsInvalid as error:\n"
+        "    print(error)\n"
+        "pyqs.configure(payload_store=store)\n"
+        f"ManagerWorker([{ours_queue.name!r}], 1, 0, 10)\n"
+    )
+    assert "give a worker its URL, and an object to pyqs.configure(payload_store=)" in one_line(output)
 
 
 def test_a_worker_s_own_options_hold_in_its_tasks(ours_project: Project, ours: Endpoint) -> None:
@@ -194,12 +273,14 @@ def test_what_is_configured_must_be_a_setting(ours_project: Project) -> None:
         "    except pyqs.errors.SettingsInvalid as error:\n"
         "        print(error)\n"
         "print(pyqs.Settings(concurrency=4, secret_access_key='hush'))\n"
+        "print(pyqs.Settings(idempotency_store='rediss://ada:hush@cache/0', payload_store='file:///payloads'))\n"
     )
     lines = output.splitlines()
 
     assert lines[0] == "there is no setting 'concurency' (is it concurrency?)"
     assert "'json'" in lines[1]
     assert lines[2] == "Settings(secret_access_key='********', concurrency=4)"
+    assert lines[3] == "Settings(payload_store='file:///payloads', idempotency_store='rediss://ada:********@cache/0')"
 
 
 def test_no_queue_anywhere_is_a_usage_error(ours_project: Project) -> None:

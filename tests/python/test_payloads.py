@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyqs
 import pytest
-from pyqs import _payload_settings
+from pyqs import _payload_settings, _settings
 from pyqs.errors import PayloadMissing, PayloadRefused, SettingsInvalid
 from pyqs.payloads import PAYLOAD_BYTES_MAX, FolderPayloadStore, PayloadStore, S3PayloadStore, from_url
 from support.endpoints import Endpoint
@@ -17,7 +18,8 @@ from support.payloads import Bucket
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is configured."""
-    monkeypatch.setattr(_payload_settings, "_configured", _payload_settings._Configured())
+    monkeypatch.setattr(_settings, "_configured", _settings.Settings())
+    monkeypatch.setattr(_settings, "_ambient", {})
     for name in ("STORE", "THRESHOLD", "KEEP"):
         monkeypatch.delenv(getattr(_payload_settings, f"{name}_VARIABLE"), raising=False)
 
@@ -112,6 +114,21 @@ def test_other_urls_are_refused(url: str) -> None:
         from_url(url)
 
 
+def test_the_environment_goes_before_the_file(settings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    of_file = {"payload_store": "file:///of/file", "payload_threshold": 7, "keep_payloads": True}
+    monkeypatch.setattr(_settings, "_ambient", of_file)
+    found = _payload_settings.current()
+    assert found
+    assert (found.store.name, found.threshold, found.keeps) == ("file:///of/file", 7, True)
+
+    monkeypatch.setenv("PYQS_PAYLOAD_STORE", f"file://{tmp_path}")
+    monkeypatch.setenv("PYQS_PAYLOAD_THRESHOLD", "0")
+    monkeypatch.setenv("PYQS_KEEP_PAYLOADS", "0")
+    found = _payload_settings.current()
+    assert found
+    assert (found.store.name, found.threshold, found.keeps) == (f"file://{tmp_path}", 0, False)
+
+
 def test_configure_goes_before_the_environment(settings: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert _payload_settings.current() is None
     monkeypatch.setenv("PYQS_PAYLOAD_STORE", f"file://{tmp_path}")
@@ -121,7 +138,7 @@ def test_configure_goes_before_the_environment(settings: None, monkeypatch: pyte
     assert found
     assert (found.store.name, found.threshold, found.keeps) == (f"file://{tmp_path}", 1000, True)
 
-    _payload_settings.configure("s3://my-bucket", 2000, False)
+    pyqs.configure(payload_store="s3://my-bucket", payload_threshold=2000, keep_payloads=False)
     found = _payload_settings.current()
     assert found
     assert (found.store.name, found.threshold, found.keeps) == ("s3://my-bucket", 2000, False)
@@ -161,7 +178,7 @@ def test_keeping_is_a_switch_as_others_are(
 @pytest.mark.parametrize("store", [object(), 7, "nonsense"])
 def test_configure_refuses_what_is_no_store(settings: None, store: Any) -> None:
     with pytest.raises(SettingsInvalid):
-        _payload_settings.configure(store)
+        pyqs.configure(payload_store=store)
     assert _payload_settings.current() is None
 
 

@@ -267,7 +267,7 @@ def test_without_a_store_a_pointer_is_poison_that_says_what_to_do(
     send(shop, bucket, "measure.delay(big)")
     worker = shop.worker(ours_queue.name)
 
-    worker.wait_for(rf"can't be run: its body is stored in s3://{bucket.name}.*PYQS_PAYLOAD_STORE=s3://{bucket.name}")
+    worker.wait_for(rf"can't be run: its body is stored in s3://{bucket.name}.*--payload-store s3://{bucket.name}")
     assert len(bucket.keys()) == 1
 
 

@@ -47,6 +47,10 @@ impl Args {
             celery_queues: CeleryQueues::default(),
             cert_store: self.cert_store,
             unsafe_pickle: self.unsafe_pickle,
+            payload_store: self.stores.payload_store.filter(|url| !url.is_empty()),
+            payload_threshold: self.stores.payload_threshold,
+            keep_payloads: self.stores.keep_payloads,
+            idempotency_store: self.stores.idempotency_store.filter(|url| !url.is_empty()),
             http: self.http.map(|address| HttpOptions {
                 address,
                 token: self.http_token.filter(|token| !token.is_empty()),

@@ -180,6 +180,16 @@ fn the_other_options() {
     check(&["email", "--allow", "numpy.*"], |s| {
         s.allow = vec!["numpy.*".to_owned()];
     });
+    check(&["email", "--payload-store", "s3://b/p"], |s| {
+        s.payload_store = Some("s3://b/p".to_owned());
+    });
+    check(&["email", "--payload-threshold", "0"], |s| {
+        s.payload_threshold = 0;
+    });
+    check(&["email", "--keep-payloads"], |s| s.keep_payloads = true);
+    check(&["email", "--idempotency-store", "dynamodb://keys"], |s| {
+        s.idempotency_store = Some("dynamodb://keys".to_owned());
+    });
 }
 
 #[test]

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBool, PyDict};
 use pyqs_sqs::QueueArgument;
-use pyqs_worker::{CeleryQueues, LogLevel};
+use pyqs_worker::{CeleryQueues, LogLevel, MESSAGE_BYTES_MAX};
 
 use crate::errors::SettingsInvalid;
 
@@ -203,6 +203,26 @@ impl WorkerSettings {
     fn registered_only(&self) -> bool {
         self.0.registered_only
     }
+
+    #[getter]
+    fn payload_store(&self) -> Option<&str> {
+        self.0.payload_store.as_deref()
+    }
+
+    #[getter]
+    fn payload_threshold(&self) -> u32 {
+        self.0.payload_threshold
+    }
+
+    #[getter]
+    fn keep_payloads(&self) -> bool {
+        self.0.keep_payloads
+    }
+
+    #[getter]
+    fn idempotency_store(&self) -> Option<&str> {
+        self.0.idempotency_store.as_deref()
+    }
 }
 
 /// Whether there are none; those that can be none of SQS's are an error.
@@ -272,6 +292,10 @@ fn set(
         "cert_store" => settings.cert_store = field(name, value)?,
         "unsafe_pickle" => settings.unsafe_pickle = field(name, value)?,
         "celery_app" => settings.celery_app = field(name, value)?,
+        "payload_store" => settings.payload_store = Some(url(name, value)?),
+        "payload_threshold" => settings.payload_threshold = message_bytes(name, value)?,
+        "keep_payloads" => settings.keep_payloads = field(name, value)?,
+        "idempotency_store" => settings.idempotency_store = Some(url(name, value)?),
         _ => {
             return Err(PyTypeError::new_err(format!(
                 "a worker has no setting {name:?}"
@@ -321,11 +345,33 @@ fn positive_seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> 
     }
 }
 
+fn message_bytes(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u32> {
+    let bytes = field(name, value)
+        .ok()
+        .filter(|_| !value.is_instance_of::<PyBool>());
+    bytes.filter(|bytes| *bytes <= MESSAGE_BYTES_MAX).ok_or_else(|| {
+        SettingsInvalid::new_err(format!(
+            "{name} is {value}; give bytes from 0, which stores every message, to {MESSAGE_BYTES_MAX}"
+        ))
+    })
+}
+
+fn url(name: &str, value: &Bound<'_, PyAny>) -> PyResult<String> {
+    value.extract().map_err(|_| {
+        SettingsInvalid::new_err(format!(
+            "{name} is {value}; give a worker its URL, and an object to pyqs.configure({name}=)"
+        ))
+    })
+}
+
 fn log_level(name: &str) -> PyResult<LogLevel> {
     name.parse::<LogLevel>()
         .map_err(|error| SettingsInvalid::new_err(error.to_string()))
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let defaults = pyqs_worker::WorkerSettings::default();
+    module.add("PAYLOAD_THRESHOLD_DEFAULT", defaults.payload_threshold)?;
+    module.add("MESSAGE_BYTES_MAX", MESSAGE_BYTES_MAX)?;
     module.add_class::<WorkerSettings>()
 }

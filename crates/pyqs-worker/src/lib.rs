@@ -60,5 +60,5 @@ pub use process::outcome::{AfterDeath, TaskOutcome};
 pub use process::unmanaged::Unmanaged;
 pub use process::wire::{Batch, Callback, DeadLetter, Declaration, MessageEnd, TimeLimits};
 pub use pyqs_core::{Counters, Instant, QueueId, QueueSnapshot, Snapshot};
-pub use settings::{LogLevel, SoftLimitTooLong, WorkerSettings};
+pub use settings::{LogLevel, MESSAGE_BYTES_MAX, SoftLimitTooLong, WorkerSettings};
 pub use status::{Board, Serve, Status};

@@ -112,7 +112,20 @@ pub struct WorkerSettings {
     /// Patterns of classes that Python's own loader may make of a pickled message. Default none: pickles are read as
     /// data.
     pub unsafe_pickle: Vec<String>,
+    /// The URL of the store where message bodies are that SQS does not take. Default: none.
+    pub payload_store: Option<String>,
+    /// Bytes of a message, its attributes included, above which its body goes to [`payload_store`](Self::payload_store),
+    /// up to [`MESSAGE_BYTES_MAX`]. Default 1,032,192: 16 KiB are left for the attributes that a message gets on its
+    /// way, as when it is due, or why it is a dead letter.
+    pub payload_threshold: u32,
+    /// What is stored is not deleted after its task. Default off.
+    pub keep_payloads: bool,
+    /// The URL of the store of idempotency keys. Default: none.
+    pub idempotency_store: Option<String>,
 }
+
+/// The largest message that SQS takes, in bytes, attributes included (SQS API: `SendMessage`).
+pub const MESSAGE_BYTES_MAX: u32 = 1024 * 1024;
 
 impl Default for WorkerSettings {
     fn default() -> Self {
@@ -153,6 +166,10 @@ impl Default for WorkerSettings {
             celery_queues: CeleryQueues::default(),
             cert_store: None,
             unsafe_pickle: Vec::new(),
+            payload_store: None,
+            payload_threshold: MESSAGE_BYTES_MAX - 16 * 1024,
+            keep_payloads: false,
+            idempotency_store: None,
         }
     }
 }

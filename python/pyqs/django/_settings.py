@@ -18,9 +18,9 @@ from django.core import checks
 
 import pyqs
 
-from .. import _pyqs
+from .. import _pyqs, _settings
 
-NAMES = (*pyqs.Settings._fields, "payload_store", "payload_threshold", "keep_payloads", "idempotency_store")
+NAMES = pyqs.Settings._fields
 """What ``PYQS`` may have."""
 
 
@@ -46,7 +46,8 @@ def as_variables() -> Iterator[None]:
     found = given()
     if "queues" not in found:
         found["queues"] = _queues_of_tasks()
-    texts = {_variable(name): _text(name, value) for name, value in found.items()}
+    # A store that is an object was configured here.
+    texts = {_variable(name): _text(name, value) for name, value in found.items() if _is_text(name, value)}
     added = {variable: text for variable, text in texts.items() if text and not os.environ.get(variable)}
     before = dict(os.environ)
     os.environ.update(added)
@@ -109,6 +110,10 @@ def _is_name(queue: Any) -> bool:
 
 def _variable(name: str) -> str:
     return _pyqs.worker_variables().get(name, f"PYQS_{name.upper()}")
+
+
+def _is_text(name: str, value: Any) -> bool:
+    return name not in _settings.STORES or isinstance(value, str)
 
 
 def _text(name: str, value: Any) -> str:

@@ -120,16 +120,15 @@ def open_job(
 
 def _store_of(pointer: Pointer) -> PayloadStore:
     settings = _payload_settings.current()
-    variable = _payload_settings.STORE_VARIABLE
     if settings is None:
         raise PayloadRefused(
             f"its body is stored in {pointer.store}, and this worker has no payload store; if that is yours, start it "
-            f"with {variable}={pointer.store}"
+            f"with --payload-store {pointer.store}"
         )
     if settings.store.name != pointer.store:
         raise PayloadRefused(
             f"its body is said to be stored in {pointer.store}, and this worker reads from {settings.store.name} alone "
-            f"({variable})"
+            "(--payload-store)"
         )
     return settings.store
 

@@ -76,11 +76,11 @@ impl Source {
 /// Prints the settings.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let shown = args.settings.iter().map(|setting| {
-        let is_masked = setting.is_secret && !setting.value.is_null();
-        let value = if is_masked {
-            json!(MASK)
-        } else {
-            setting.value.clone()
+        let value = match &setting.value {
+            Value::Null => Value::Null,
+            _ if setting.is_secret => json!(MASK),
+            Value::String(text) => json!(without_password(text)),
+            value => value.clone(),
         };
         (setting, value)
     });
@@ -105,6 +105,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         output::data(&output::list(&["setting", "value", "from"], &rows));
     }
     Ok(())
+}
+
+/// A URL whose password is masked, if it has one.
+fn without_password(text: &str) -> String {
+    let masked = || {
+        let (scheme, rest) = text.split_once("://")?;
+        let (user, place) = rest.rsplit_once('@')?;
+        let (name, _password) = user.split_once(':')?;
+        Some(format!("{scheme}://{name}:{MASK}@{place}"))
+    };
+    masked().unwrap_or_else(|| text.to_owned())
 }
 
 fn plain(value: &Value) -> String {

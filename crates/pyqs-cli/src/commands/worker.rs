@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use clap::builder::BoolishValueParser;
 use pyqs_sqs::{QueueArgument, QueueArgumentError};
-use pyqs_worker::{LogLevel, MemorySize, WorkerSettings};
+use pyqs_worker::{LogLevel, MESSAGE_BYTES_MAX, MemorySize, WorkerSettings};
 
 use crate::connection::ConnectionArgs;
 use crate::settings::{Seconds, seconds_above_zero};
@@ -121,6 +121,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) safety: SafetyArgs,
     #[command(flatten)]
+    pub(crate) stores: StoreArgs,
+    #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
 }
 
@@ -199,6 +201,27 @@ pub(crate) struct SafetyArgs {
         allow_negative_numbers = true
     )]
     pub(crate) shutdown_timeout: Option<Seconds>,
+}
+
+/// What is kept elsewhere than in SQS.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Stores")]
+pub(crate) struct StoreArgs {
+    /// Where message bodies are that SQS does not take: s3://BUCKET/PREFIX or file:///FOLDER [default: nowhere]
+    #[arg(long, value_name = "URL", env = "PYQS_PAYLOAD_STORE")]
+    pub(crate) payload_store: Option<String>,
+    /// Bytes of a message, attributes included, above which its body goes there; 0 stores all
+    #[arg(long, value_name = "BYTES", env = "PYQS_PAYLOAD_THRESHOLD", default_value_t = DEFAULTS.payload_threshold,
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(MESSAGE_BYTES_MAX)),
+          allow_negative_numbers = true)]
+    pub(crate) payload_threshold: u32,
+    /// Delete nothing there after its task
+    #[arg(long, env = "PYQS_KEEP_PAYLOADS", value_parser = BoolishValueParser::new())]
+    pub(crate) keep_payloads: bool,
+    /// Where the keys of tasks with an idempotency_key are: sqlite:///FILE, redis://HOST/0 or dynamodb://TABLE; the
+    /// variable keeps a password in it out of the process list [default: nowhere]
+    #[arg(long, value_name = "URL", env = "PYQS_IDEMPOTENCY_STORE")]
+    pub(crate) idempotency_store: Option<String>,
 }
 
 impl Args {
