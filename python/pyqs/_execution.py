@@ -307,10 +307,13 @@ class Execution(Run):
             result = self._call_within_soft_limit(host)
             if inspect.iscoroutine(result):
                 self._finish(host.wait_for(result, self._limits, self._clock))
+            elif self._guard:
+                self._finish(result)
         except BaseException as error:  # sys.exit() in a task is the task's failure, not this process's end
-            self._failed(error)
             if self._guard:
+                self._end_if_forked(error)
                 self._guard.release()
+            self._failed(error)
         else:
             self._succeeded()
         self._end()
@@ -330,9 +333,10 @@ class Execution(Run):
                 await aside(self._guard.finish)
             self._record_success(result)
         except BaseException as error:
-            self._failed(error)
             if self._guard:
+                self._end_if_forked(error)
                 await aside(self._guard.release)
+            self._failed(error)
         else:
             self._succeeded()
         self._end()
@@ -346,9 +350,9 @@ class Execution(Run):
 
     def _call_plain(self) -> Any:
         result = self._call()
-        if not inspect.iscoroutine(result):
+        if not inspect.iscoroutine(result) and self._guard is None:
             # Within the soft limit: once it is recorded, the limit can't raise any more.
-            self._finish(result)
+            self._record_success(result)
         return result
 
     def _begin(self) -> bool:
@@ -393,7 +397,12 @@ class Execution(Run):
         return False
 
     def _finish(self, result: Any) -> None:
-        """The function has returned this."""
+        """The function has returned this.
+
+        The key is done before the outcome is recorded, and released before a failure is: from then on the message may
+        be elsewhere, or gone. If the process dies between the two, it comes again, and is deleted or runs by its key.
+        Neither is within the soft limit, whose exception would leave it open whether the key is done.
+        """
         if self._guard:
             self._end_if_forked()
             self._guard.finish()

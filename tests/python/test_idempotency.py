@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import enum
 import functools
@@ -17,19 +18,22 @@ from typing import Any
 
 import boto3
 import fakeredis
+import pyqs
 import pytest
-from pyqs import _idempotency, task
+from pyqs import _idempotency, _settings, task, testing
 from pyqs._idempotency import Idempotency, scoped
 from pyqs.errors import SettingsInvalid
 from pyqs.idempotency import (
     BEGUN,
     DONE,
+    Claim,
     DynamoDBIdempotencyStore,
     IdempotencyStore,
     RedisIdempotencyStore,
     SQLiteIdempotencyStore,
     from_url,
 )
+from pyqs.testing import _host, _runs
 from support.endpoints import Endpoint
 from support.waiting import eventually
 
@@ -262,22 +266,107 @@ def test_a_parameter_may_be_one_of_what_a_decorator_decorates() -> None:
 @pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing is configured before and after."""
-    monkeypatch.setattr(_idempotency, "_configured", None)
+    monkeypatch.setattr(_settings, "_configured", _settings.Settings())
+    monkeypatch.setattr(_settings, "_ambient", {})
     monkeypatch.delenv("PYQS_IDEMPOTENCY_STORE", raising=False)
     yield
     monkeypatch.undo()
 
 
-def test_configure_goes_before_the_environment(configured: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configure_goes_before_the_environment_and_that_before_the_file(
+    configured: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert _idempotency.current() is None
+    monkeypatch.setattr(_settings, "_ambient", {"idempotency_store": "sqlite:///of/file.db"})
+    assert isinstance(_idempotency.current(), SQLiteIdempotencyStore)
     monkeypatch.setenv("PYQS_IDEMPOTENCY_STORE", "dynamodb://keys")
     assert isinstance(_idempotency.current(), DynamoDBIdempotencyStore)
-    _idempotency.configure("redis://localhost/3")
+    pyqs.configure(idempotency_store="redis://localhost/3")
     assert isinstance(_idempotency.current(), RedisIdempotencyStore)
 
 
 @pytest.mark.parametrize("store", [object(), 7, "nonsense"])
 def test_configure_refuses_what_is_no_store(configured: None, store: Any) -> None:
     with pytest.raises(SettingsInvalid):
-        _idempotency.configure(store)
+        pyqs.configure(idempotency_store=store)
     assert _idempotency.current() is None
+
+
+class Steps:
+    """A store that notes its steps among the others of a run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.taken: list[str] = []
+        self.rings: list[int] = []
+        record = _runs.RecordedLane.record
+
+        def noted(lane: _runs.RecordedLane, outcome: Any, *, delay_seconds: int = 0) -> None:
+            self.taken.append(f"record {outcome}")
+            record(lane, outcome, delay_seconds=delay_seconds)
+
+        monkeypatch.setattr(_runs.RecordedLane, "record", noted)
+
+    def begin(self, key: str, owner: str, lease_secs: float) -> Claim:
+        self.taken.append("begin")
+        return BEGUN
+
+    def finish(self, key: str, owner: str, ttl_secs: float) -> None:
+        self.taken.append("finish")
+        self.rings.append(len(_host._alarms._waiting))
+
+    def release(self, key: str, owner: str) -> None:
+        self.taken.append("release")
+
+
+@pytest.fixture
+def steps(configured: None, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    store = Steps(monkeypatch)
+    pyqs.configure(idempotency_store=store)
+    return store
+
+
+BEFORE = ["begin", "release", "record retry", "begin", "finish", "record succeeded"]
+"""The key is the next run's from when a failure is recorded, and done before a success is."""
+
+
+def fail_once(tried: list[int]) -> None:
+    tried.append(1)
+    if len(tried) == 1:
+        raise ValueError("no luck")
+
+
+def test_a_key_is_settled_before_the_outcome_is_recorded(steps: Steps) -> None:
+    tried: list[int] = []
+
+    @task(queue="orders", idempotency_key="order", retries=1, backoff=0)
+    def charge(order: int) -> None:
+        fail_once(tried)
+
+    with testing.eager():
+        charge.delay(7)
+    assert steps.taken == BEFORE
+
+
+@pytest.mark.parametrize("is_awaited", [True, False])
+def test_the_key_of_an_async_task_too(steps: Steps, is_awaited: bool) -> None:
+    tried: list[int] = []
+
+    @task(queue="orders", idempotency_key="order", retries=1, backoff=0)
+    async def charge(order: int) -> None:
+        fail_once(tried)
+
+    with testing.eager():
+        if is_awaited:
+            asyncio.run(charge.adelay(7))  # type: ignore[arg-type]
+        else:
+            charge.delay(7)
+    assert steps.taken == BEFORE
+
+
+def test_the_soft_limit_is_over_when_a_key_is_done(steps: Steps) -> None:
+    @task(queue="orders", idempotency_key="order", soft_time_limit=30)
+    def charge(order: int) -> None: ...
+
+    with testing.eager():
+        charge.delay(7)
+    assert steps.rings == [0]

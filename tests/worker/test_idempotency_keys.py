@@ -183,6 +183,32 @@ def test_a_message_whose_process_died_runs_again_at_once(shop: Project, ours: En
     until_empty(queue)
 
 
+DIES = """
+import os, signal, pyqs
+from pyqs.idempotency import SQLiteIdempotencyStore
+
+class Store(SQLiteIdempotencyStore):
+    def finish(self, key, owner, ttl_secs):
+        super().finish(key, owner, ttl_secs)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+pyqs.configure(idempotency_store=Store({file!r}))
+"""
+
+
+def test_a_message_whose_process_died_when_its_key_was_done_does_not_run_again(
+    shop: Project, ours: Endpoint, tmp_path: Path
+) -> None:
+    queue = Queue(ours.client(), new_name(), VisibilityTimeout="1")
+    shop.write("shop.py", MODULE.format(queue=queue.name) + DIES.format(file=f"{tmp_path}/keys.db"))
+    worker = start(shop, queue, {})
+    queue.send_task("shop.charge", 1)
+
+    worker.wait_for("was done before, by its idempotency key")
+    until_empty(queue)
+    assert shop.values("charged") == [1]
+
+
 def test_a_message_that_was_ended_at_its_time_limit_runs_again(
     shop: Project, ours_queue: Queue, keys: dict[str, str]
 ) -> None:
