@@ -10,6 +10,7 @@ What PyQS had here that this engine can't have raises :class:`pyqs.errors.NotCar
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -19,8 +20,10 @@ from typing import Any, NoReturn, Optional
 from . import _producer, _pyqs, _settings, _streams
 from ._signals import STOP_SIGNALS
 from ._supervisor import Supervisor, end_child
-from .errors import NotCarriedOver, PyqsError
+from .errors import NotCarriedOver, PyqsError, SettingsInvalid
 from .main import PYQS_PREFETCH_MULTIPLIER
+
+logger = logging.getLogger("pyqs")
 
 MESSAGE_DOWNLOAD_BATCH_SIZE = 10
 LONG_POLLING_INTERVAL = 20
@@ -34,7 +37,14 @@ class BaseManager:
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
+        if options.get("reload"):
+            raise SettingsInvalid(
+                "reload= starts a program anew, and this one is more than its worker; use `pyqs --reload`, or "
+                "pyqs.main._main(..., reload=True)"
+            )
         self._settings = _settings.of_worker(options, {})
+        if self._settings.reload:
+            logger.warning("%s does not start anew when code changes, as reload says; `pyqs` does", type(self).__name__)
         self._supervisor: Optional[tuple[int, socket.socket]] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -258,3 +258,19 @@ finally:
 
     assert program.stop() == 0, program.output
     assert eventually(lambda: ours_project.values("child")) == [7]
+
+
+def test_reload_is_for_programs_that_are_a_worker_alone(ours_project: Project, ours_queue: Queue) -> None:
+    output = ours_project.python(
+        "import pyqs\n"
+        "from pyqs.worker import ManagerWorker\n"
+        "try:\n"
+        f"    ManagerWorker([{ours_queue.name!r}], 1, 0, 10, reload=True)\n"
+        "except pyqs.errors.SettingsInvalid as error:\n"
+        "    print(error)\n"
+        f"ManagerWorker([{ours_queue.name!r}], 1, 0, 10)\n",
+        PYQS_RELOAD="1",
+    )
+    refused, warned = output.splitlines()
+    assert "use `pyqs --reload`, or pyqs.main._main(..., reload=True)" in refused
+    assert warned == "ManagerWorker does not start anew when code changes, as reload says; `pyqs` does"
