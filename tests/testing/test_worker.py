@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import boto3
 import pyqs
 import pytest
-from pyqs import BoundTask, Discard, _lifespan, task
+from pyqs import BatchItem, BoundTask, Discard, _lifespan, task
 from pyqs.errors import PyqsError, SettingsInvalid, SoftTimeLimitExceeded
 from pyqs.events import clear_events, register_event
 from pyqs.testing import Endpoint, endpoint, worker
@@ -151,8 +153,57 @@ def test_a_time_limit_ends_no_task_of_a_tests_own_process(sqs: Endpoint, caplog:
         assert working.wait(send_email.delay("another"), timeout=20).outcome == "succeeded"
     with pytest.raises(SettingsInvalid, match="threads"), worker("email", threads=2):
         pass
-    with pytest.raises(SettingsInvalid, match="time_limit"), worker("email", time_limit=1):
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"time_limit": 1}, "time_limit= is about processes"),
+        ({"max_memory_per_child": "1G"}, "max_memory_per_child= is about processes"),
+        ({"reload": True}, "reload= is about processes"),
+        ({"unsafe_pickle": ["shop.*"]}, "unsafe_pickle= is about processes"),
+        ({"format": "celery"}, "format= is this process's own here; say it by pyqs.configure"),
+        ({"payload_store": "file:///payloads"}, "payload_store= is this process's own here"),
+    ],
+)
+def test_what_it_can_t_keep_is_refused(sqs: Endpoint, settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingsInvalid, match=named), worker("email", **settings):
         pass
+
+
+def test_a_soft_limit_and_imports_are_a_worker_s(
+    sqs: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("imported_here", "preloaded_here"):
+        (tmp_path / f"{name}.py").write_text("")
+
+    @task(queue="email")
+    def long() -> None:
+        while True:
+            threading.Event().wait(0.01)
+
+    settings = {"soft_time_limit": 0.05, "imports": ["imported_here"], "preload": ["preloaded_here"]}
+    with worker("email", **settings) as working:
+        assert {"imported_here", "preloaded_here"} <= sys.modules.keys()
+        assert isinstance(working.wait(long.delay()).error, SoftTimeLimitExceeded)
+
+
+def test_each_of_a_batch_is_waited_for(sqs: Endpoint) -> None:
+    @task(queue="rows", batch=3, batch_wait=300, retries=0)
+    def insert(items: list[BatchItem]) -> int:
+        items[1].fail("no luck")
+        return len(items)
+
+    with worker("rows") as working:
+        ids = insert.delay_many([(1,), (2,), (3,)])
+        runs = [working.wait(str(one)) for one in ids]
+    assert [(run.args, run.outcome, run.result) for run in runs] == [
+        ([1], "succeeded", 3),
+        ([2], "exhausted", None),
+        ([3], "succeeded", 3),
+    ]
+    assert str(runs[1].error) == "no luck"
 
 
 def test_what_has_not_begun_stays(sqs: Endpoint) -> None:

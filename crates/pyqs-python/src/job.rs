@@ -86,6 +86,19 @@ impl Job {
             .collect()
     }
 
+    /// The same job, which runs these with it.
+    #[allow(clippy::needless_pass_by_value)] // As Python passes them.
+    fn with_others(&self, others: Vec<PyRef<'_, Self>>) -> Self {
+        let whole = |job: &Self| {
+            let mut inner = job.inner.clone();
+            inner.body.clone_from(&job.body.text);
+            inner
+        };
+        let mut job = whole(self);
+        job.others = others.iter().map(|other| whole(other)).collect();
+        Self::new(job, &self.queues)
+    }
+
     #[getter]
     fn body(&self) -> &str {
         &self.body.text

@@ -11,11 +11,13 @@ from collections import deque
 from collections.abc import Awaitable, Iterator
 from typing import NamedTuple, Optional, Union
 
-from .. import _on_message, _producer, _pyqs
+from .. import _batch, _lifespan, _on_message, _producer, _pyqs
 from .._execution import Execution
+from .._lifespan import Lifespan
+from .._limits import NO_LIMITS, Clock
 from .._producer import Outgoing
 from .._resolve import Resolver
-from ..errors import UndecodableMessage
+from ..errors import TaskRefused, UndecodableMessage, UnknownTask
 from ._host import TestHost
 from ._outbox import Outbox
 from ._runs import FAILED_FOR_GOOD, Prepared, Run, worker_for_tests
@@ -28,8 +30,12 @@ class EndlessChain(AssertionError):
     """A task sends itself again and again, or is retried for ever."""
 
 
+_nested = 0
+"""How many ``eager()`` hold."""
+
+
 @contextlib.contextmanager
-def eager(*, propagate: bool = True, run_delayed: bool = True) -> Iterator[Eager]:
+def eager(*, propagate: bool = True, run_delayed: bool = True, lifespan: bool = True) -> Iterator[Eager]:
     """While within, whatever is sent runs at once, in this process: no endpoint, no network, no waiting.
 
     >>> with eager() as tasks:
@@ -41,19 +47,33 @@ def eager(*, propagate: bool = True, run_delayed: bool = True) -> Iterator[Eager
     too; its task is found by its name, and run by the worker's own code with its retries (without the waiting), its
     events and its ``self``. What a task sends runs when it has ended, in order, before the first ``.delay`` returns.
 
-    It holds for all threads of this process.
+    It holds for all threads of this process. A batch task gets a list of one, or, of what ``delay_many`` sends, lists
+    of up to ``batch``.
 
     :param propagate: what a task raises, when no retry is left, is raised by the ``.delay`` that began it all, once
         everything has run; ``Discard`` is not. ``False``: it is only kept, in ``runs``.
     :param run_delayed: ``False``: messages with a delay, and retries after one, wait for ``run_waiting()``.
+    :param lifespan: ``False``: ``@pyqs.lifespan`` hooks are not set up. By default they are, as in a task process, and
+        closed at the end, by the outermost ``eager()``.
     """
+    global _nested
     tasks = Eager(propagate, run_delayed)
-    before = _producer.replace(tasks)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(tasks._host.close)
+        undo.callback(_producer.replace, _producer.replace(tasks))
+        _nested += 1
+        undo.callback(_leave)
+        if lifespan and _nested == 1:
+            hooks = Lifespan(lambda coroutine: tasks._host.wait_for(coroutine, NO_LIMITS, Clock()))
+            undo.callback(_lifespan.reopen)
+            undo.callback(hooks.close)
+            hooks.open()
         yield tasks
-    finally:
-        _producer.replace(before)
-        tasks._host.close()
+
+
+def _leave() -> None:
+    global _nested
+    _nested -= 1
 
 
 class _Pending(NamedTuple):
@@ -67,6 +87,15 @@ class _Pending(NamedTuple):
     """How many tasks and retries led to it."""
     is_duplicate: bool = False
     """SQS would not deliver it."""
+    many: int = 0
+    """By which ``delay_many`` it was sent; 0 is none."""
+
+
+class _Runnable(NamedTuple):
+    """One that can be run."""
+
+    pending: _Pending
+    job: _pyqs.Job
 
 
 class _Drain:
@@ -99,6 +128,19 @@ class _Drain:
                 return None
             return self._pending.popleft()
 
+    def take_along(self, first: _Pending, count: int) -> list[_Pending]:
+        """What was sent with one by the same ``delay_many`` and is next, at most so many."""
+        taken: list[_Pending] = []
+        with self._lock:
+            while len(taken) < count and self._pending and self._pending[0].many == first.many:
+                taken.append(self._pending.popleft())
+        return taken
+
+    def give_back(self, messages: list[_Pending]) -> None:
+        """They are next again."""
+        with self._lock:
+            self._pending.extendleft(reversed(messages))
+
     def end(self) -> None:
         """Run no more."""
         with self._lock:
@@ -118,6 +160,7 @@ class Eager(Outbox):
         self._propagate = propagate
         self._run_delayed = run_delayed
         self._waiting: list[_Pending] = []
+        self._many = 0
         self._deduplicated: dict[tuple[str, str], str] = {}
         self._worker = worker_for_tests(Resolver())
         self._host = TestHost()
@@ -162,9 +205,10 @@ class Eager(Outbox):
     def send_many(self, queue: str, messages: list[Outgoing]) -> list[Union[str, Exception]]:
         """Take in many, and run them."""
         accepted: list[Union[_Pending, Exception]] = []
+        self._many += 1
         for message in messages:
             try:
-                accepted.append(self._accept(queue, message))
+                accepted.append(self._accept(queue, message)._replace(many=self._many))
             except Exception as error:
                 accepted.append(error)
         self._run_all([one for one in accepted if isinstance(one, _Pending)])
@@ -230,17 +274,25 @@ class Eager(Outbox):
                 if pending is None:
                     break
                 drain.depth = pending.depth
-                prepared = self._prepared(drain, pending)
-                if prepared is not None:
-                    if prepared.execution:
-                        yield prepared.execution
-                    self._ended(drain, pending, prepared.run())
+                runnable = self._runnable(drain, pending)
+                if runnable is None:
+                    continue
+                together = [runnable, *self._along(drain, runnable)]
+                job = runnable.job
+                if len(together) > 1:
+                    job = job.with_others([one.job for one in together[1:]])
+                prepared = drain.context.run(Prepared, job, self._worker._replace(context=drain.context))
+                if prepared.execution:
+                    yield prepared.execution
+                for one, run in zip(together, prepared.runs()):
+                    self._ended(drain, one.pending, run)
         finally:
             drain.end()
         if drain.failure:
             raise drain.failure
 
-    def _prepared(self, drain: _Drain, pending: _Pending) -> Optional[Prepared]:
+    def _runnable(self, drain: _Drain, pending: _Pending) -> Optional[_Runnable]:
+        """``None``: it is not run, which is kept."""
         if pending.depth > CHAIN_MAX:
             raise EndlessChain(
                 f"{CHAIN_MAX} tasks and retries in a row, the last in queue {pending.queue}: {pending.message.body}; "
@@ -254,7 +306,26 @@ class Eager(Outbox):
         if expires is not None and expires <= time.time():
             self._ended(drain, pending, Run(pending.id, pending.queue, job.task, [], {}, "expired"))
             return None
-        return drain.context.run(Prepared, job, self._worker._replace(context=drain.context))
+        return _Runnable(pending, job)
+
+    def _along(self, drain: _Drain, first: _Runnable) -> list[_Runnable]:
+        """What is run with a message, where its task takes batches and ``delay_many`` has sent it."""
+        if not first.pending.many or first.job.pointer:
+            return []
+        size = self._batch_size(first)
+        along = [self._runnable(drain, pending) for pending in drain.take_along(first.pending, size - 1)]
+        runnable = [one for one in along if one]
+        # A worker does not know of what task a stored body is, and runs it alone.
+        drain.give_back([one.pending for one in runnable if one.job.pointer])
+        return [one for one in runnable if not one.job.pointer]
+
+    def _batch_size(self, first: _Runnable) -> int:
+        handler = _on_message.find(first.pending.queue)
+        batch = handler.batch if handler else None
+        if handler is None:
+            with contextlib.suppress(UnknownTask, TaskRefused):  # told when it runs
+                batch = _batch.declared(self._worker.resolver.resolve(first.job.task))
+        return batch.size if batch else 1
 
     def _ended(self, drain: _Drain, pending: _Pending, run: Run) -> None:
         self.runs.append(run)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextvars
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Literal, Optional
+from typing import Any, Literal, Optional, cast
 
+from .._batch_execution import BatchExecution, Member
 from .._declarations import Declaration
 from .._execution import Execution, Worker, prepare_here
-from .._limits import NO_LIMITS
+from .._limits import NO_LIMITS, Limits
 from .._pyqs import Job, Reader
 from .._resolve import Resolver
 from .._stored import StoredBodies
@@ -73,6 +74,8 @@ class RecordedLane:
         self.outcome: Optional[Outcome] = None
         self.retry_seconds = 0
         self.dead_letter: Optional[str] = None
+        self.ends: list[tuple[str, int, Optional[str], str]] = []
+        """Of a batch: for each message its outcome, the seconds until its retry, its dead-letter queue, and why."""
 
     def end(self) -> None:
         """Let go of the worker's own lane, whose socket is closed when nobody has it: a traceback may keep this one."""
@@ -106,11 +109,9 @@ class RecordedLane:
             self.dead_letter = queue
 
     def record_each(self, ends: list[tuple[str, int, Optional[str], str]]) -> None:
-        """What becomes of each message of a batch; of the first, for who looks at it here."""
-        outcome, delay_seconds, queue, _reason = ends[0]
-        if self._keep(outcome):  # type: ignore[arg-type]
-            self.retry_seconds = delay_seconds
-            self.dead_letter = queue
+        """What becomes of each message of a batch; the outcome of all is the first's."""
+        if self._keep(ends[0][0]):  # type: ignore[arg-type]
+            self.ends = ends
             if self._lane is not None:
                 self._lane.record_each(ends)
 
@@ -168,6 +169,7 @@ class Prepared:
         self._job = job
         self._lane = RecordedLane(lane)
         self._error: Optional[BaseException] = None
+        self._unread: dict[str, Exception] = {}
         worker = worker._replace(tell_unrunnable=self._unrunnable)
         prepare = worker.stored.open if worker.stored and job.pointer else prepare_here
         # The lane has what an execution asks of one.
@@ -176,10 +178,18 @@ class Prepared:
             self._job = self.execution._job  # with its body
             self._watch(self.execution)
 
-    def run(self) -> Run:
-        """What became of it, once it has run."""
+    def runs(self) -> list[Run]:
+        """What became of it, and of those that are run with it, once they have run."""
+        self._lane.end()
+        jobs = [self._job, *self._job.others]
+        if len(jobs) == 1 and not isinstance(self.execution, BatchExecution):
+            return [self._run()]
+        decided = self.execution._decisions if isinstance(self.execution, BatchExecution) else []
+        members = {member.place: (member, error) for member, error, _ in decided}
+        return [self._run_of(place, job, *members.get(place, (None, None))) for place, job in enumerate(jobs)]
+
+    def _run(self) -> Run:
         job, lane, execution = self._job, self._lane, self.execution
-        lane.end()
         before: dict[str, Any] = execution._before if execution else {}
         return Run(
             job.message_id,
@@ -195,6 +205,25 @@ class Prepared:
             lane.dead_letter,
         )
 
+    def _run_of(self, place: int, job: Job, member: Optional[Member], error: Optional[BaseException]) -> Run:
+        """What became of one of a batch."""
+        lane, execution = self._lane, self.execution
+        ends = lane.ends or [(lane.outcome or "failed", 0, None, "")] * (place + 1)
+        outcome, retry_seconds, dead_letter, _reason = ends[place]
+        return Run(
+            job.message_id,
+            job.queue_url.rpartition("/")[2],
+            job.task,
+            member.before["args"] if member else [],
+            member.before["kwargs"] if member else {},
+            cast(Outcome, outcome),
+            job.attempt,
+            execution._result if execution and member and error is None else None,
+            error or self._unread.get(job.message_id),
+            retry_seconds,
+            dead_letter,
+        )
+
     def _watch(self, execution: Execution) -> None:
         """Learn what it raises, of whatever kind it is."""
         failed = execution._failed
@@ -206,13 +235,14 @@ class Prepared:
         execution._failed = watched  # type: ignore[method-assign]
 
     def _unrunnable(self, job: Job, reason: Exception) -> None:
-        self._error = reason
+        self._error = self._unread[job.message_id] = reason
         unrunnable.log(job, reason)
 
 
-def worker_for_tests(resolver: Resolver) -> Worker:
+def worker_for_tests(resolver: Resolver, reader: Optional[Reader] = None, limits: Limits = NO_LIMITS) -> Worker:
     """What tasks of a test's own process have in common."""
-    return Worker(resolver, Reader(), NO_LIMITS, context=contextvars.copy_context(), stored=StoredBodies(_Deleted()))
+    context = contextvars.copy_context()
+    return Worker(resolver, reader or Reader(), limits, context=context, stored=StoredBodies(_Deleted()))
 
 
 class _Deleted:

@@ -8,6 +8,7 @@ task process was forked when there is a thread for one.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import queue
 import select
@@ -19,9 +20,9 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 
 from .. import _declarations, _lifespan, _producer, _pyqs
 from .._lifespan import Lifespan
-from .._limits import NO_LIMITS, Clock
+from .._limits import NO_LIMITS, Clock, Limits
 from .._manager import Manager
-from .._pyqs import Ledger, TaskChannel, WorkerSettings
+from .._pyqs import Ledger, Reader, TaskChannel, WorkerSettings
 from .._resolve import Resolver
 from .._stored import StoredBodies
 from .._supervisor import level_name
@@ -52,8 +53,8 @@ def worker(*queues: str, concurrency: int = 1, **settings: Any) -> Iterator[Work
     that run are waited for, and messages that have not begun stay in their queues. ``@pyqs.lifespan`` hooks are set up
     before, and closed after.
 
-    :param settings: those of the command's options, as ``allow=["legacy.*"]``. A time limit ends no task here, since
-        it would end the process, but for ``async def``.
+    :param settings: those of the command's options, as ``allow=["legacy.*"]``, but for those that are about processes.
+        A task's own time limit ends no task here, since it would end the process, but for ``async def``.
     """
     _create(queues)
     running = Worker(_settings(queues, concurrency, settings), on_threads=True)
@@ -129,8 +130,15 @@ class Worker:
         ]
 
     def _start(self) -> None:
+        settings = self._settings
+        for module in (*settings.preload, *settings.imports):
+            importlib.import_module(module)
         self._lifespan.open()
-        self._tasks = worker_for_tests(Resolver(self._settings.allow, self._settings.registered_only))
+        self._tasks = worker_for_tests(
+            Resolver(settings.allow, settings.registered_only),
+            Reader(cert_store=settings.cert_store),
+            Limits(soft=settings.soft_time_limit),
+        )
         for thread in self._running:
             thread.start()
 
@@ -236,7 +244,7 @@ class Worker:
                 if prepared.execution:
                     prepared.execution.run(self._host)
                 with self._changed:
-                    self.runs.append(prepared.run())
+                    self.runs += prepared.runs()
                     self._changed.notify_all()
                 if process.number in self._killed:
                     break
@@ -254,10 +262,10 @@ class Worker:
 
 
 def _settings(queues: tuple[str, ...], concurrency: int, settings: dict[str, Any]) -> WorkerSettings:
-    if settings.get("time_limit") is not None:
-        raise SettingsInvalid(
-            "time_limit= ends processes, and this one is the test's; start `pyqs` as a program for it"
-        )
+    for name, value in settings.items():
+        why = _NOT_HERE.get(name)
+        if why and value not in (None, False):
+            raise SettingsInvalid(f"{name}= {why}")
     if settings.get("threads") not in (None, 1):
         raise SettingsInvalid("threads= are those of a process, and there is none here; concurrency= gives threads")
     return WorkerSettings(
@@ -269,6 +277,18 @@ def _settings(queues: tuple[str, ...], concurrency: int, settings: dict[str, Any
             **settings,
         }
     )
+
+
+_PROCESSES = "is about processes, and this one is the test's; start `pyqs` as a program for it"
+_CONFIGURED = "is this process's own here; say it by pyqs.configure(...)"
+_NOT_HERE = {
+    **dict.fromkeys(("time_limit", "max_memory_per_child", "reload", "celery_app", "unsafe_pickle"), _PROCESSES),
+    **dict.fromkeys(
+        ("format", "create_queues", "payload_store", "payload_threshold", "keep_payloads", "idempotency_store"),
+        _CONFIGURED,
+    ),
+}
+"""Settings that a worker in a test's own process can't keep, and why."""
 
 
 def _create(queues: tuple[str, ...]) -> None:
