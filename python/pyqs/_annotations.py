@@ -68,6 +68,17 @@ def converter_of(annotation: Any, names: dict[str, Any]) -> Optional[Converter]:
     return _of(_resolved(annotation, names), is_argument=True)
 
 
+def arguments_of_items(annotation: Any, names: dict[str, Any], item: type) -> Optional[tuple[Any, ...]]:
+    """Of ``list[item[int, str]]``, or another sequence, ``int`` and ``str``; ``None`` where it says nothing such.
+    Raises anything that resolving it raises."""
+    resolved = _resolved(annotation, names)
+    given = typing.get_args(resolved) if typing.get_origin(resolved) in _LISTS else ()
+    if not given or typing.get_origin(given[0]) is not item:
+        return None
+    arguments = typing.get_args(given[0])
+    return None if arguments == (Ellipsis,) else arguments
+
+
 def unresolvable(annotation: Any, error: BaseException) -> str:
     """What is said of such an annotation."""
     return f"its annotation {annotation!r} can't be resolved here ({type(error).__name__}: {error})"

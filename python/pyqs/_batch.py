@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, NamedTuple, Optional, Union
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
+from . import _signature
 from ._policy import Discard, Retry
 from .errors import PyqsError, SettingsInvalid
+
+if TYPE_CHECKING:
+    from inspect import Parameter
 
 BATCH_MAX = 1000
 """Messages that one call gets at most: as many as a worker holds."""
@@ -49,8 +54,41 @@ class Part:
         self.fail(Discard(message))
 
 
-class BatchItem(Part):
+if TYPE_CHECKING:
+    from typing import Generic, Protocol
+
+    from typing_extensions import ParamSpec, TypeVar
+
+    P = ParamSpec("P", default=...)
+    V = TypeVar("V")
+    V_contra = TypeVar("V_contra", contravariant=True)
+
+    class _Call(Part, Generic[P]):
+        _call: Callable[P, object]
+
+    class _OfOne(Protocol[V_contra]):
+        """What is called with one argument."""
+
+        @property
+        def _call(self) -> Callable[[V_contra], object]: ...
+        @property
+        def args(self) -> list[Any]: ...
+        @property
+        def kwargs(self) -> dict[str, Any]: ...
+
+else:  # without typing's own machinery, which lacks half of that in Python 3.9
+    P = ...
+
+    class _Call(Part):
+        def __class_getitem__(cls, given: Any) -> GenericAlias:
+            return GenericAlias(cls, tuple(given) if isinstance(given, list) else given)
+
+
+class BatchItem(_Call[P]):
     """One call of a task marked ``@task(batch=...)``, whose function gets a list of them.
+
+    ``list[BatchItem[Order]]`` says what is given to ``.delay``, ``list[BatchItem[int, datetime]]`` what by position:
+    calls are held against that, and their values travel by it. A ``BatchItem`` takes anything.
 
     In tests the function is called with some of your own: ``insert([BatchItem((row,))])``.
     """
@@ -82,13 +120,14 @@ class BatchItem(Part):
         return f"BatchItem({self.args!r}, {self.kwargs!r}, id={self.id!r})"
 
     @property
-    def value(self) -> Any:
+    def value(self: _OfOne[V]) -> V:
         """The only argument of a call with one, however it was given. Raises ``TypeError`` where there are more or
         none."""
         values = [*self.args, *self.kwargs.values()]
         if len(values) != 1:
             raise TypeError(f"a call with {len(values)} arguments has no single value; use args and kwargs")
-        return values[0]
+        only: V = values[0]
+        return only
 
 
 class Batch(NamedTuple):
@@ -122,3 +161,21 @@ def declared(function: Callable[..., Any]) -> Optional[Batch]:
     """What was said of a function."""
     batch = getattr(getattr(function, "delay", None), "batch", None)
     return batch if isinstance(batch, Batch) else None
+
+
+def item_parameters(function: Callable[..., Any]) -> Optional[list[Parameter]]:
+    """What a call takes, as the annotation of the function's list says; ``None`` is anything.
+
+    Raises whatever resolving the annotation raises.
+    """
+    parameters = _signature.parameters_of(function, follow_wrapped=True)
+    if not parameters or parameters[0].annotation is parameters[0].empty:
+        return None
+    from . import _annotations
+
+    given = _annotations.arguments_of_items(parameters[0].annotation, _annotations.names_of(function), BatchItem)
+    if given is None:
+        return None
+    names = ["value"] if len(given) == 1 else [f"value{number}" for number, _ in enumerate(given, start=1)]
+    kind = type(parameters[0])
+    return [kind(name, kind.POSITIONAL_ONLY, annotation=type) for name, type in zip(names, given)]

@@ -7,7 +7,7 @@ import time
 import traceback
 from typing import Any, Callable, NamedTuple, Optional
 
-from . import _callbacks, _policy, events
+from . import _callbacks, _policy, _values, events
 from ._batch import BatchItem, Part
 from ._execution import Execution, Worker, arguments
 from ._limits import Limits
@@ -225,7 +225,7 @@ class BatchExecution(Execution):
 def prepare_batch(job: Job, lane: Lane, worker: Worker, function: Callable[..., Any]) -> Optional[Execution]:
     """The call for a message of a batch task and those that are run with it."""
     jobs = _received(job, job.task)
-    parts: list[Optional[Part]] = [_item(job, worker) for job in jobs]
+    parts: list[Optional[Part]] = [_item(job, worker, function) for job in jobs]
     if all(part is None for part in parts):
         lane.record("unrunnable")
         return None
@@ -254,10 +254,13 @@ def _received(job: Job, name: str) -> list[Job]:
     return [job, *others]
 
 
-def _item(job: Job, worker: Worker) -> Optional[BatchItem]:
+def _item(job: Job, worker: Worker, function: Callable[..., Any]) -> Optional[BatchItem]:
     """``None``: this one can't be run, which is logged; the others are."""
     try:
         args, kwargs = arguments(job, worker)
+        typed = job.attributes.get(_values.ATTRIBUTE)
+        if typed is not None:
+            _values.types_of(function).decode(job.task, args, kwargs, typed)
         if job.has_callbacks or job.has_errbacks:
             raise UndecodableMessage("it asks for what is to follow its task, which a batch has not", "task")
     except UndecodableMessage as reason:

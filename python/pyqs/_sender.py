@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from . import _bodies, _formats, _options, _producer, _pyqs, _signature, _values
+from . import _batch, _bodies, _formats, _options, _producer, _pyqs, _signature, _values
 from ._options import NO_OPTIONS, Declared, Headers, SendOptions
 from ._producer import MessageId, Outgoing
 from ._signature import Parameters
 from ._values import Arguments
+
+if TYPE_CHECKING:
+    from inspect import Parameter
 
 logger = logging.getLogger("pyqs")
 
@@ -193,11 +196,21 @@ class Sender:
         if self._function is not None:
             called = _signature.as_called(self._function)
             self._types = _values.types_of(called)
-            found = _signature.parameters_of(called) if self._is_checked else None
+            found = self._parameters_of(called) if self._is_checked else None
             if found is not None:
                 parameters = Parameters(found)
         self._parameters = parameters
         return parameters
+
+    @staticmethod
+    def _parameters_of(function: Callable[..., Any]) -> Optional[list[Parameter]]:
+        if not _batch.declared(function):
+            return _signature.parameters_of(function)
+        # A call gives one item of the list that a batch's function takes.
+        try:
+            return _batch.item_parameters(function)
+        except Exception:  # of resolving the annotation, which its types tell where it matters
+            return None
 
     def _warn_of(self, missing: list[str]) -> None:
         """Say it once: PyQS's users send such calls, and may have a worker whose function takes less."""

@@ -9,9 +9,10 @@ that is annotated ``when: datetime``, and has always been sent text, still gets 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from . import _signature
+from . import _batch, _signature
 from .errors import UndecodableMessage
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ Place = Union[int, str]
 class ArgumentTypes:
     """How the parameters of a function are declared."""
 
-    def __init__(self, function: Optional[Callable[..., Any]] = None) -> None:
+    def __init__(
+        self, function: Optional[Callable[..., Any]] = None, parameters: Optional[Iterable[Parameter]] = None
+    ) -> None:
+        """Those of the function itself, or these, with its names in their annotations."""
         self.is_plain = True
         """Whether JSON carries, as it is, all that is declared."""
         self._by_position: list[Optional[Converter]] = []
@@ -41,9 +45,21 @@ class ArgumentTypes:
         self._any_name: Optional[Converter] = None
         self._unresolved: dict[str, str] = {}
         self._positions: list[str] = []
-        parameters = _signature.parameters_of(function, follow_wrapped=True) if function else None
+        self._unresolved_items: Optional[str] = None
+        if function and parameters is None:
+            parameters = _signature.parameters_of(function, follow_wrapped=True)
         for parameter in parameters or ():
             self._add(parameter, self._converter(parameter, function))
+
+    @classmethod
+    def of_items(cls, function: Callable[..., Any]) -> ArgumentTypes:
+        """Those of one call of a batch task's function."""
+        try:
+            return cls(function, _batch.item_parameters(function) or ())
+        except Exception as error:  # as of a single parameter
+            types = cls()
+            types._unresolved_items = f"the annotation of its items can't be resolved ({type(error).__name__}: {error})"
+            return types
 
     def encode(self, task: str, arguments: Arguments, is_celerys: bool = False) -> tuple[Arguments, Optional[str]]:
         """The arguments as JSON can carry them, and what ``ATTRIBUTE`` is to say; ``None``: they are as they were.
@@ -135,6 +151,8 @@ class ArgumentTypes:
 
     def _why_not(self, place: Place) -> Optional[str]:
         """Why there is no converter where the annotation may ask for one."""
+        if self._unresolved_items:
+            return self._unresolved_items
         if isinstance(place, int):
             return self._unresolved.get(self._positions[place]) if place < len(self._positions) else None
         return self._unresolved.get(place)
@@ -148,7 +166,8 @@ def types_of(function: Callable[..., Any]) -> ArgumentTypes:
     """How the parameters of a function are declared, which is found out once."""
     known = _known.get(id(function))
     if known is None or known[0] is not function:
-        known = _known[id(function)] = function, ArgumentTypes(function)
+        types = ArgumentTypes.of_items(function) if _batch.declared(function) else ArgumentTypes(function)
+        known = _known[id(function)] = function, types
     return known[1]
 
 

@@ -208,8 +208,7 @@ class _Decorator:
         if self._is_bound:
             function = _bound.bind(function, path)
         declared = self._declared._replace(path=path, queue=self.queue_name or path)
-        # A call gives one item of the list that a batch's function takes.
-        sender = Sender(declared, None if self._batch else function, is_checked=not self.function_path)
+        sender = Sender(declared, function, is_checked=not self.function_path)
         task = cast(Any, function)
         task.delay = sender.delay()
         task.apply_async = sender.apply_async

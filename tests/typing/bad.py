@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyqs
-from pyqs import BoundTask, task
+from pyqs import BatchItem, BoundTask, task
 from pyqs.events import TaskFailed, TaskSucceeded, on
 
 
@@ -17,6 +17,16 @@ def bare(name: str, times: int = 1) -> str:
 
 @task(batch=10, idempotency_key="row")  # E: No overload variant
 def once(items: object) -> None: ...
+
+
+@task(batch=10)
+def pairs(items: list[BatchItem[int, str]]) -> None:
+    print(items[0].value)  # E: Invalid self argument
+
+
+pairs.delay(1, 2)  # E: overload variant
+pairs.delay(1)  # E: overload variant
+pairs([1])  # E: List item 0 has incompatible type
 
 
 @task(queue="email", bind=True)

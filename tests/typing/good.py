@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Optional, Union
 
@@ -207,7 +207,26 @@ def insert(items: list[pyqs.BatchItem]) -> int:
 
 assert_type(insert([pyqs.BatchItem((1,))]), int)
 insert.delay(1)
+insert.delay(1, row=2)
 insert.delay_many([(1,), {"row": 2}])
+
+
+@task(queue="rows", batch=100)
+def insert_moments(items: list[pyqs.BatchItem[datetime]]) -> None:
+    for item in items:
+        assert_type(item.value, datetime)
+
+
+@task(queue="rows", batch=100)
+def insert_pairs(items: Sequence[pyqs.BatchItem[int, datetime]]) -> None:
+    for item in items:
+        print(*item.args)
+
+
+insert_moments.delay(datetime.now(timezone.utc))
+insert_moments.delay(datetime.now(timezone.utc), _delay_seconds=5)
+insert_moments([pyqs.BatchItem((datetime.now(timezone.utc),))])
+insert_pairs.delay(1, datetime.now(timezone.utc))
 
 
 @pyqs.on_message(queue="uploads", retries=3)
