@@ -18,6 +18,7 @@ use crate::attributes;
 use crate::content::Body;
 use crate::engine::{Engine, Unconfirmed};
 use crate::error::ApiError;
+use crate::object::Object;
 
 mod add_permission;
 mod batch;
@@ -263,7 +264,8 @@ thread_local! {
 struct Nothing {}
 
 fn input<I: DeserializeOwned>(body: &[u8]) -> Result<I, ApiError> {
-    serde_json::from_slice(body).map_err(|error| ApiError::Serialization {
+    let input = serde_json::from_slice(body).map(|Object(input)| input);
+    input.map_err(|error| ApiError::Serialization {
         reason: error.to_string(),
     })
 }

@@ -11,6 +11,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, request};
 use axum::response::Response;
 use axum::routing::get;
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 
 use crate::actions::{Action, Call, Reply};
 use crate::address::Site;
@@ -200,9 +201,15 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     if length.is_some_and(|length| length > REQUEST_BYTES_MAX) {
         return Err(too_large);
     }
-    axum::body::to_bytes(body, REQUEST_BYTES_MAX)
-        .await
-        .map_err(|_| too_large)
+    let read = Limited::new(body, REQUEST_BYTES_MAX).collect().await;
+    read.map(Collected::to_bytes).map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            return too_large;
+        }
+        ApiError::Serialization {
+            reason: format!("The body can't be read: {error}"),
+        }
+    })
 }
 
 fn page(content_type: &'static str, text: String) -> Response {

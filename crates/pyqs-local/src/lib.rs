@@ -27,7 +27,7 @@
 //!
 //! Modules in reading order: `config`, `server`, `connection` (who got what), `tls`, `http` (the way of
 //! a request; `http::fault` makes it go wrong where that is asked for), `actions` (one file each), `engine` (the broker, its long polls and its commits),
-//! `content` (what a message carries), `attributes`, `address` (URLs and ARNs), `policy`, `error`, `store`; `allocator` is for the programs that serve.
+//! `content` (what a message carries), `attributes`, `address` (URLs and ARNs), `object` (structures in JSON), `policy`, `error`, `store`; `allocator` is for the programs that serve.
 
 mod actions;
 mod address;
@@ -40,6 +40,7 @@ mod engine;
 mod error;
 mod http;
 mod metrics;
+mod object;
 mod policy;
 mod server;
 mod store;

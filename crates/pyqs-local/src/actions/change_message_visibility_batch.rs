@@ -6,11 +6,13 @@ use super::Call;
 use super::batch::{self, Success};
 use super::change_message_visibility::visibility_secs;
 use crate::error::ApiError;
+use crate::object;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Input {
     queue_url: Option<String>,
+    #[serde(default, deserialize_with = "object::list")]
     entries: Option<Vec<Entry>>,
 }
 

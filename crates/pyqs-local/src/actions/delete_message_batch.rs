@@ -5,11 +5,13 @@ use serde::Deserialize;
 use super::Call;
 use super::batch::{self, Success};
 use crate::error::ApiError;
+use crate::object;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Input {
     queue_url: Option<String>,
+    #[serde(default, deserialize_with = "object::list")]
     entries: Option<Vec<Entry>>,
 }
 

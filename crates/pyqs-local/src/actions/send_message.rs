@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Call, ranged};
 use crate::content::{AttributeInput, Body, Content, md5_of_attributes};
 use crate::error::ApiError;
+use crate::object;
 
 /// A single message or an entry of a batch: one type, since serde's `flatten` makes every field of
 /// it a detour.
@@ -23,7 +24,9 @@ pub(super) struct MessageInput {
     pub(super) id: String,
     message_body: Option<String>,
     delay_seconds: Option<i64>,
+    #[serde(default, deserialize_with = "object::map")]
     message_attributes: Option<BTreeMap<String, AttributeInput>>,
+    #[serde(default, deserialize_with = "object::map")]
     message_system_attributes: Option<BTreeMap<String, AttributeInput>>,
     message_deduplication_id: Option<String>,
     message_group_id: Option<String>,

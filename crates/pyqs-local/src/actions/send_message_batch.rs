@@ -10,11 +10,13 @@ use super::send_message::{MessageInput, Output};
 use super::{Call, batch};
 use crate::content::{Body, Content};
 use crate::error::{ApiError, BatchError};
+use crate::object;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Input {
     queue_url: Option<String>,
+    #[serde(default, deserialize_with = "object::list")]
     entries: Option<Vec<MessageInput>>,
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::{Running, in_memory, request};
 use pyqs_local::Config;
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn a_message_is_sent_received_and_deleted() {
@@ -287,6 +287,53 @@ async fn garbage_is_answered_with_4xx() {
         Vec::<Value>::new(),
         "it still serves"
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_array_is_no_structure() {
+    let server = Running::start(in_memory());
+    let queue = server.queue("email", json!({})).await;
+    for (action, body) in [
+        ("PurgeQueue", json!([queue])),
+        (
+            "DeleteMessageBatch",
+            json!({"QueueUrl": queue, "Entries": [["id", "handle"]]}),
+        ),
+        (
+            "ChangeMessageVisibilityBatch",
+            json!({"QueueUrl": queue, "Entries": [["id", "handle", 1]]}),
+        ),
+        (
+            "SendMessageBatch",
+            json!({"QueueUrl": queue, "Entries":
+                [[null, "id", "body", null, null, null, null, null]]}),
+        ),
+        (
+            "SendMessage",
+            json!({"QueueUrl": queue, "MessageBody": "x", "MessageAttributes":
+                {"a": ["String", "x", null]}}),
+        ),
+    ] {
+        let answer = server.call(action, body).await;
+        let code = answer.header("x-amzn-query-error");
+        assert_eq!(code, Some("MalformedInput;Sender"), "{action}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_not_too_large() {
+    let server = Running::start(in_memory());
+    let mut connection = server.connect().await;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: AmazonSQS.ListQueues\r\n";
+    connection
+        .write(format!("{head}Content-Length: 20\r\n\r\n{{}}").as_bytes())
+        .await;
+    connection.0.shutdown().await.unwrap();
+    let answer = connection.answer().await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(answer.text().contains("body"), "{}", answer.text());
     server.stop().await;
 }
 

@@ -93,6 +93,8 @@ const REFUSALS: &str = "
 /000000000000/email | Action=SendMessage&MessageBody=x&DelaySeconds=901 | 400 | InvalidParameterValue
 /000000000000/email | Action=SendMessage&MessageBody=x&MessageAttribute=x | 400 | MissingParameter
 /000000000000/email | Action=SendMessage&MessageBody=x&MessageAttribute.1.Name=a | 400 | InvalidParameterValue
+/000000000000/email | Action=PurgeQueue&Action=SendMessage&MessageBody=x | 400 | MalformedInput
+/000000000000/email | Action=SendMessage&MessageBody=x&MessageBody=y | 400 | MalformedInput
 /000000000000/email | Action=SendMessageBatch&Entries= | 400 | AWS.SimpleQueueService.EmptyBatchRequest
 /000000000000/email | Action=SendMessageBatch&SendMessageBatchRequestEntry=x | 400 | AWS.SimpleQueueService.InvalidBatchEntryId
 /000000000000/email | Action=DeleteMessage&ReceiptHandle=x | 400 | ReceiptHandleIsInvalid

@@ -66,7 +66,9 @@ impl Form {
             }
             form = form.below.entry(part.to_owned()).or_default();
         }
-        form.text = Some(text);
+        if form.text.replace(text).is_some() {
+            return Err(malformed(&format!("{name} is there twice")));
+        }
         Ok(())
     }
 }
@@ -133,13 +135,23 @@ mod tests {
 
     #[test]
     fn parameters_and_parts_at_the_limit_and_one_beyond() {
+        let check = |count: usize| {
+            let names = (0..count).map(|i| format!("a{i}=&"));
+            Form::default().add(names.collect::<String>().as_bytes())
+        };
+        assert!(check(PARAMETERS_MAX).is_ok());
+        assert!(check(PARAMETERS_MAX + 1).is_err());
         let mut form = Form::default();
-        assert!(form.add("a=&".repeat(PARAMETERS_MAX).as_bytes()).is_ok());
-        assert!(
-            form.add("a=&".repeat(PARAMETERS_MAX + 1).as_bytes())
-                .is_err()
-        );
         assert!(form.add("a.".repeat(PARTS_MAX - 1).as_bytes()).is_ok());
         assert!(form.add("a.".repeat(PARTS_MAX).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_parameter_is_there_once() {
+        assert!(Form::default().add(b"a=1&a.1=2&b=1").is_ok());
+        assert!(Form::default().add(b"a=1&a=1").is_err());
+        let mut form = Form::default();
+        form.add(b"a=1").unwrap();
+        assert!(form.add(b"a=2").is_err(), "in the address and in the body");
     }
 }
