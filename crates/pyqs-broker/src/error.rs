@@ -66,11 +66,6 @@ pub enum Error {
         /// The whole message.
         message: String,
     },
-    /// What is asked for can't be done as things stand.
-    UnsupportedOperation {
-        /// The whole message.
-        message: String,
-    },
     /// `PurgeQueue` within 60 seconds of the last.
     PurgeQueueInProgress {
         /// The queue's name.
@@ -111,7 +106,6 @@ impl Error {
             Self::MessageNotInflight => "MessageNotInflight",
             Self::OverLimit => "OverLimit",
             Self::ResourceNotFound { .. } => "ResourceNotFoundException",
-            Self::UnsupportedOperation { .. } => "UnsupportedOperation",
             Self::PurgeQueueInProgress { .. } => "PurgeQueueInProgress",
         }
     }
@@ -122,7 +116,6 @@ impl Error {
             Self::QueueDoesNotExist => "AWS.SimpleQueueService.NonExistentQueue",
             Self::QueueNameExists { .. } => "QueueAlreadyExists",
             Self::QueueDeletedRecently => "AWS.SimpleQueueService.QueueDeletedRecently",
-            Self::UnsupportedOperation { .. } => "AWS.SimpleQueueService.UnsupportedOperation",
             Self::MessageNotInflight => "AWS.SimpleQueueService.MessageNotInflight",
             Self::PurgeQueueInProgress { .. } => "AWS.SimpleQueueService.PurgeQueueInProgress",
             _ => self.code(),
@@ -169,9 +162,9 @@ impl fmt::Display for Error {
                 "You can use one type of server-side encryption (SSE) at one time. You can either \
                  enable KMS SSE or SQS SSE.",
             ),
-            Self::InvalidParameterValue { message }
-            | Self::ResourceNotFound { message }
-            | Self::UnsupportedOperation { message } => f.write_str(message),
+            Self::InvalidParameterValue { message } | Self::ResourceNotFound { message } => {
+                f.write_str(message)
+            }
             Self::MissingParameter { parameter } => {
                 write!(f, "The request must contain the parameter {parameter}.")
             }

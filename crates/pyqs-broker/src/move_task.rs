@@ -175,19 +175,22 @@ impl<P: Payload> Broker<P> {
         Ok(id)
     }
 
-    /// `CancelMessageMoveTask`: what has moved stays moved. Returns how many that were.
-    pub fn cancel_move_task(&mut self, now: Timestamp, name: &str) -> Result<u64, Error> {
+    /// `CancelMessageMoveTask`: what has moved stays moved. Returns how many that were. A task
+    /// that is over has no handle any more (`ListMessageMoveTasks`, `TaskHandle`), and so is none.
+    pub fn cancel_move_task(
+        &mut self,
+        now: Timestamp,
+        source: QueueId,
+        name: &str,
+    ) -> Result<u64, Error> {
         self.advance(now);
-        let mut tasks = self.moves.tasks.values();
-        let task = tasks.find(|task| self.move_task_name(task.id) == name);
+        let is_meant = |task: &&MoveTask| {
+            task.status == MoveStatus::Running && self.move_task_name(task.id) == name
+        };
+        let task = self.moves.of_source(source).find(is_meant);
         let task = task.ok_or_else(|| Error::ResourceNotFound {
             message: "Task does not exist.".to_owned(),
         })?;
-        if task.status != MoveStatus::Running {
-            return Err(Error::UnsupportedOperation {
-                message: "Only active tasks can be cancelled.".to_owned(),
-            });
-        }
         let mut task = task.clone();
         task.status = MoveStatus::Cancelled;
         let moved = task.moved;

@@ -22,8 +22,8 @@ pub(super) async fn handle(call: &Call, input: Input) -> Result<Output, ApiError
     let handle = input.task_handle.ok_or(ApiError::missing("TaskHandle"))?;
     let handle = MoveHandle::decode(&handle)?;
     let cancel = call.engine.act(|broker, now| {
-        broker.queue_of_arn("SourceArn", &handle.source_arn)?;
-        Ok(broker.cancel_move_task(now, &handle.task_id)?)
+        let source = call.queue_of_arn(broker, "SourceArn", &handle.source_arn)?;
+        Ok(broker.cancel_move_task(now, source, &handle.task_id)?)
     });
     Ok(Output {
         approximate_number_of_messages_moved: cancel.await?,

@@ -1,10 +1,13 @@
 //! Permissions as the policy shows them, and move tasks with a server that keeps time.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::support::{Running, durable, in_memory};
 
 const DEAD_ARN: &str = "arn:aws:sqs:us-east-1:000000000000:dead";
+const EMAIL_ARN: &str = "arn:aws:sqs:us-east-1:000000000000:email";
 
 /// A queue with a dead-letter queue, and that many messages in it.
 async fn with_dead_letters(server: &Running, count: usize) -> (String, String) {
@@ -115,7 +118,7 @@ async fn a_move_task_survives_a_restart_and_is_cancelled_by_its_handle() {
     let folder = tempfile::tempdir().unwrap();
     let server = Running::start(durable(&folder));
     let (_, dead) = with_dead_letters(&server, 5).await;
-    let start = json!({"SourceArn": DEAD_ARN, "DestinationArn": "arn:aws:sqs:us-east-1:000000000000:email", "MaxNumberOfMessagesPerSecond": 1});
+    let start = json!({"SourceArn": DEAD_ARN, "DestinationArn": EMAIL_ARN, "MaxNumberOfMessagesPerSecond": 1});
     let started = server.ok("StartMessageMoveTask", start.clone()).await;
     let twice = server.call("StartMessageMoveTask", start).await;
     assert!(
@@ -132,16 +135,20 @@ async fn a_move_task_survives_a_restart_and_is_cancelled_by_its_handle() {
         (&task["Status"], &task["ApproximateNumberOfMessagesToMove"]),
         (&json!("RUNNING"), &json!(5))
     );
-    let cancel = json!({"TaskHandle": started["TaskHandle"]});
+    let handle = started["TaskHandle"].as_str().unwrap();
+    let elsewhere = BASE64.decode(handle).unwrap();
+    let elsewhere = String::from_utf8(elsewhere).unwrap();
+    let elsewhere = BASE64.encode(elsewhere.replace(DEAD_ARN, EMAIL_ARN));
+    let of_another_queue = server.call("CancelMessageMoveTask", json!({"TaskHandle": elsewhere}));
+    assert_eq!(of_another_queue.await.status, 404);
+    let cancel = json!({"TaskHandle": handle});
     let cancelled = server.ok("CancelMessageMoveTask", cancel.clone()).await;
     let moved = cancelled["ApproximateNumberOfMessagesMoved"]
         .as_u64()
         .unwrap();
     assert_eq!(visible(&server, &dead).await, (5 - moved).to_string());
-    assert_eq!(
-        server.call("CancelMessageMoveTask", cancel).await.status,
-        400
-    );
+    let again = server.call("CancelMessageMoveTask", cancel).await;
+    assert_eq!(again.status, 404, "{}", again.text());
     assert_eq!(latest_task(&server).await["Status"], "CANCELLED");
     server.stop().await;
 }
