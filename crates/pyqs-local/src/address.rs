@@ -94,9 +94,23 @@ pub(crate) fn is_region(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(is_plain)
 }
 
+/// How the regions of AWS's other partitions begin (botocore: `partitions.json`).
+const PARTITIONS: [(&str, &str); 7] = [
+    ("cn-", "aws-cn"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("eusc-", "aws-eusc"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("us-isof-", "aws-iso-f"),
+];
+
 /// A queue's ARN.
 pub(crate) fn arn(region: &str, account: &str, queue: &str) -> String {
-    format!("arn:aws:sqs:{region}:{account}:{queue}")
+    let mut partitions = PARTITIONS.into_iter();
+    let found = partitions.find(|(beginning, _)| region.starts_with(beginning));
+    let partition = found.map_or("aws", |(_, partition)| partition);
+    format!("arn:{partition}:sqs:{region}:{account}:{queue}")
 }
 
 /// Account and name in a queue URL. What stands before them is not compared: the same endpoint has
@@ -128,6 +142,23 @@ mod tests {
             "http://h/1/a/b",
         ] {
             assert!(parts_of_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn regions_have_their_partitions() {
+        for (region, partition) in [
+            ("us-east-1", "aws"),
+            ("eu-central-1", "aws"),
+            ("anything", "aws"),
+            ("cn-north-1", "aws-cn"),
+            ("us-gov-west-1", "aws-us-gov"),
+            ("us-iso-east-1", "aws-iso"),
+            ("us-isob-east-1", "aws-iso-b"),
+            ("eusc-de-east-1", "aws-eusc"),
+        ] {
+            let expected = format!("arn:{partition}:sqs:{region}:1:email");
+            assert_eq!(arn(region, "1", "email"), expected);
         }
     }
 

@@ -47,8 +47,9 @@ pub(crate) fn with(
     if statements.iter().any(|statement| is_of(statement, label)) {
         return Err(refused(label, "Label", "Already exists."));
     }
+    let partition = queue_arn.split(':').nth(1).unwrap_or("aws");
     let principals = permission.accounts.iter();
-    let principals = principals.map(|account| format!("arn:aws:iam::{account}:root"));
+    let principals = principals.map(|account| format!("arn:{partition}:iam::{account}:root"));
     let actions = permission.actions.iter();
     let actions = actions.map(|action| match action.as_str() {
         "*" => "SQS:*".to_owned(),
