@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from botocore.exceptions import ClientError
@@ -135,3 +135,50 @@ def test_dead_letters_move_back_as_new_messages(ours: Endpoint) -> None:
     (task,) = queue.client.list_message_move_tasks(SourceArn=dead.arn)["Results"]
     assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 1)
     assert "TaskHandle" not in task
+
+
+ATTRIBUTE_NAMES = [
+    (["All"], ["General", "Hello", "Help.Me"], "4c360f3fdafd970e05fae2f149d997f5"),
+    ([".*"], ["General", "Hello", "Help.Me"], "4c360f3fdafd970e05fae2f149d997f5"),
+    (["*"], ["General", "Hello", "Help.Me"], "4c360f3fdafd970e05fae2f149d997f5"),
+    (["Hel.*"], ["Hello", "Help.Me"], "83fee93c1bcd8b9a5a923ffacdc636c7"),
+    (["Hello", "General"], ["General", "Hello"], "fca026605781cb4126a1e9044df24232"),
+    (["Foo", "Hello"], ["Hello"], "a311262e065454b75da111d535b8dacd"),
+    (["Foo", "Help"], [], None),
+    (["hello"], [], None),
+    (["AWS."], [], None),
+    (["..foo"], [], None),
+]
+
+
+@pytest.mark.parametrize(("wanted", "names", "md5"), ATTRIBUTE_NAMES)
+def test_message_attributes_come_by_name_and_prefix(
+    ours_queue: Queue, wanted: list[str], names: list[str], md5: Optional[str]
+) -> None:
+    values = {"Help.Me": "Me", "Hello": "There", "General": "Kenobi"}
+    attributes = {name: {"DataType": "String", "StringValue": value} for name, value in values.items()}
+    ours_queue.send("msg", MessageAttributes=attributes)
+    answer = ours_queue.client.receive_message(QueueUrl=ours_queue.url, MessageAttributeNames=wanted)
+    (message,) = answer["Messages"]
+    assert sorted(message.get("MessageAttributes", {})) == names
+    assert message.get("MD5OfMessageAttributes") == md5
+
+
+def test_a_trace_header_of_the_request_is_every_message_s_that_has_none(ours: Endpoint) -> None:
+    client = ours.client()
+    queue = Queue(client, new_name())
+    trace = "Root=1-3152b799-8954dae64eda91bc9a23a7e8;Parent=7fa8c0f79203be72;Sampled=1"
+    own = {"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-5759e988-bd862e3fe1be46a994272793"}}
+
+    def add_header(request: Any, **_: Any) -> None:
+        request.headers["X-Amzn-Trace-Id"] = trace
+
+    client.meta.events.register("before-sign.sqs.SendMessage", add_header)
+    client.meta.events.register("before-sign.sqs.SendMessageBatch", add_header)
+    queue.send("single")
+    queue.send("own", MessageSystemAttributes=own)
+    entries = [{"Id": "a", "MessageBody": "batch"}, {"Id": "b", "MessageBody": "own2", "MessageSystemAttributes": own}]
+    client.send_message_batch(QueueUrl=queue.url, Entries=entries)
+    traces = {message["Body"]: message["Attributes"]["AWSTraceHeader"] for message in queue.receive()}
+    own_trace = own["AWSTraceHeader"]["StringValue"]
+    assert traces == {"single": trace, "own": own_trace, "batch": trace, "own2": own_trace}

@@ -80,6 +80,8 @@ pub(crate) enum Action {
 pub(crate) struct Call {
     pub(crate) engine: Arc<Engine>,
     pub(crate) address: Address,
+    /// The trace that the request is part of, in X-Ray's words.
+    pub(crate) trace_header: Option<String>,
     /// A receive's name, by which another call may end it.
     pub(crate) poll: Option<String>,
     /// The receive that this call is to end, and nothing else.

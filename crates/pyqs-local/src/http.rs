@@ -35,6 +35,8 @@ const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Tells clients that a receive with a name ([`POLL`]) can be ended ([`END_POLL`]).
 const ENDS_POLLS: HeaderName = HeaderName::from_static("x-pyqs-ends-polls");
+/// What a sent message gets as its `AWSTraceHeader`, unless it has one (AWS: xray-services-sqs).
+const TRACE: &str = "x-amzn-trace-id";
 /// A receive's name, by which its client may end it.
 const POLL: &str = "x-pyqs-poll";
 /// On a `ReceiveMessage` that receives nothing: the receive of this name on the same queue is to wait no longer.
@@ -139,6 +141,7 @@ async fn answer(
         poll: text(POLL),
         ends_poll: text(END_POLL),
         address: shared.site.address(head),
+        trace_header: text(TRACE).filter(|trace| !trace.is_empty()),
     };
     let reply = match &shared.faults {
         None => action.handle(&call, &parameters).await?,

@@ -14,7 +14,7 @@ use crate::engine::Unconfirmed;
 use crate::error::ApiError;
 
 /// What can be asked for beside body and message attributes.
-const SYSTEM_NAMES: [&str; 9] = [
+const SYSTEM_NAMES: [&str; 10] = [
     "AWSTraceHeader",
     "ApproximateFirstReceiveTimestamp",
     "ApproximateReceiveCount",
@@ -24,6 +24,8 @@ const SYSTEM_NAMES: [&str; 9] = [
     "SenderId",
     "SentTimestamp",
     "SequenceNumber",
+    // Listed for `ReceiveMessage` (`AttributeNames`), though a message has none.
+    "SqsManagedSseEnabled",
 ];
 
 #[derive(Deserialize)]
@@ -175,10 +177,10 @@ impl Wanted {
         }
     }
 
-    /// `All`, `.*`, a name, or `prefix.*`.
+    /// `All`, `.*`, a name, or `prefix.*`. AWS also takes a `*` for all, which it doesn't say.
     fn wants_message_attribute(&self, name: &str) -> bool {
         self.message.iter().any(|wanted| match wanted.as_str() {
-            "All" | ".*" => true,
+            "All" | ".*" | "*" => true,
             wanted => match wanted.strip_suffix(".*") {
                 Some(prefix) => name.starts_with(prefix),
                 None => name == wanted,

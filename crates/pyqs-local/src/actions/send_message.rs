@@ -58,7 +58,7 @@ pub(super) struct Output {
 
 pub(super) async fn handle(call: &Call, input: MessageInput) -> Result<Output, ApiError> {
     let queue = call.queue(input.queue_url.as_deref())?;
-    let (message, content) = input.check()?;
+    let (message, content) = input.check(call)?;
     let send = call
         .engine
         .take_in(|broker, now| Ok(broker.send(now, queue, message)?));
@@ -67,12 +67,16 @@ pub(super) async fn handle(call: &Call, input: MessageInput) -> Result<Output, A
 
 impl MessageInput {
     /// The message for the broker, and what it carries.
-    pub(super) fn check(self) -> Result<(NewMessage<Body>, Arc<Content>), ApiError> {
-        let content = Arc::new(Content::check(
+    pub(super) fn check(self, call: &Call) -> Result<(NewMessage<Body>, Arc<Content>), ApiError> {
+        let mut content = Content::check(
             self.message_body,
             self.message_attributes,
             self.message_system_attributes,
-        )?);
+        )?;
+        if content.trace_header.is_none() {
+            content.trace_header.clone_from(&call.trace_header);
+        }
+        let content = Arc::new(content);
         let reason = "DelaySeconds must be >= 0 and <= 900.";
         let delay_secs = ranged(
             "DelaySeconds",

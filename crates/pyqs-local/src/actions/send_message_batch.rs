@@ -60,7 +60,7 @@ pub(super) async fn handle(call: &Call, input: Input) -> Result<batch::Output<Ou
     let entries = batch::checked(input.entries)?;
     let messages: Vec<_> = entries
         .into_iter()
-        .map(|mut entry| (std::mem::take(&mut entry.id), entry.check()))
+        .map(|mut entry| (std::mem::take(&mut entry.id), entry.check(call)))
         .collect();
     let contents = messages
         .iter()
