@@ -3,11 +3,13 @@
 One JSON object a line:
 
 =====================  ==================================================================================
-manager to supervisor  ``{"fork": {"process", "slot"}}``, ``{"kill": {"process"}}``,
+manager to supervisor  ``{"fork": {"process", "slot"}}``, ``{"kill": {"process"}}``, ``{"kill_left": {"pid"}}``,
                        ``{"log": {"level", "message"}}``, ``{"fatal": {"message"}}``,
                        ``{"crashed": {...}}`` with the fields of :class:`pyqs.events.TaskCrashed`
 supervisor to manager  ``{"forked": {"process", "pid"}}`` with the manager's end of that process's socket,
-                       ``{"died": {"process", "signal", "code"}}``, ``{"stop": {"signal", "now"}}``
+                       ``{"died": {"process", "signal", "code"}}``, ``{"stop": {"signal", "now"}}``,
+                       ``{"left": {"pids"}}`` and ``{"left_died": {"pid", "signal", "code"}}`` of task processes
+                       of a manager before it
 =====================  ==================================================================================
 
 The manager numbers the processes and gives each a slot of the ledger, the memory it shares with them.

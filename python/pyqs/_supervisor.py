@@ -208,6 +208,8 @@ class Supervisor:
         self._ledger = ledger
         self._manager = Manager(pid, ours, ledger)
         self._selector.register(ours, selectors.EVENT_READ, self._listen)
+        if self._task_processes:
+            self._tell({"left": {"pids": list(self._task_processes)}})
 
     def _start_manager_later(self, cause: str) -> None:
         delay = self._manager_delay
@@ -234,6 +236,9 @@ class Supervisor:
                 self._start_task_process(fields["process"], fields["slot"])
             elif kind == "kill":
                 self._kill_task_process(fields["process"])
+            elif kind == "kill_left":
+                if fields["pid"] in self._task_processes:
+                    _kill(fields["pid"])
             elif kind == "log":
                 logger.log(fields["level"], "%s", fields["message"])
             elif kind == "crashed":
@@ -318,11 +323,13 @@ class Supervisor:
                 _kill(child.pid)
 
     def _task_process_died(self, child: TaskProcess, status: int) -> None:
-        if child.manager is not self._manager:
-            return  # its manager is gone, and another one's process may have the same number
         killed_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-        self._tell({"died": {"process": child.process, "signal": killed_by, "code": code}})
+        if child.manager is self._manager:
+            self._tell({"died": {"process": child.process, "signal": killed_by, "code": code}})
+        else:
+            # Its manager is gone, and another one's process may have the same number.
+            self._tell({"left_died": {"pid": child.pid, "signal": killed_by, "code": code}})
 
     # Processes, signals, time
 

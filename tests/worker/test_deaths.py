@@ -67,23 +67,6 @@ def test_what_had_succeeded_when_the_manager_was_killed_does_not_run_again(
     assert sorted(ours_project.values("work")) == list(range(2000)), "each ran once"
 
 
-def test_a_task_that_outlives_its_manager_does_not_run_again(
-    ours_project: Project, ours: Endpoint, queue_name: str
-) -> None:
-    queue = Queue(ours.client(), queue_name, VisibilityTimeout="5")
-    queue.send_task("tasks.wait", "go", 1)
-    worker = ours_project.worker(queue.name)
-    ours_project.wait_for_notes("began")
-
-    os.kill(manager_pid(worker), signal.SIGKILL)
-    worker.wait_for(r"^.ERROR.: The manager .* was killed by SIGKILL")
-    ours_project.open_gate("go")
-
-    worker.wait_for("delivered again after it was done with here; deleted without running it")
-    queue.wait_until_empty()
-    assert ours_project.values("ended") == [1]
-
-
 def test_a_manager_that_keeps_dying_is_not_started_in_a_hurry(project: Project, queue: Queue) -> None:
     worker = project.worker(queue.name)
     for count in (1, 2, 3, 4):

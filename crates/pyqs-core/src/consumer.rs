@@ -1,5 +1,6 @@
 //! The consumer: events in, actions out.
 
+mod adopting;
 mod dispatching;
 mod ending;
 mod fetching;
@@ -192,6 +193,12 @@ impl Consumer {
             Event::Deleted { request, reply } => self.deleted(request, reply),
             Event::VisibilityChanged { request, reply } => self.visibility_changed(request, reply),
             Event::Forwarded { request, reply } => self.forwarded(request, reply),
+            Event::Adopted {
+                process,
+                queue,
+                messages,
+                received,
+            } => self.adopt(process, queue, messages, received),
             Event::ProcessReady { process, tasks_max } => {
                 self.pool.add(process, tasks_max, self.now);
             }

@@ -7,6 +7,7 @@ use crate::message::{
     Arrival, MessageId, MessageKey, PollId, ProcessId, QueueAttributes, QueueId, RequestId, Share,
     TaskKind,
 };
+use crate::time::Instant;
 
 /// Something that happened outside.
 ///
@@ -104,6 +105,19 @@ pub enum Event {
         outcome: Outcome,
         /// How long it ran.
         took: Duration,
+    },
+    /// A task that another consumer, which is no more, had started runs on, in a process that takes no others. Its
+    /// lease and its end are this consumer's from now on, but it can't be started here, nor sent on. Its queue is
+    /// known; [`Event::TaskEnded`] or [`Event::ProcessGone`] follows.
+    Adopted {
+        /// The process, which was not known before.
+        process: ProcessId,
+        /// The messages' queue.
+        queue: QueueId,
+        /// Those of the run, in its order, with what is known of them.
+        messages: Vec<Arrival>,
+        /// When the first of them was received, from which SQS's 12 hours count.
+        received: Instant,
     },
     /// The answer to [`Action::TakeBack`](crate::Action::TakeBack).
     TakenBack {

@@ -48,6 +48,17 @@ impl Lease {
         }
     }
 
+    /// That of a message which another consumer has received and kept: how much of it is left is not known, so it
+    /// wants to be extended at once.
+    pub(crate) fn adopted(now: Instant, received: Instant, length: Duration) -> Self {
+        Self {
+            began: now - length * 3 / 4,
+            length,
+            is_extended: true,
+            ..Self::new(received, length)
+        }
+    }
+
     /// The moment from which on the message may be somebody else's.
     pub(crate) fn until(&self) -> Instant {
         self.began + self.length

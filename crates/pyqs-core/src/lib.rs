@@ -78,7 +78,7 @@
 //! is done with), `retry` (back-off), `trouble` (what is worth telling), `deadlines` (all moments
 //! in one order), `stop`, and `queue`,
 //! which holds one queue's part of them. `consumer` joins them: its submodules are what comes in
-//! (`intake`, `dispatching`, `limiting`, `replies`), what becomes of a message (`outcomes`, `forwarding`), and
+//! (`intake`, `dispatching`, `limiting`, `replies`, `adopting`), what becomes of a message (`outcomes`, `forwarding`), and
 //! what is done about it (`upkeep`, `fetching`, `ending`, `stopping`).
 //!
 //! Every rule has its properties in `tests/`, one file a group, and all of them together run in

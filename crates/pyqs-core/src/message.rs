@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::action::Onward;
+use crate::event::Outcome;
 use crate::lease::Lease;
 use crate::line::Together;
 use crate::time::Instant;
@@ -178,6 +179,7 @@ impl Default for Share {
 
 /// A delivery that the consumer has not forgotten.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Held {
     pub(crate) id: MessageId,
     pub(crate) hop_id: Option<MessageId>,
@@ -201,9 +203,46 @@ pub(crate) struct Held {
     pub(crate) was_refused: bool,
     /// That SQS's 12 hours are almost over has been told.
     pub(crate) is_end_told: bool,
+    /// Another consumer started it: the driver has not got its body.
+    pub(crate) is_adopted: bool,
 }
 
 impl Held {
+    /// A delivery that waits to be started, or for what is decided about it. Groups lock only on FIFO queues.
+    pub(crate) fn new(arrival: Arrival, queue: QueueId, is_fifo: bool, lease: Lease) -> Self {
+        Self {
+            id: arrival.id,
+            hop_id: arrival.hop_id,
+            queue,
+            group: arrival.group.filter(|_| is_fifo),
+            receive_count: arrival.receive_count,
+            attempts_before: arrival.attempts_before,
+            work: arrival.work,
+            due: arrival.due,
+            expires: arrival.expires,
+            together: None,
+            lease,
+            phase: Phase::Buffered,
+            upkeep_at: None,
+            is_extending: false,
+            was_refused: false,
+            is_end_told: false,
+            is_adopted: false,
+        }
+    }
+
+    /// What can come of an outcome: without its body a message is not sent on, nor is what its task has left to follow
+    /// it.
+    pub(crate) fn possible(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::DeadLetter if self.is_adopted => Outcome::Exhausted,
+            Outcome::SucceededWithCallbacks | Outcome::FailedWithErrbacks if self.is_adopted => {
+                Outcome::Failed
+            }
+            possible => possible,
+        }
+    }
+
     /// SQS's own id of the message.
     pub(crate) fn sqs_id(&self) -> &MessageId {
         self.hop_id.as_ref().unwrap_or(&self.id)

@@ -273,3 +273,23 @@ fn what_waits_for_others_is_given_back_at_a_stop() {
         .collect();
     assert_eq!(changes, [(keys[0], 0), (keys[1], 0)]);
 }
+
+/// As after a lost answer to a hop there may be; each is delivered again before the other has waited its two seconds.
+#[test]
+fn two_messages_of_one_logical_id_do_not_keep_each_other_waiting() {
+    let mut scene = Scene::with(30, 2);
+    let arrival = |scene: &mut Scene, number: u32| Arrival {
+        id: "same".into(),
+        hop_id: Some(number.to_string().into()),
+        work: Work::Task(TaskKind(7)),
+        gather: Some(FIVE),
+        ..scene.arrival()
+    };
+    for number in [1, 2, 1] {
+        let message = arrival(&mut scene, number);
+        scene.bring(Q, vec![message]);
+        assert_eq!(runs(&scene).len(), 0);
+        scene.wait(ms(700));
+    }
+    assert_eq!(runs(&scene).len(), 1, "the first would have begun by now");
+}

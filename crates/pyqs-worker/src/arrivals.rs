@@ -1,7 +1,6 @@
 //! Messages as they are held here while the core knows them: body and receipt, by their key.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use pyqs_core::{
     Arrival, Event, Instant, MessageKey, QueueId, RateLimit, TaskKind, TaskLimits, Work,
@@ -10,10 +9,11 @@ use pyqs_formats::{Head, Moment, Pointer, Reader};
 use pyqs_sqs::carried::Carried;
 use pyqs_sqs::{AttributeValue, Receipt, Received};
 
-use crate::clock;
+use crate::clock::{self, Clocks};
 use crate::declared::DECLARED_MAX;
 use crate::declared::Handler;
 use crate::forwards::Part;
+use crate::process::claim::{Claim, ClaimedMessage};
 use crate::process::job::SystemAttributes;
 use crate::process::successes::Mark;
 use crate::process::wire::{Callback, DeadLetter, Declaration, JOBS_BYTES_MAX, TimeLimits};
@@ -276,6 +276,34 @@ impl Arrivals {
         arrival
     }
 
+    /// Takes on a message whose task another manager has left running; what comes back is for the core.
+    pub(crate) fn adopt(
+        &mut self,
+        queue: QueueId,
+        is_fifo: bool,
+        claim: &Claim,
+        message: &ClaimedMessage,
+        clocks: Clocks,
+    ) -> Arrival {
+        // It can't be started from here, so its body is not needed.
+        let body = String::new();
+        let received = Received {
+            receive_count: message.receive_count,
+            group: message.group.clone(),
+            ..Received::new(message.id.clone(), message.receipt.clone(), body)
+        };
+        let letter = Letter {
+            received,
+            head: Ok(Brief {
+                task: claim.task.clone(),
+                // If it is stored elsewhere, it is to go with its message; if not, nobody asks.
+                ..Brief::of_pointer()
+            }),
+            fetched_unix_secs: message.fetch_time,
+        };
+        self.take_in(queue, is_fifo, None, letter, clocks)
+    }
+
     /// A message that the core has not forgotten.
     pub(crate) fn held(&self, message: MessageKey) -> Option<&Held> {
         self.held.get(&message)
@@ -411,46 +439,11 @@ impl Arrivals {
     }
 }
 
-/// The core's clock and the calendar's at the same moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clocks {
-    pub(crate) now: Instant,
-    pub(crate) unix_millis: i64,
-}
-
-impl Clocks {
-    /// For the core's step at `now`: what is due must not seem to lie ahead of it.
-    pub(crate) fn at(now: Instant) -> Self {
-        Self {
-            now,
-            unix_millis: clock::unix_millis(),
-        }
-    }
-
-    /// A moment of the calendar, as the core counts.
-    pub(crate) fn instant(self, unix_millis: i64) -> Instant {
-        let left = unix_millis.saturating_sub(self.unix_millis);
-        let distance = Duration::from_millis(left.unsigned_abs());
-        if left < 0 {
-            self.now - distance
-        } else {
-            self.now + distance
-        }
-    }
-
-    /// A moment of the core's, in the calendar.
-    pub(crate) fn unix_millis(self, at: Instant) -> i64 {
-        let left = at.saturating_since(self.now).as_millis();
-        self.unix_millis
-            .saturating_add(i64::try_from(left).unwrap_or(i64::MAX))
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Arrivals, Clocks, Letter, TASK_KINDS_MAX};
-    use crate::clock;
-    use pyqs_core::{Arrival, Instant, QueueId, TaskKind, Work};
+    use super::{Arrivals, Letter, TASK_KINDS_MAX};
+    use crate::clock::{self, Clocks};
+    use pyqs_core::{Arrival, QueueId, TaskKind, Work};
     use pyqs_formats::Reader;
     use pyqs_sqs::carried::EXPIRES;
     use pyqs_sqs::{AttributeValue, Received};
@@ -554,21 +547,6 @@ mod tests {
 
         let large = "x".repeat(crate::process::wire::JOBS_BYTES_MAX);
         assert_eq!(take_in(&mut arrivals, 1, &large).work, Work::Poison);
-    }
-
-    #[test]
-    fn what_is_past_is_not_ahead() {
-        let now = clock::now();
-        let clocks = Clocks {
-            now,
-            unix_millis: 1_700_000_000_000,
-        };
-        let second = Duration::from_secs(1);
-        assert_eq!(clocks.instant(1_700_000_000_000), now);
-        assert_eq!(clocks.instant(1_699_999_999_000), now - second);
-        assert_eq!(clocks.instant(1_700_000_001_000), now + second);
-        assert_eq!(clocks.instant(i64::MIN), Instant::ORIGIN);
-        assert_eq!(clocks.unix_millis(now + second), 1_700_000_001_000);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! It counts the time that the machine sleeps, since SQS's visibility timeouts do so too, and it is
 //! the same in every process of the machine, so that a task process can compare a lease's end,
-//! which it was sent, with its own reading.
+//! which it was sent, with its own reading. [`Clocks`] leads from it to the calendar.
+
+use std::time::Duration;
 
 use pyqs_core::Instant;
 use rustix::time::{ClockId, clock_gettime};
@@ -40,4 +42,63 @@ pub(crate) fn unix_secs() -> f64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// The core's clock and the calendar's at the same moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    pub(crate) now: Instant,
+    pub(crate) unix_millis: i64,
+}
+
+impl Clocks {
+    /// For the core's step at `now`: what is due must not seem to lie ahead of it.
+    pub(crate) fn at(now: Instant) -> Self {
+        Self {
+            now,
+            unix_millis: unix_millis(),
+        }
+    }
+
+    /// A moment of the calendar, as the core counts.
+    pub(crate) fn instant(self, unix_millis: i64) -> Instant {
+        let left = unix_millis.saturating_sub(self.unix_millis);
+        let distance = Duration::from_millis(left.unsigned_abs());
+        if left < 0 {
+            self.now - distance
+        } else {
+            self.now + distance
+        }
+    }
+
+    /// A moment of the core's, in the calendar.
+    pub(crate) fn unix_millis(self, at: Instant) -> i64 {
+        let left = at.saturating_since(self.now).as_millis();
+        self.unix_millis
+            .saturating_add(i64::try_from(left).unwrap_or(i64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use pyqs_core::Instant;
+
+    use super::Clocks;
+
+    #[test]
+    fn what_is_past_is_not_ahead() {
+        let now = super::now();
+        let clocks = Clocks {
+            now,
+            unix_millis: 1_700_000_000_000,
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(clocks.instant(1_700_000_000_000), now);
+        assert_eq!(clocks.instant(1_699_999_999_000), now - second);
+        assert_eq!(clocks.instant(1_700_000_001_000), now + second);
+        assert_eq!(clocks.instant(i64::MIN), Instant::ORIGIN);
+        assert_eq!(clocks.unix_millis(now + second), 1_700_000_001_000);
+    }
 }

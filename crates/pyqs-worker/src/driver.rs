@@ -4,6 +4,8 @@
 //! channel) and sends an [`Inbound`] here. The loop owns all state and decides nothing: what a message
 //! needs is said by the core, how many processes there are by the pool.
 
+mod deaths;
+
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -16,19 +18,17 @@ use pyqs_core::{
 use pyqs_sqs::{QueueUrl, ReceiveRequest};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::arrivals::{Arrivals, Clocks, Letter};
-use crate::clock;
+use crate::arrivals::{Arrivals, Letter};
+use crate::clock::{self, Clocks};
 use crate::declared::Declared;
 use crate::forwards::{Answers, Forward};
 use crate::inbound::{Inbound, PollFailure};
 use crate::observe::{Log, Observer};
 use crate::process::TaskProcessId;
 use crate::process::control::FromSupervisor;
-use crate::process::outcome::AfterDeath;
-use crate::process::pool::{Crash, Pool};
-use crate::process::task_crash::TaskCrash;
+use crate::process::pool::Pool;
 use crate::process::task_process::Exit;
-use crate::process::wire::{AttributeFrame, DeadLetter, Declaration, FromProcess, JobFrame};
+use crate::process::wire::{AttributeFrame, Declaration, FromProcess, JobFrame};
 use crate::queues::Queues;
 use crate::requests::Requests;
 use crate::status::{Board, Status};
@@ -131,6 +131,9 @@ impl Driver {
             self.observer
                 .overtime(&overtime, &self.arrivals, &self.queues);
         }
+        for crash in self.pool.look_for_dead(now, &mut self.events) {
+            self.bury(Some(crash));
+        }
         self.observer.tick(now);
         if let Some(board) = &self.board {
             board.write(Status {
@@ -191,6 +194,7 @@ impl Driver {
                         attributes,
                         share,
                     });
+                    self.adopt(queue, now);
                 }
             }
             Inbound::QueuesListed => self.events.push(Event::QueuesListed),
@@ -309,18 +313,6 @@ impl Driver {
         }
     }
 
-    /// Tells the core which of these have succeeded under a manager before this one.
-    fn recall(&mut self, messages: &[Arrival]) {
-        let succeeded = messages.iter().filter(|message| {
-            let held = self.arrivals.held(message.key);
-            held.is_some_and(|held| self.pool.successes().contains(held.mark))
-        });
-        let events = succeeded.map(|message| Event::KnownToHaveSucceeded {
-            message: message.id.clone(),
-        });
-        self.events.extend(events);
-    }
-
     fn control(&mut self, line: &FromSupervisor, socket: Option<OwnedFd>, now: Instant) {
         match *line {
             FromSupervisor::Forked { process, pid } => {
@@ -336,6 +328,12 @@ impl Driver {
                 let process = TaskProcessId(process);
                 let exit = Exit { signal, code };
                 let crash = self.pool.died(process, exit, now, &mut self.events);
+                self.bury(crash);
+            }
+            FromSupervisor::Left { ref pids } => self.left_behind(pids, now),
+            FromSupervisor::LeftDied { pid, signal, code } => {
+                let exit = Exit { signal, code };
+                let crash = self.pool.left_died(pid, exit, now, &mut self.events);
                 self.bury(crash);
             }
             FromSupervisor::Stop { now, .. } => self.stop(now),
@@ -359,26 +357,6 @@ impl Driver {
         if !self.is_stopping {
             self.is_stopping = true;
             self.events.push(Event::Stop { now: false });
-        }
-    }
-
-    /// A process is gone, and what it was running can't say any more what becomes of its message.
-    fn bury(&mut self, crash: Option<Crash>) {
-        let Some(crash) = crash else { return };
-        if !crash.is_told {
-            self.observer.crash(&crash, &self.arrivals, &self.queues);
-        }
-        for victim in crash.victims {
-            if let Some(held) = self.arrivals.held(victim.message) {
-                let queue = self.queues.name(held.queue);
-                let told = TaskCrash::of(&victim, crash.pid, crash.exit, held, queue);
-                self.pool.tell_crash(told);
-            }
-            let reason = victim.reason(crash.exit);
-            if let AfterDeath::DeadLetter { queue } = victim.after_death {
-                self.arrivals
-                    .dead_letter(victim.message, DeadLetter { queue, reason });
-            }
         }
     }
 

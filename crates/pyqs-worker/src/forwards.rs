@@ -12,7 +12,8 @@ use pyqs_sqs::{
     SqsError, names,
 };
 
-use crate::arrivals::{Clocks, Held};
+use crate::arrivals::Held;
+use crate::clock::Clocks;
 use crate::process::wire::Callback;
 use crate::requests::trouble;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use pyqs_core::{Counters, Ending, Instant, Onward, Report, Trouble};
 
 use crate::arrivals::Arrivals;
+use crate::process::claim::Claim;
 use crate::process::control::Supervisor;
 use crate::process::outcome::AfterDeath;
 use crate::process::overtime::Overtime;
@@ -379,6 +380,22 @@ impl Observer {
             } else {
                 format!("{process} {how} while running {}", victims.join(", "))
             }
+        });
+    }
+
+    /// A task that has outlived its manager is taken on.
+    pub(crate) fn still_runs(&self, claim: &Claim) {
+        self.log.info(|| {
+            let pid = claim.pid;
+            let task = match claim.task.as_str() {
+                "" => "a task".to_owned(),
+                name => format!("task {}", in_a_line(name)),
+            };
+            let messages = match &claim.messages[..] {
+                [message] => format!("message {}", message.id),
+                several => format!("{} messages", several.len()),
+            };
+            format!("process {pid} of an earlier manager still runs {task}: keeping the lease of {messages}")
         });
     }
 

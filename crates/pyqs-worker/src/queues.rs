@@ -59,6 +59,10 @@ impl Queues {
         }
     }
 
+    pub(crate) fn ids(&self) -> Vec<QueueId> {
+        self.by_id.keys().copied().collect()
+    }
+
     pub(crate) fn url(&self, id: QueueId) -> Option<&QueueUrl> {
         self.by_id.get(&id).map(|queue| &queue.url)
     }

@@ -303,6 +303,7 @@ impl Consumer {
 
     /// Of those of a message group that were run together, none is done with before all that come before it are.
     fn conclude_in_order(&mut self, key: MessageKey, outcome: Outcome) {
+        let outcome = self.held[&key].possible(outcome);
         let has_run = !matches!(
             outcome,
             Outcome::NotStarted | Outcome::Unrunnable | Outcome::Postponed { .. }
@@ -374,6 +375,10 @@ impl Consumer {
         if held.group.is_some() {
             return self.wait_as_group(key);
         }
+        if held.is_adopted {
+            self.note_unrun(key);
+            return self.release(key, delay);
+        }
         let attempts = self.attempts_before(&self.held[&key]);
         self.hop(key, due, attempts);
     }
@@ -389,8 +394,9 @@ impl Consumer {
         self.spend_no_quota();
         let held = &self.held[&key];
         let (queue, work) = (held.queue, held.work);
-        // A run is one start, however many messages it has.
+        // A run is one start, however many messages it has; that of an adopted one was counted elsewhere.
         let is_run = matches!(held.phase, Phase::Running { run, .. } if run == key);
+        let is_run = is_run && !held.is_adopted;
         if is_run {
             self.limiters.came_back(work);
         }

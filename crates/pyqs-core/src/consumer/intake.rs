@@ -92,27 +92,11 @@ impl Consumer {
         let is_explained =
             is_done || is_sent_on || earlier.is_some() || self.left.contains(&arrival.id);
         self.counters.unexplained += u64::from(arrival.receive_count > 1 && !is_explained);
-        self.held.insert(
-            key,
-            Held {
-                id: arrival.id,
-                hop_id: arrival.hop_id,
-                queue,
-                group: arrival.group.filter(|_| is_fifo),
-                receive_count: arrival.receive_count,
-                attempts_before: arrival.attempts_before,
-                work: arrival.work,
-                due: arrival.due,
-                expires: arrival.expires,
-                together,
-                lease,
-                phase: Phase::Buffered,
-                upkeep_at: None,
-                is_extending: false,
-                was_refused: false,
-                is_end_told: false,
-            },
-        );
+        let held = Held {
+            together,
+            ..Held::new(arrival, queue, is_fifo, lease)
+        };
+        self.held.insert(key, held);
         let sqs_id = self.held[&key].sqs_id();
         let earlier_send = self.forwarding.get(sqs_id).copied();
         match earlier_send.map(|earlier| (earlier, self.held[&earlier].phase)) {
@@ -139,6 +123,7 @@ impl Consumer {
                     earlier,
                 });
                 self.counters.redelivered += 1;
+                self.wait_as_long(key, earlier);
                 self.drop_lapsed(earlier);
                 return self.take_on(key);
             }
@@ -164,6 +149,19 @@ impl Consumer {
             by.min(lease.until() - lease.length() / 2)
         };
         Some(Together { kind, max, by })
+    }
+
+    /// It waits for others to start with no longer than the delivery before it would have, or two messages of one
+    /// logical id, each of which comes before the other's wait is over, would wait for ever.
+    fn wait_as_long(&mut self, key: MessageKey, earlier: MessageKey) {
+        let before = self.held[&earlier].together;
+        let together = self
+            .held
+            .get_mut(&key)
+            .and_then(|held| held.together.as_mut());
+        if let (Some(together), Some(before)) = (together, before) {
+            together.by = together.by.min(before.by);
+        }
     }
 
     /// A delivery of a message that is not held by another one.

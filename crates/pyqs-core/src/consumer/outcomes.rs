@@ -84,7 +84,7 @@ impl Consumer {
         let attempts = self.attempts_before(held).saturating_add(1);
         // One that is sent again would be behind its group.
         let is_fifo = self.queues[&held.queue].attributes.is_fifo;
-        let is_hop = !is_fifo && !held.lease.can_hide(self.now, delay);
+        let is_hop = !is_fifo && !held.is_adopted && !held.lease.can_hide(self.now, delay);
         self.give_back_followers(key);
         if is_hop {
             let due = self.now + delay;
@@ -217,7 +217,7 @@ impl Consumer {
             None => key,
         };
         self.enter_line(key);
-        if self.stop != Stop::No {
+        if self.stop != Stop::No || self.held[&key].is_adopted {
             self.give_back(key);
         }
     }

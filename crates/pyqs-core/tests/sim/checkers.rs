@@ -9,6 +9,7 @@ use pyqs_core::{Action, EntryReply, Event, Instant, MessageKey, Onward, Outcome,
 use pyqs_core::{Report, RequestId, Snapshot};
 
 use crate::faults::{Plan, Poison};
+use crate::jobs::{Callbacks, JobRecord, Over};
 use crate::paces::PaceRecord;
 use crate::sends::Sends;
 use crate::sqs::Sqs;
@@ -17,6 +18,8 @@ use crate::sqs::Sqs;
 pub(crate) struct Checkers {
     jobs: Vec<JobRecord>,
     unsent: usize,
+    /// Jobs that were known to be done with when the last consumer was gone.
+    known_done: BTreeSet<usize>,
     groups: BTreeMap<(u32, u32), GroupRecord>,
     /// Deliveries that the driver keeps.
     pub(crate) held: BTreeSet<MessageKey>,
@@ -25,6 +28,7 @@ pub(crate) struct Checkers {
     followers: BTreeSet<MessageKey>,
     /// And the ones whose run is one of several.
     together: BTreeSet<MessageKey>,
+    /// Since when each has waited for others, with the delivery that it takes the place of.
     arrived: BTreeMap<MessageKey, Instant>,
     processes: BTreeMap<ProcessId, ProcessRecord>,
     running_by_queue: BTreeMap<u32, u32>,
@@ -39,51 +43,8 @@ pub(crate) struct Checkers {
     pub(crate) begun: u64,
     /// Nothing ever goes wrong.
     is_calm: bool,
-}
-
-#[derive(Clone, Debug, Default)]
-struct JobRecord {
-    /// Its queue and message group.
-    group: Option<(u32, u32)>,
-    can_succeed: bool,
-    is_sent: bool,
-    /// When it first began and when it last ended.
-    began: Option<Instant>,
-    ended: Option<Instant>,
-    is_running: bool,
-    runs: u32,
-    successes: u32,
-    over: Option<Over>,
-    callbacks: Callbacks,
-    /// It asked to run again no earlier.
-    retry_at: Option<Instant>,
-}
-
-impl JobRecord {
-    fn is_done(&self) -> bool {
-        self.successes > 0 || self.over.is_some()
-    }
-}
-
-/// What is to follow a job that has run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Callbacks {
-    #[default]
-    None,
-    Wanted,
-    /// SQS has them.
-    Sent,
-}
-
-/// How a job that does not succeed can be done.
-#[derive(Clone, Copy, Debug)]
-enum Over {
-    Discarded,
-    /// SQS has it in the dead-letter queue.
-    Dead,
-    Expired,
-    /// It failed for good, and others are to hear of it.
-    Failed,
+    /// Nothing but the end of consumers.
+    is_only_of_deaths: bool,
 }
 
 /// The jobs of a message group.
@@ -116,6 +77,7 @@ impl Checkers {
         Self {
             unsent: jobs.len(),
             jobs,
+            known_done: BTreeSet::new(),
             groups: BTreeMap::new(),
             held: BTreeSet::new(),
             given: BTreeMap::new(),
@@ -133,6 +95,7 @@ impl Checkers {
             duplicates: 0,
             begun: 0,
             is_calm: plan.is_calm(),
+            is_only_of_deaths: plan.is_only_of_deaths(),
         }
     }
 
@@ -174,7 +137,12 @@ impl Checkers {
 
     /// A process ended a task, or died of it, and this is what becomes of it.
     pub(crate) fn ended(&mut self, now: Instant, sqs: &Sqs, message: MessageKey, outcome: Outcome) {
-        let job = sqs.deliveries[&message].body.job;
+        let delivery = &sqs.deliveries[&message];
+        assert!(
+            !self.is_only_of_deaths || !delivery.is_superseded,
+            "{message:?} was delivered again while it ran"
+        );
+        let job = delivery.body.job;
         let record = &mut self.jobs[job];
         record.ended = Some(now);
         record.is_running = false;
@@ -183,7 +151,10 @@ impl Checkers {
             self.groups.get_mut(&group).expect("it began").running = None;
         }
         match outcome {
-            Outcome::Succeeded => self.succeeded(job),
+            Outcome::Succeeded => {
+                record.is_known_done = true;
+                self.succeeded(job);
+            }
             Outcome::SucceededWithCallbacks => {
                 record.callbacks = Callbacks::Wanted;
                 self.succeeded(job);
@@ -192,7 +163,10 @@ impl Checkers {
                 record.callbacks = Callbacks::Wanted;
                 record.over = Some(Over::Failed);
             }
-            Outcome::Discarded => record.over = Some(Over::Discarded),
+            Outcome::Discarded => {
+                record.is_known_done = true;
+                record.over = Some(Over::Discarded);
+            }
             Outcome::Retry { delay } => record.retry_at = Some(now + delay),
             _ => {}
         }
@@ -237,9 +211,9 @@ impl Checkers {
                 self.processes.insert(*process, record);
             }
             Event::Received { messages, .. } => {
-                self.held.extend(messages.iter().map(|arrival| arrival.key));
-                let arrived = messages.iter().map(|arrival| (arrival.key, now));
-                self.arrived.extend(arrived);
+                for arrival in messages {
+                    self.arrived(now, sqs, arrival.key);
+                }
             }
             Event::TaskEnded {
                 message, outcome, ..
@@ -300,6 +274,54 @@ impl Checkers {
             }
             _ => {}
         }
+    }
+
+    /// The consumer is gone, and another has taken on what runs: these runs, each in its process.
+    pub(crate) fn consumer_died(&mut self, sqs: &Sqs, running: &[(ProcessId, Vec<MessageKey>)]) {
+        let jobs = self.jobs.iter().enumerate();
+        let known_done = jobs.filter(|(_, record)| record.is_known_done);
+        self.known_done = known_done.map(|(job, _)| job).collect();
+        self.held.clear();
+        self.given.clear();
+        self.followers.clear();
+        self.together.clear();
+        self.processes.clear();
+        self.running_by_queue.clear();
+        for (id, run) in running {
+            self.held.extend(run);
+            self.given.extend(run.iter().map(|&message| (message, *id)));
+            self.followers.extend(&run[1..]);
+            if run.len() > 1 {
+                self.together.extend(run);
+            }
+            let record = ProcessRecord {
+                tasks_max: None,
+                given_ever: 1,
+                given_now: 1,
+            };
+            self.processes.insert(*id, record);
+            let queue = sqs.deliveries[&run[0]].queue;
+            *self.running_by_queue.entry(queue).or_default() += 1;
+        }
+        self.paces.clear();
+        self.changing.clear();
+        self.requests.clear();
+        self.polls.clear();
+        self.sends.consumer_died();
+    }
+
+    /// Whether a job was known to have succeeded when the last consumer was gone.
+    pub(crate) fn was_known_done(&self, job: usize) -> bool {
+        self.known_done.contains(&job)
+    }
+
+    fn arrived(&mut self, now: Instant, sqs: &Sqs, message: MessageKey) {
+        let record = &mut self.jobs[sqs.deliveries[&message].body.job];
+        let earlier = record.last_delivery.replace(message);
+        let earlier = earlier.filter(|earlier| self.held.contains(earlier));
+        let since = earlier.and_then(|earlier| self.arrived.get(&earlier));
+        self.arrived.insert(message, since.copied().unwrap_or(now));
+        self.held.insert(message);
     }
 
     fn did_not_run(&mut self, sqs: &Sqs, message: MessageKey) {
@@ -406,6 +428,12 @@ impl Checkers {
                 );
                 self.jobs[number].over = Some(Over::Expired);
             }
+            // Its driver notes it for those that come after it.
+            Action::Report(Report::SentOn {
+                message,
+                onward: Onward::Callbacks,
+                ..
+            }) => self.jobs[sqs.deliveries[message].body.job].is_known_done = true,
             Action::Done => self.is_done = true,
             _ => {}
         }
@@ -426,8 +454,11 @@ impl Checkers {
                 || is_confirmed,
             "job {number} is deleted, and it is not done"
         );
+        // What expires before another consumer gets it is deleted without running: what was to follow a run of which
+        // that one does not know is lost.
+        let has_expired = matches!(record.over, Some(Over::Expired));
         assert!(
-            record.callbacks != Callbacks::Wanted || is_confirmed,
+            record.callbacks != Callbacks::Wanted || is_confirmed || has_expired,
             "job {number} is deleted, and what is to follow it was not sent"
         );
     }

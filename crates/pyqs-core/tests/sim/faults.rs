@@ -122,6 +122,8 @@ pub(crate) struct Faults {
     pub(crate) rivals: Vec<Duration>,
     /// A process is killed.
     pub(crate) kills: Vec<Duration>,
+    /// The consumer and its driver are gone, and others take their place.
+    pub(crate) deaths: Vec<Duration>,
     pub(crate) outage: Option<Outage>,
 }
 
@@ -149,6 +151,10 @@ impl Faults {
     }
 
     pub(crate) fn is_none(&self) -> bool {
+        self.is_only_of_deaths() && self.deaths.is_empty()
+    }
+
+    fn is_only_of_deaths(&self) -> bool {
         let permille = [
             self.request_lost,
             self.reply_lost,
@@ -198,9 +204,18 @@ impl Faults {
                 .collect(),
             rivals,
             kills,
+            deaths: Vec::new(),
             outage,
         }
     }
+}
+
+/// By a randomness of its own, so that what else a seed stands for does not depend on it.
+fn deaths(seed: u64, heal_at: Duration) -> Vec<Duration> {
+    let mut rng = Rng::new(seed ^ 0xDEAD);
+    let count = rng.pick(&[0, 0, 1, 3]);
+    let deaths = (0..count).map(|_| rng.micros(0, micros(heal_at)));
+    deaths.collect()
 }
 
 impl Outage {
@@ -224,6 +239,11 @@ impl Plan {
     /// Nothing goes wrong, so everything must be exact.
     pub(crate) fn is_calm(&self) -> bool {
         self.faults.is_none() && self.settings.extend_visibility
+    }
+
+    /// Nothing goes wrong but that consumers die, so nothing may run twice that another one can know of.
+    pub(crate) fn is_only_of_deaths(&self) -> bool {
+        self.faults.is_only_of_deaths() && self.settings.extend_visibility
     }
 
     /// The plan of a seed.
@@ -252,20 +272,27 @@ impl Plan {
             at: rng.micros(0, 2 * micros(heal_at)),
             now_after: rng.permille(300).then(|| rng.micros(0, 5_000_000)),
         });
+        let settings = Settings {
+            burst,
+            tasks_max,
+            ..settings(&mut rng)
+        };
+        let processes = rng.range32(1, 5);
+        let tasks_max = rng.permille(500).then(|| rng.range32(1, 50));
+        let mut faults = Faults::random(&mut rng, heal_at);
+        if stop.is_none() && !burst {
+            faults.deaths = deaths(seed, heal_at);
+        }
         Self {
             seed,
-            settings: Settings {
-                burst,
-                tasks_max,
-                ..settings(&mut rng)
-            },
+            settings,
             gathers: gathers(seed, queues.len()),
             queues,
             jobs,
             kind_max,
-            processes: rng.range32(1, 5),
-            tasks_max: rng.permille(500).then(|| rng.range32(1, 50)),
-            faults: Faults::random(&mut rng, heal_at),
+            processes,
+            tasks_max,
+            faults,
             heal_at,
             stop,
         }

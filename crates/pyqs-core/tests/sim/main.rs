@@ -4,6 +4,7 @@
 
 mod checkers;
 mod faults;
+mod jobs;
 mod network;
 mod paces;
 mod processes;
@@ -128,7 +129,8 @@ fn work(plan: &Plan) -> Duration {
     // Whatever runs when a process is killed backs off once more.
     let longest = plan.jobs.iter().filter_map(|job| job.backoff).max();
     let kills = u32::try_from(plan.faults.kills.len()).expect("a few");
-    let backoffs = longest.unwrap_or_default() * kills;
+    let deaths = u32::try_from(plan.faults.deaths.len()).expect("a few");
+    let backoffs = longest.unwrap_or_default() * (kills + deaths * plan.processes);
     lengths.sum::<Duration>() + last_due.unwrap_or_default() + backoffs + pacing(plan) + waits(plan)
 }
 

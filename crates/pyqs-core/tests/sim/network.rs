@@ -205,7 +205,7 @@ impl World {
         );
     }
 
-    fn arrival(&self, key: MessageKey) -> Arrival {
+    pub(crate) fn arrival(&self, key: MessageKey) -> Arrival {
         let delivery = &self.sqs.deliveries[&key];
         let body = delivery.body;
         let job = &self.plan.jobs[body.job];

@@ -16,6 +16,8 @@ pub(crate) struct Process {
     running: Option<Running>,
     /// It leaves after this many.
     tasks_left: Option<u32>,
+    /// Its manager is gone, to which it could say what is to be sent.
+    is_left_behind: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +62,7 @@ impl Processes {
             line: VecDeque::new(),
             running: None,
             tasks_left: tasks_max,
+            is_left_behind: false,
         };
         self.alive.insert(id, process);
     }
@@ -92,6 +95,26 @@ impl Processes {
         let running = process.running.map(|running| running.messages);
         let culprits = died(&running.unwrap_or_default(), now, plan, checkers, sqs);
         Some(Step::Gone { culprits })
+    }
+
+    /// The consumer is gone: what has not begun never will, and a process ends after what it runs. Those that run
+    /// something, each with what.
+    pub(crate) fn leave_behind(&mut self) -> Vec<(ProcessId, Vec<MessageKey>)> {
+        self.alive.retain(|_, process| process.running.is_some());
+        for process in self.alive.values_mut() {
+            process.line.clear();
+            process.tasks_left = Some(0);
+            process.is_left_behind = true;
+        }
+        let running = self.alive.iter().filter_map(|(&id, process)| {
+            let running = process.running.as_ref()?;
+            Some((id, running.messages.clone()))
+        });
+        running.collect()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.alive.len()
     }
 
     /// Those that are running something.
@@ -127,12 +150,15 @@ impl Processes {
                 let number = sqs.deliveries[&message].body.job;
                 Some((message, outcome(&plan.jobs[number], checkers.runs(number))?))
             });
-            let Some(outcomes) = outcomes.collect::<Option<Vec<_>>>() else {
+            let Some(mut outcomes) = outcomes.collect::<Option<Vec<_>>>() else {
                 let culprits = died(&run, now, plan, checkers, sqs);
                 self.alive.remove(&id);
                 steps.push(Step::Gone { culprits });
                 return steps;
             };
+            if process.is_left_behind {
+                outcomes = as_told_by_none(outcomes);
+            }
             let outcomes = in_order(outcomes, plan, sqs);
             for &(message, outcome) in &outcomes {
                 checkers.ended(now, sqs, message, outcome);
@@ -238,6 +264,22 @@ fn in_order(
         (message, outcome)
     });
     outcomes.collect()
+}
+
+/// What comes of a run whose manager is gone: the ledger has its outcome, but of several only which of them are done; and
+/// nobody can be told what is to be sent.
+fn as_told_by_none(outcomes: Vec<(MessageKey, Outcome)>) -> Vec<(MessageKey, Outcome)> {
+    let is_one = outcomes.len() == 1;
+    let told = outcomes.into_iter().map(|(message, outcome)| {
+        let outcome = match outcome {
+            Outcome::Discarded if !is_one => Outcome::Succeeded,
+            Outcome::Succeeded | Outcome::Discarded => outcome,
+            Outcome::Retry { .. } | Outcome::Unrunnable if is_one => outcome,
+            _ => Outcome::Failed,
+        };
+        (message, outcome)
+    });
+    told.collect()
 }
 
 /// How a job's run ends, the `run`th; none if the process dies of it.

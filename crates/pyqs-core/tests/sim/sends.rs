@@ -47,6 +47,13 @@ impl Sends {
         }
     }
 
+    /// Whoever was to be told is gone: each may be on its way, and be sent once more.
+    pub(crate) fn consumer_died(&mut self) {
+        for record in self.0.values_mut() {
+            record.unsure += 1;
+        }
+    }
+
     pub(crate) fn is_confirmed(&self, delivery: &Delivery) -> bool {
         let record = self.0.get(&delivery.message_id);
         record.is_some_and(|record| record.is_confirmed)

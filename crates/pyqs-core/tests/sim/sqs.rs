@@ -39,6 +39,7 @@ pub(crate) struct Delivery {
     pub(crate) receipt: String,
     pub(crate) message_id: String,
     pub(crate) receives: u32,
+    pub(crate) received_at: Instant,
     /// SQS shows the message to others from then on.
     pub(crate) visible_at: Timestamp,
     /// It was delivered again.
@@ -192,6 +193,7 @@ impl Sqs {
                 receipt: delivery.receipt,
                 message_id: delivery.message_id.to_string(),
                 receives: delivery.receives,
+                received_at: now,
                 visible_at: timestamp(now).plus_secs(secs),
                 is_superseded: false,
                 was_begun: false,

@@ -32,6 +32,7 @@ pub(crate) enum Happening {
     TakeBack(ProcessId),
     Kill(ProcessId),
     KillSome,
+    ConsumerDies,
     Rival,
     Look(ProcessId),
     StartProcess,
@@ -49,6 +50,8 @@ pub(crate) struct World {
     processes_made: u32,
     pub(crate) checkers: Checkers,
     pub(crate) consumer: Consumer,
+    /// So many were there before it.
+    deaths: u64,
     inbox: VecDeque<Event>,
     polls: BTreeMap<PollId, u32>,
     wake_at: Instant,
@@ -73,6 +76,7 @@ impl World {
             processes_made: 0,
             checkers: Checkers::new(&plan),
             consumer: Consumer::new(plan.settings, plan.seed),
+            deaths: 0,
             inbox: VecDeque::new(),
             polls: BTreeMap::new(),
             wake_at: Instant::ORIGIN,
@@ -88,7 +92,8 @@ impl World {
         world
     }
 
-    fn prepare(&mut self) {
+    /// What a consumer is told at first.
+    fn introduce(&mut self) {
         for (number, queue) in (0..).zip(&self.plan.queues) {
             let attributes = QueueAttributes {
                 visibility_timeout: Duration::from_secs(queue.visibility_secs.into()),
@@ -111,6 +116,10 @@ impl World {
             let kinds = queues.map(|queue| TaskKind(queue * 10 + kind)).collect();
             self.inbox.push_back(Event::TaskDeclared { kinds, limits });
         }
+    }
+
+    fn prepare(&mut self) {
+        self.introduce();
         for number in 0..self.plan.jobs.len() {
             self.plan(self.plan.jobs[number].sent_at, Happening::Send(number));
         }
@@ -126,6 +135,9 @@ impl World {
         }
         for at in self.plan.faults.kills.clone() {
             self.plan(at, Happening::KillSome);
+        }
+        for at in self.plan.faults.deaths.clone() {
+            self.plan(at, Happening::ConsumerDies);
         }
         if let Some(stop) = self.plan.stop {
             self.plan(stop.at, Happening::Inbox(Event::Stop { now: false }));
@@ -203,7 +215,7 @@ impl World {
             self.steps_here < 100,
             "the core wants to be called all the time"
         );
-        let events: Vec<Event> = self.inbox.drain(..).collect();
+        let events = self.take_inbox();
         for event in &events {
             self.checkers.event(self.now, &self.sqs, event);
             if let Event::Received { poll, .. } | Event::ReceiveFailed { poll, .. } = event {
@@ -224,6 +236,24 @@ impl World {
         self.wake_at = wake_at.unwrap_or(Instant::from_nanos(u64::MAX));
     }
 
+    /// With what is known of messages that were done with under another consumer.
+    fn take_inbox(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for event in self.inbox.drain(..) {
+            if let Event::Received { messages, .. } = &event {
+                let done = messages.iter().filter(|message| {
+                    let job = self.sqs.deliveries[&message.key].body.job;
+                    self.checkers.was_known_done(job)
+                });
+                events.extend(done.map(|message| Event::KnownToHaveSucceeded {
+                    message: message.id.clone(),
+                }));
+            }
+            events.push(event);
+        }
+        events
+    }
+
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Receive {
@@ -240,7 +270,8 @@ impl World {
                     queue: queue.0,
                     max,
                     visibility,
-                    attempt,
+                    // Each consumer has names of its own.
+                    attempt: attempt.map(|attempt| self.deaths << 32 | attempt),
                 };
                 self.ask(Request::Receive(ask, wait));
             }
@@ -319,6 +350,7 @@ impl World {
             }
             Happening::Kill(process) => self.kill(process),
             Happening::Rival => self.rival(),
+            Happening::ConsumerDies => self.consumer_dies(),
             Happening::KillSome => match self.processes.running()[..] {
                 [culprit, neighbour, ..] if self.rng.permille(300) => {
                     self.end_at_limit(culprit, neighbour);
@@ -375,6 +407,50 @@ impl World {
             self.plan(late, Happening::Inbox(event));
         } else {
             self.plan(after, Happening::Inbox(event));
+        }
+    }
+
+    /// Another consumer takes its place at once. What was asked of SQS is not done, or its reply is not read; what runs
+    /// goes on, and is taken on.
+    fn consumer_dies(&mut self) {
+        if self.is_healed {
+            return;
+        }
+        self.agenda.retain(|_, happening| {
+            matches!(
+                happening,
+                Happening::Send(_)
+                    | Happening::KillSome
+                    | Happening::Rival
+                    | Happening::ConsumerDies
+                    | Happening::Look(_)
+                    | Happening::StartProcess
+                    | Happening::Pause(_)
+            )
+        });
+        self.paused_until = self.now;
+        self.inbox.clear();
+        self.polls.clear();
+        self.lost_replies.clear();
+        self.sqs.waiting.clear();
+        self.deaths += 1;
+        let before = self.processes.count();
+        let running = self.processes.leave_behind();
+        self.checkers.consumer_died(&self.sqs, &running);
+        self.consumer = Consumer::new(self.plan.settings, self.plan.seed ^ self.deaths);
+        self.introduce();
+        for _ in running.len()..before {
+            let start = self.rng.micros(1_000, 200_000);
+            self.plan(start, Happening::StartProcess);
+        }
+        for (process, run) in running {
+            let received = run.iter().map(|key| self.sqs.deliveries[key].received_at);
+            self.inbox.push_back(Event::Adopted {
+                process,
+                queue: QueueId(self.sqs.deliveries[&run[0]].queue),
+                received: received.min().expect("a run has a message"),
+                messages: run.iter().map(|&key| self.arrival(key)).collect(),
+            });
         }
     }
 

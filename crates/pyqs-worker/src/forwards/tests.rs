@@ -8,7 +8,8 @@ use pyqs_sqs::carried::{ATTEMPTS, DUE, ID, REASON, SOURCE};
 use pyqs_sqs::{AttributeValue, EntryError, Outgoing, Received, SqsError};
 
 use super::{Answers, Destination, Destinations, Forward, REASON_BYTES_MAX, send};
-use crate::arrivals::{Arrivals, Clocks, Held, Letter};
+use crate::arrivals::{Arrivals, Held, Letter};
+use crate::clock::Clocks;
 use crate::fake_sqs::{FakeSqs, url};
 use crate::process::wire::DeadLetter;
 

@@ -368,6 +368,7 @@ impl TaskChannel {
         while let Some(job) = desk.lanes[lane as usize].next_job() {
             self.fail_without_manager()?;
             self.flush_before_the_ring_wraps(desk, lane, job.sequence)?;
+            self.ledger.claim(slot, &job);
             if !self.ledger.begin(slot, job.sequence) {
                 continue;
             }

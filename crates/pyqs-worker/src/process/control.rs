@@ -57,6 +57,11 @@ pub enum ToSupervisor {
         /// Which.
         process: u32,
     },
+    /// Kill (SIGKILL) a task process of an earlier manager.
+    KillLeft {
+        /// Its pid.
+        pid: i32,
+    },
     /// A task has ended with its process.
     Crashed(TaskCrash),
 }
@@ -76,6 +81,22 @@ pub enum FromSupervisor {
     Died {
         /// The process, as `fork` named it.
         process: u32,
+        /// The signal that killed it.
+        #[serde(default)]
+        signal: Option<i32>,
+        /// What it exited with.
+        #[serde(default)]
+        code: Option<i32>,
+    },
+    /// Task processes of earlier managers that live. The first line, where there are some.
+    Left {
+        /// Their pids.
+        pids: Vec<i32>,
+    },
+    /// One of them has ended and was reaped.
+    LeftDied {
+        /// Its pid.
+        pid: i32,
         /// The signal that killed it.
         #[serde(default)]
         signal: Option<i32>,
@@ -135,6 +156,11 @@ impl Supervisor {
     /// Asks for a task process's end.
     pub(crate) fn kill(&self, process: TaskProcessId) {
         self.say(ToSupervisor::Kill { process: process.0 });
+    }
+
+    /// Asks for the end of a task process that was another manager's.
+    pub(crate) fn kill_left(&self, pid: i32) {
+        self.say(ToSupervisor::KillLeft { pid });
     }
 
     /// Says why the worker can't start.
@@ -270,7 +296,10 @@ impl ControlReader {
                     ));
                 }
             },
-            FromSupervisor::Died { .. } | FromSupervisor::Stop { .. } => None,
+            FromSupervisor::Died { .. }
+            | FromSupervisor::Left { .. }
+            | FromSupervisor::LeftDied { .. }
+            | FromSupervisor::Stop { .. } => None,
         };
         Ok(Some((line, socket)))
     }
@@ -344,6 +373,10 @@ mod tests {
             &ToSupervisor::Kill { process: 7 },
             r#"{"kill":{"process":7}}"#,
         );
+        check(
+            &ToSupervisor::KillLeft { pid: 70 },
+            r#"{"kill_left":{"pid":70}}"#,
+        );
         let crash = TaskCrash {
             message_id: "m".to_owned(),
             task: "t".to_owned(),
@@ -370,6 +403,18 @@ mod tests {
             read(r#"{"died":{"process":7,"signal":9,"code":null}}"#),
             FromSupervisor::Died {
                 process: 7,
+                signal: Some(9),
+                code: None
+            }
+        );
+        assert_eq!(
+            read(r#"{"left":{"pids":[70,71]}}"#),
+            FromSupervisor::Left { pids: vec![70, 71] }
+        );
+        assert_eq!(
+            read(r#"{"left_died":{"pid":70,"signal":9,"code":null}}"#),
+            FromSupervisor::LeftDied {
+                pid: 70,
                 signal: Some(9),
                 code: None
             }

@@ -10,14 +10,17 @@
 //! its message if it ends with its process.
 //!
 //! The supervisor makes a ledger before it forks its first manager, and a [successor](Ledger::successor) for each
-//! manager after it: task processes of an earlier one may still write to theirs. What all ledgers of a supervisor have
-//! in common are the messages that have succeeded.
+//! manager after it: task processes of an earlier one may still write to theirs, and the successor knows of these. What
+//! all ledgers of a supervisor have in common are the messages that have succeeded.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::adoption::LeftRunning;
+use super::claim::Claims;
+use super::job::Job;
 use super::outcome::{AfterDeath, TaskOutcome, pack_outcome, unpack_outcome};
 use super::shared::SharedWords;
 use super::successes::Successes;
@@ -28,14 +31,21 @@ pub type Sequence = u32;
 /// How many outcomes a slot remembers: those of the last this many sequences.
 pub const OUTCOMES_KEPT: usize = 64;
 
+/// The ledgers of so many earlier managers are kept for what may still run by them.
+const PREDECESSORS_MAX: usize = 8;
+
 /// The shared memory. Cheap to clone; inherited through fork.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     slots: Arc<SharedWords>,
+    /// What each slot's present task runs for.
+    claims: Claims,
     successes: Successes,
     /// The deliveries of stored bodies whose delete SQS has confirmed, by their receipts: their bodies may go.
     deleted: Successes,
     is_first: bool,
+    /// That of the manager before, and those of earlier ones by which something ran; the latest first.
+    predecessors: Vec<Ledger>,
 }
 
 /// What a slot says.
@@ -67,20 +77,60 @@ impl Ledger {
         }
         Ok(Self {
             slots: Arc::new(SharedWords::new(SLOT_WORDS * slots as usize)?),
+            claims: Claims::new(slots)?,
             successes: Successes::new()?,
             deleted: Successes::new()?,
             is_first: true,
+            predecessors: Vec::new(),
         })
     }
 
     /// The ledger of the next manager: as many slots, all empty, and the same successes.
     pub fn successor(&self) -> io::Result<Self> {
+        let earlier = self.predecessors.iter();
+        let earlier = earlier.filter(|ledger| ledger.running().next().is_some());
+        let mut predecessors = vec![Self {
+            predecessors: Vec::new(),
+            ..self.clone()
+        }];
+        predecessors.extend(earlier.take(PREDECESSORS_MAX - 1).cloned());
         Ok(Self {
             slots: Arc::new(SharedWords::new(self.slots.words().len())?),
+            claims: Claims::new(self.slots())?,
             successes: self.successes.clone(),
             deleted: self.deleted.clone(),
             is_first: false,
+            predecessors,
         })
+    }
+
+    /// What may still run by the ledgers of earlier managers.
+    pub(crate) fn left_running(&self) -> Vec<LeftRunning> {
+        let ledgers = self.predecessors.iter();
+        ledgers.flat_map(Self::running).collect()
+    }
+
+    /// What was begun and has not ended, as far as its process has left word.
+    fn running(&self) -> impl Iterator<Item = LeftRunning> + '_ {
+        (0..self.slots()).filter_map(|slot| {
+            let Progress { begun, finished } = self.progress(slot);
+            if begun <= finished {
+                return None;
+            }
+            let claim = self.claims.read(slot)?;
+            // The same task before and after: the claim between is its own.
+            let is_its_own = claim.sequence == begun && self.progress(slot).begun == begun;
+            is_its_own.then(|| LeftRunning {
+                claim,
+                ledger: self.clone(),
+                slot,
+            })
+        })
+    }
+
+    /// The process is about to begin this.
+    pub(super) fn claim(&self, slot: u32, job: &Job) {
+        self.claims.write(slot, job);
     }
 
     /// Whether no manager came before this one's.
@@ -112,6 +162,7 @@ impl Ledger {
 
     /// Empties a slot for a new process. The manager calls it before that process is forked.
     pub(crate) fn reset(&self, slot: u32) {
+        self.claims.clear(slot);
         let slot = self.slot(slot);
         slot.finished.store(0, Ordering::Relaxed);
         slot.kill_at.store(0, Ordering::Relaxed);
@@ -376,156 +427,4 @@ fn unpack_ended(ended: u64, delay: u64) -> Option<(TaskOutcome, Duration)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{AfterDeath, Ledger, Limit, Progress, TaskOutcome};
-    use crate::process::successes::Mark;
-    use std::time::Duration;
-
-    #[test]
-    fn a_task_is_either_begun_or_taken_back() {
-        let ledger = Ledger::new(1).unwrap();
-        assert!(ledger.begin(0, 1));
-        assert_eq!(ledger.revoke(0, 3), 1);
-        assert!(!ledger.begin(0, 2));
-        assert!(!ledger.begin(0, 3));
-        assert!(ledger.begin(0, 4));
-    }
-
-    #[test]
-    fn two_threads_racing_never_both_get_a_task() {
-        let ledger = Ledger::new(1).unwrap();
-        let child = ledger.clone();
-        let runner = std::thread::spawn(move || {
-            (1..=10_000_u32)
-                .filter(|&sequence| child.begin(0, sequence))
-                .collect::<Vec<_>>()
-        });
-        let mut taken_back = Vec::new();
-        for upto in (10..=10_000).step_by(10) {
-            let begun = ledger.revoke(0, upto);
-            let from = begun.max(taken_back.last().copied().unwrap_or(0)) + 1;
-            taken_back.extend(from..=upto);
-        }
-        let run = runner.join().unwrap();
-        let mut all = run;
-        all.extend(taken_back);
-        all.sort_unstable();
-        assert_eq!(all, (1..=10_000).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn outcomes_and_durations_survive() {
-        let ledger = Ledger::new(2).unwrap();
-        for (sequence, outcome) in [
-            (1, TaskOutcome::Succeeded),
-            (2, TaskOutcome::Failed),
-            (3, TaskOutcome::Unrunnable),
-            (4, TaskOutcome::NotStarted),
-            (
-                5,
-                TaskOutcome::Retry {
-                    delay_secs: u32::MAX,
-                },
-            ),
-            (6, TaskOutcome::Exhausted),
-            (7, TaskOutcome::DeadLetter),
-            (8, TaskOutcome::Discarded),
-        ] {
-            let took = Duration::from_micros(u64::from(sequence));
-            assert!(ledger.begin(1, sequence));
-            ledger.finish(1, sequence, outcome, took);
-            assert_eq!(ledger.ended(1, sequence), Some((outcome, took)));
-        }
-        let progress = Progress {
-            begun: 8,
-            finished: 8,
-        };
-        assert_eq!(ledger.progress(1), progress);
-        assert_eq!(ledger.ended(1, 9), None);
-        assert_eq!(ledger.progress(0).begun, 0, "slots are apart");
-
-        ledger.reset(1);
-        assert_eq!(ledger.progress(1).finished, 0);
-    }
-
-    #[test]
-    fn a_limit_is_that_of_the_task_that_runs() {
-        let ledger = Ledger::new(1).unwrap();
-        let limit = |secs| Limit {
-            length: Duration::from_secs(secs),
-            kill_at_nanos: secs * 1_000_000_000,
-        };
-        ledger.limit(0, limit(9));
-        assert_eq!(ledger.limited(0), None, "nothing runs");
-        assert!(ledger.begin(0, 1));
-        assert_eq!(ledger.limited(0), None, "the next task has none yet");
-        ledger.limit(0, limit(5));
-        ledger.limit(0, limit(3));
-        assert_eq!(ledger.limited(0), Some((1, limit(3))));
-        ledger.finish(0, 1, TaskOutcome::Succeeded, Duration::ZERO);
-        assert_eq!(ledger.limited(0), None, "it has ended");
-        assert!(ledger.begin(0, 2));
-        assert_eq!(ledger.limited(0), None);
-        ledger.limit(0, limit(4));
-        ledger.reset(0);
-        assert_eq!(ledger.limited(0), None);
-    }
-
-    #[test]
-    fn what_follows_a_death_is_said_of_the_task_that_runs() {
-        let ledger = Ledger::new(2).unwrap();
-        let dead_letter = |queue: &str| AfterDeath::DeadLetter {
-            queue: queue.to_owned(),
-        };
-        let longest = "q".repeat(80);
-        for said in [
-            AfterDeath::Retry {
-                delay_secs: u32::MAX,
-            },
-            AfterDeath::Exhausted,
-            dead_letter(&longest),
-            dead_letter("email-dead"),
-            AfterDeath::Failed,
-        ] {
-            ledger.foresee(1, &said);
-            assert_eq!(ledger.after_death(1), said);
-        }
-        assert_eq!(ledger.after_death(0), AfterDeath::Failed, "slots are apart");
-
-        ledger.foresee(1, &dead_letter(&format!("{longest}q")));
-        assert_eq!(ledger.after_death(1), AfterDeath::Exhausted, "no queue");
-        assert!(ledger.begin(1, 1));
-        assert_eq!(ledger.after_death(1), AfterDeath::Failed, "the next task");
-        ledger.foresee(1, &AfterDeath::Exhausted);
-        ledger.reset(1);
-        assert_eq!(ledger.after_death(1), AfterDeath::Failed, "another process");
-    }
-
-    #[test]
-    fn a_task_that_ran_for_ever_has_the_longest_time_that_fits() {
-        let ledger = Ledger::new(1).unwrap();
-        ledger.finish(0, 1, TaskOutcome::Failed, Duration::MAX);
-        let (outcome, took) = ledger.ended(0, 1).unwrap();
-        assert_eq!(outcome, TaskOutcome::Failed);
-        assert!(took > Duration::from_hours(800 * 24));
-    }
-
-    #[test]
-    fn a_successor_has_empty_slots_and_knows_what_succeeded() {
-        let first = Ledger::new(3).unwrap();
-        assert!(first.begin(2, 7));
-        let next = first.successor().unwrap();
-        assert_eq!(next.slots(), 3);
-        assert_eq!(next.progress(2).begun, 0);
-        // The task ends under the old ledger, when its manager is gone.
-        first.successes().add(Mark::of("a"));
-        assert!(next.successes().contains(Mark::of("a")));
-    }
-
-    #[test]
-    fn an_empty_ledger_is_refused() {
-        assert!(Ledger::new(0).is_err());
-        assert_eq!(Ledger::slots_for(0, 0), 7);
-        assert_eq!(Ledger::slots_for(2, 4), 40);
-    }
-}
+mod tests;

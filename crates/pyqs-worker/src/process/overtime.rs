@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use pyqs_core::{Event, Instant, MessageKey};
 
-use super::ledger::Ledger;
 use super::outcome::AfterDeath;
 use super::pool::Pool;
 use super::task_process::{Role, TaskProcess};
@@ -36,20 +35,20 @@ impl Pool {
             if !matches!(process.role, Role::Active | Role::Leaving { .. }) {
                 continue;
             }
-            let late = process.mark_overtime(&self.ledger, now);
+            let late = process.mark_overtime(now);
             if !late.is_empty() && process.role == Role::Active {
                 self.leave(id, now, events);
             }
             let Some(process) = self.processes.get_mut(&id) else {
                 continue;
             };
-            if !process.is_overrun(&self.ledger) {
+            if !process.is_overrun() {
                 continue;
             }
             let drains_until = *process
                 .drains_until
                 .get_or_insert(now + self.settings.drain_timeout);
-            let waits = process.has_others(&self.ledger) && now < drains_until;
+            let waits = process.has_others() && now < drains_until;
             let pid = process.up.as_ref().map(|up| up.pid);
             found.extend(late.into_iter().map(|late| Overtime {
                 pid,
@@ -76,7 +75,7 @@ impl Pool {
             .flat_map(|process| {
                 let limits = process.lanes.iter().filter(|lane| lane.overran.is_none());
                 limits
-                    .filter_map(|lane| self.ledger.limited(lane.slot))
+                    .filter_map(|lane| process.ledger.limited(lane.slot))
                     .map(|(_, limit)| Instant::from_nanos(limit.kill_at_nanos))
                     .chain(process.drains_until)
             })
@@ -94,10 +93,10 @@ struct Late {
 
 impl TaskProcess {
     /// Notes which of its tasks are at their limit, and names those that were not noted before.
-    fn mark_overtime(&mut self, ledger: &Ledger, now: Instant) -> Vec<Late> {
+    fn mark_overtime(&mut self, now: Instant) -> Vec<Late> {
         let mut late = Vec::new();
         for lane in &mut self.lanes {
-            let Some((sequence, limit)) = ledger.limited(lane.slot) else {
+            let Some((sequence, limit)) = self.ledger.limited(lane.slot) else {
                 continue;
             };
             let Some(message) = lane.tasks.message(sequence) else {
@@ -109,7 +108,7 @@ impl TaskProcess {
                 late.push(Late {
                     message,
                     limit: limit.length,
-                    after_death: lane.tasks.after_death(ledger, lane.slot),
+                    after_death: lane.tasks.after_death(&self.ledger, lane.slot),
                 });
             }
         }

@@ -9,6 +9,7 @@ use pyqs_sqs::Receipt;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::TaskProcessId;
+use super::adoption::LeftRunning;
 use super::control::Supervisor;
 use super::crash_loop::CrashLoop;
 use super::ledger::{Ledger, Sequence};
@@ -55,6 +56,8 @@ pub(crate) struct Pool {
     log: Log,
     inbound: UnboundedSender<Inbound>,
     pub(super) processes: BTreeMap<TaskProcessId, TaskProcess>,
+    /// What processes of earlier managers run of queues that are not found yet.
+    pub(super) left_running: Vec<LeftRunning>,
     /// The first slots of the parts of the ledger that no process has.
     slots_free: Vec<u32>,
     last_process: u32,
@@ -70,7 +73,7 @@ pub(crate) struct Pool {
     /// Nothing is started any more.
     stopping: bool,
     /// The supervisor is gone: nobody will say `died`.
-    orphaned: bool,
+    pub(super) orphaned: bool,
 }
 
 /// A process that ended without having been told to.
@@ -107,6 +110,7 @@ impl Pool {
             log,
             inbound,
             processes: BTreeMap::new(),
+            left_running: Vec::new(),
             slots_free,
             last_process: 0,
             start_took_max: Duration::ZERO,
@@ -177,7 +181,7 @@ impl Pool {
     pub(crate) fn tick(&mut self, now: Instant, events: &mut Vec<Event>) -> Vec<Overtime> {
         let mut overdue = Vec::new();
         for (&id, process) in &mut self.processes {
-            process.harvest(&self.ledger, events);
+            process.harvest(events);
             let closed_at = process.up.as_ref().and_then(|up| up.closed_at);
             let is_closed_too_long =
                 closed_at.is_some_and(|since| now.saturating_since(since) >= CLOSED_MAX);
@@ -212,7 +216,7 @@ impl Pool {
             Ok(link) => {
                 process.up = Some(Up {
                     pid,
-                    link,
+                    link: Some(link),
                     closed_at: None,
                 });
             }
@@ -339,8 +343,8 @@ impl Pool {
             return;
         };
         let bytes = process.give(lane, jobs);
-        if let Some(up) = &process.up {
-            up.link.send(bytes);
+        if let Some(link) = process.link() {
+            link.send(bytes);
         }
     }
 
@@ -348,7 +352,7 @@ impl Pool {
     pub(crate) fn take_back(&mut self, lane: LaneId, events: &mut Vec<Event>) {
         let (id, number) = self.place(lane);
         let messages = match self.processes.get_mut(&id) {
-            Some(process) => process.take_back(number, &self.ledger, events),
+            Some(process) => process.take_back(number, events),
             None => Vec::new(),
         };
         events.push(Event::TakenBack {
@@ -359,10 +363,12 @@ impl Pool {
 
     /// Tells the process that the lease of a task could not be kept.
     pub(crate) fn lose_lease(&self, message: MessageKey) {
-        let mut lanes = self.processes.values().flat_map(|process| &process.lanes);
-        let found = lanes.find_map(|lane| Some((lane.slot, lane.tasks.sequence(message)?)));
-        if let Some((slot, sequence)) = found {
-            self.ledger.lose_lease(slot, sequence);
+        for process in self.processes.values() {
+            for lane in &process.lanes {
+                if let Some(sequence) = lane.tasks.sequence(message) {
+                    return process.ledger.lose_lease(lane.slot, sequence);
+                }
+            }
         }
     }
 
@@ -384,6 +390,7 @@ impl Pool {
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }
             }
+            Some(up) if process.is_left_behind() => self.supervisor.kill_left(up.pid),
             _ => self.supervisor.kill(id),
         }
     }
@@ -410,9 +417,9 @@ impl Pool {
     ) -> Option<Crash> {
         let process = self.processes.get_mut(&id)?;
         process.died = Some(exit);
-        if let Some(up) = &process.up {
+        if let Some(link) = process.link() {
             // What it sent before it died is still to be read; then `closed` comes.
-            up.link.end_reading();
+            link.end_reading();
         }
         self.end_if_gone(id, now, events)
     }
@@ -432,15 +439,20 @@ impl Pool {
     }
 
     fn ask_for_process(&mut self, slot: u32, now: Instant) {
-        self.last_process += 1;
-        let id = TaskProcessId(self.last_process);
+        let id = self.new_process();
         for lane in 0..self.settings.lanes {
             self.ledger.reset(slot + lane);
         }
         self.supervisor.fork(id, slot);
         let lanes = (0..self.settings.lanes).map(|lane| self.lane_id(id, lane));
-        let process = TaskProcess::new(slot, lanes, now);
+        let process = TaskProcess::new(self.ledger.clone(), slot, lanes, now);
         self.processes.insert(id, process);
+    }
+
+    /// The name of another process.
+    pub(super) fn new_process(&mut self) -> TaskProcessId {
+        self.last_process += 1;
+        TaskProcessId(self.last_process)
     }
 
     fn lane_id(&self, process: TaskProcessId, lane: u32) -> LaneId {
@@ -459,11 +471,11 @@ impl Pool {
             return;
         };
         process.role = Role::Leaving { since: now };
-        process.retire(&self.ledger, events);
-        if let Some(up) = &process.up {
+        process.retire(events);
+        if let Some(link) = process.link() {
             let mut bytes = Vec::new();
             encode(&ToProcess::Leave, &mut bytes);
-            up.link.send(bytes);
+            link.send(bytes);
         }
     }
 
@@ -520,16 +532,17 @@ impl Pool {
             return None;
         }
         let mut process = self.processes.remove(&id)?;
-        self.slots_free.push(process.slot);
-        process.harvest(&self.ledger, events);
+        self.slots_free.extend(process.slot);
+        process.harvest(events);
         if matches!(process.role, Role::Leaving { .. }) && process.known() == 0 {
             return None;
         }
-        let victims = process.end(&self.ledger, events);
+        let victims = process.end(events);
         let is_told = process.was_killed_for_limit();
         if process.wear().ended == 0
             && !is_told
             && !self.stopping
+            && !process.is_left_behind()
             && let Some(told) = self.crash_loop.died_idle(now)
         {
             self.log.error(|| told);
@@ -548,7 +561,8 @@ impl Pool {
             let Role::Leaving { since } = process.role else {
                 return None;
             };
-            let is_long_gone = process.known() == 0 && now.saturating_since(since) >= LEAVE_MIN;
+            let has_slots = !process.is_left_behind() && process.known() == 0;
+            let is_long_gone = has_slots && now.saturating_since(since) >= LEAVE_MIN;
             is_long_gone.then_some((since, id))
         });
         if let Some((_, id)) = leaving.min() {

@@ -14,8 +14,10 @@ use super::wire::{JobFrame, TaskResult, encode_jobs};
 /// A task process, from the request for it until nothing of it is left.
 #[derive(Debug)]
 pub(super) struct TaskProcess {
-    /// The slot of its first lane; those of the others follow.
-    pub(super) slot: u32,
+    /// Where it says how far it has come.
+    pub(super) ledger: Ledger,
+    /// The slot of its first lane; those of the others follow. None of a process that was another manager's.
+    pub(super) slot: Option<u32>,
     pub(super) asked_at: Instant,
     /// Since the supervisor has said `forked`.
     pub(super) up: Option<Up>,
@@ -31,7 +33,8 @@ pub(super) struct TaskProcess {
 #[derive(Debug)]
 pub(super) struct Up {
     pub(super) pid: i32,
-    pub(super) link: Link,
+    /// To a process that was another manager's there is none.
+    pub(super) link: Option<Link>,
     /// Its end of the socket is closed, since then.
     pub(super) closed_at: Option<Instant>,
 }
@@ -115,24 +118,57 @@ enum Standing {
 
 impl TaskProcess {
     /// A process that was asked for, with lanes of these ids in the slots from `slot` on.
-    pub(super) fn new(slot: u32, lanes: impl Iterator<Item = LaneId>, now: Instant) -> Self {
-        let lanes = (slot..).zip(lanes).map(|(slot, id)| Lane {
-            id,
-            slot,
-            tasks: TasksSent::default(),
-            standing: Standing::Unknown,
-            overran: None,
-        });
+    pub(super) fn new(
+        ledger: Ledger,
+        slot: u32,
+        lanes: impl Iterator<Item = LaneId>,
+        now: Instant,
+    ) -> Self {
+        let lanes = (slot..).zip(lanes);
         Self {
-            slot,
+            ledger,
+            slot: Some(slot),
             asked_at: now,
             up: None,
             role: Role::Starting,
-            lanes: lanes.collect(),
+            lanes: lanes.map(|(slot, id)| Lane::new(id, slot)).collect(),
             is_too_large: false,
             drains_until: None,
             died: None,
         }
+    }
+
+    /// A process that was another manager's, of which no lane is known yet: it ends what it runs.
+    pub(super) fn left_behind(ledger: Ledger, pid: i32, now: Instant) -> Self {
+        Self {
+            slot: None,
+            up: Some(Up {
+                pid,
+                link: None,
+                closed_at: Some(now),
+            }),
+            role: Role::Leaving { since: now },
+            ..Self::new(ledger, 0, std::iter::empty(), now)
+        }
+    }
+
+    /// A lane of it runs a task; the core is told by `Event::Adopted`.
+    pub(super) fn adopt(&mut self, id: LaneId, slot: u32, tasks: TasksSent) {
+        self.lanes.push(Lane {
+            tasks,
+            standing: Standing::Retiring,
+            ..Lane::new(id, slot)
+        });
+    }
+
+    /// Whether it was another manager's.
+    pub(super) fn is_left_behind(&self) -> bool {
+        self.slot.is_none()
+    }
+
+    /// The way to it, while there is one.
+    pub(super) fn link(&self) -> Option<&Link> {
+        self.up.as_ref()?.link.as_ref()
     }
 
     /// Lanes of which the core knows.
@@ -207,31 +243,26 @@ impl TaskProcess {
     }
 
     /// Takes in what has ended by the ledger, and not yet by a frame.
-    pub(super) fn harvest(&mut self, ledger: &Ledger, events: &mut Vec<Event>) {
+    pub(super) fn harvest(&mut self, events: &mut Vec<Event>) {
         for lane in &mut self.lanes {
-            lane.tasks.harvest(ledger, lane.slot, events);
+            lane.tasks.harvest(&self.ledger, lane.slot, events);
         }
         self.let_go(events);
     }
 
     /// Takes back what a lane has not begun.
-    pub(super) fn take_back(
-        &mut self,
-        lane: usize,
-        ledger: &Ledger,
-        events: &mut Vec<Event>,
-    ) -> Vec<MessageKey> {
-        self.harvest(ledger, events);
+    pub(super) fn take_back(&mut self, lane: usize, events: &mut Vec<Event>) -> Vec<MessageKey> {
+        self.harvest(events);
         let lane = &mut self.lanes[lane];
-        lane.tasks.take_back(ledger, lane.slot)
+        lane.tasks.take_back(&self.ledger, lane.slot)
     }
 
     /// No lane takes tasks any more: what has not begun goes back to the core, and an idle lane is gone at once,
     /// so that another process's can take its place in the same step.
-    pub(super) fn retire(&mut self, ledger: &Ledger, events: &mut Vec<Event>) {
-        self.harvest(ledger, events);
+    pub(super) fn retire(&mut self, events: &mut Vec<Event>) {
+        self.harvest(events);
         for lane in &mut self.lanes {
-            let messages = lane.tasks.take_back(ledger, lane.slot);
+            let messages = lane.tasks.take_back(&self.ledger, lane.slot);
             if lane.standing != Standing::Known {
                 continue;
             }
@@ -247,12 +278,12 @@ impl TaskProcess {
 
     /// The last look: what had ended, and what was running, which is charged. Where it was killed for a task at its
     /// limit, that one alone is.
-    pub(super) fn end(&mut self, ledger: &Ledger, events: &mut Vec<Event>) -> Vec<Victim> {
-        self.harvest(ledger, events);
+    pub(super) fn end(&mut self, events: &mut Vec<Event>) -> Vec<Victim> {
+        self.harvest(events);
         let was_killed_for_limit = self.was_killed_for_limit();
         let mut victims = Vec::new();
         for lane in self.lanes.iter().filter(|lane| lane.is_known()) {
-            let of_lane = lane.victims(ledger, was_killed_for_limit);
+            let of_lane = lane.victims(&self.ledger, was_killed_for_limit);
             let outcome = |victim: &Victim| victim.after_death.outcome().into();
             let late = of_lane.iter().filter_map(|victim| {
                 Some(Event::TaskEnded {
@@ -280,12 +311,14 @@ impl TaskProcess {
     }
 
     /// Whether some task runs that has overrun its limit.
-    pub(super) fn is_overrun(&self, ledger: &Ledger) -> bool {
+    pub(super) fn is_overrun(&self) -> bool {
+        let ledger = &self.ledger;
         self.lanes.iter().any(|lane| lane.is_overrun(ledger))
     }
 
     /// Whether some task runs that may go on.
-    pub(super) fn has_others(&self, ledger: &Ledger) -> bool {
+    pub(super) fn has_others(&self) -> bool {
+        let ledger = &self.ledger;
         self.lanes
             .iter()
             .any(|lane| lane.tasks.running(ledger, lane.slot).is_some() && !lane.is_overrun(ledger))
@@ -306,6 +339,16 @@ impl TaskProcess {
 }
 
 impl Lane {
+    fn new(id: LaneId, slot: u32) -> Self {
+        Self {
+            id,
+            slot,
+            tasks: TasksSent::default(),
+            standing: Standing::Unknown,
+            overran: None,
+        }
+    }
+
     fn is_known(&self) -> bool {
         matches!(self.standing, Standing::Known | Standing::Retiring)
     }

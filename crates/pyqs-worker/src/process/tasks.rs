@@ -7,6 +7,7 @@ use pyqs_core::{Event, MessageKey};
 
 use super::ledger::{Ledger, OUTCOMES_KEPT, Sequence};
 use super::outcome::{AfterDeath, TaskOutcome};
+use super::successes::Mark;
 use super::wire::{DeadLetter, MessageEnd, TaskResult};
 
 /// The tasks of one lane. Each is reported as ended once, whether its frame or the ledger tells
@@ -36,6 +37,9 @@ struct InFlight {
     ends: Vec<TaskOutcome>,
     /// And what would if the process died.
     after_death: Vec<AfterDeath>,
+    /// Of one that another manager has sent: by these the success of each message is known, as its frames are read by
+    /// nobody.
+    marks: Vec<Mark>,
 }
 
 impl InFlight {
@@ -79,6 +83,25 @@ impl Wear {
 }
 
 impl TasksSent {
+    /// Of a lane that was another manager's: what it runs.
+    pub(crate) fn left_behind(sequence: Sequence, messages: &[(MessageKey, Mark)]) -> Self {
+        let mut tasks = Self {
+            last_sequence: sequence.saturating_sub(1),
+            ..Self::default()
+        };
+        let mut keys = messages.iter().map(|&(message, _)| message);
+        if let Some(first) = keys.next() {
+            tasks.sent(first);
+        }
+        for other in keys {
+            tasks.sent_with(other);
+        }
+        if let Some(task) = tasks.in_flight.back_mut() {
+            task.marks = messages.iter().map(|&(_, mark)| mark).collect();
+        }
+        tasks
+    }
+
     /// A task is on its way; this is its number.
     pub(crate) fn sent(&mut self, message: MessageKey) -> Sequence {
         self.last_sequence += 1;
@@ -89,6 +112,7 @@ impl TasksSent {
             is_announced: false,
             ends: Vec::new(),
             after_death: Vec::new(),
+            marks: Vec::new(),
         });
         self.last_sequence
     }
@@ -183,7 +207,27 @@ impl TasksSent {
                 // The process has said what, and that is still to be read.
                 return;
             }
+            let outcome = self.known_by_marks(ledger, outcome);
             self.report(sequence, outcome, took, events);
+        }
+    }
+
+    /// What the process could tell nobody of the first task counts as failed; which of its messages have succeeded is
+    /// remembered all the same.
+    fn known_by_marks(&mut self, ledger: &Ledger, outcome: TaskOutcome) -> TaskOutcome {
+        match self.in_flight.front_mut() {
+            Some(task) if outcome == TaskOutcome::Failed && !task.marks.is_empty() => {
+                let ends = task.marks.iter().map(|&mark| {
+                    if ledger.successes().contains(mark) {
+                        TaskOutcome::Succeeded
+                    } else {
+                        outcome
+                    }
+                });
+                task.ends = ends.collect();
+                TaskOutcome::Each
+            }
+            _ => outcome,
         }
     }
 
@@ -268,6 +312,7 @@ mod tests {
     use super::{TasksSent, Wear};
     use crate::process::ledger::{Ledger, OUTCOMES_KEPT};
     use crate::process::outcome::TaskOutcome;
+    use crate::process::successes::Mark;
     use crate::process::wire::TaskResult;
 
     fn sent(count: u64) -> (TasksSent, Ledger) {
@@ -350,6 +395,28 @@ mod tests {
         assert_eq!(tasks.announced(1), Some(MessageKey(1)));
         tasks.harvest(&ledger, 0, &mut events);
         assert_eq!(ended(&events), [(1, Outcome::DeadLetter)]);
+    }
+
+    #[test]
+    fn what_another_manager_left_running_ends_as_ledger_and_marks_say() {
+        let ledger = Ledger::new(1).unwrap();
+        let messages = [1, 2].map(|key| (MessageKey(key), Mark::of(&key.to_string())));
+        let mut tasks = TasksSent::left_behind(7, &messages);
+        assert!(ledger.begin(0, 7));
+        let mut events = Vec::new();
+        tasks.harvest(&ledger, 0, &mut events);
+        assert_eq!(events, []);
+        assert_eq!(tasks.running(&ledger, 0), Some(MessageKey(1)));
+        assert_eq!(tasks.sequence(MessageKey(2)), Some(7));
+        // Of several, the process has told nobody what becomes of each.
+        ledger.successes().add(messages[1].1);
+        ledger.finish(0, 7, TaskOutcome::Failed, Duration::ZERO);
+        tasks.harvest(&ledger, 0, &mut events);
+        assert_eq!(
+            ended(&events),
+            [(1, Outcome::Failed), (2, Outcome::Succeeded)]
+        );
+        assert!(tasks.is_idle());
     }
 
     #[test]

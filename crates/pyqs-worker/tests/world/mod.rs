@@ -205,7 +205,9 @@ impl FakeSupervisor {
                     *self.seen.fatal.lock().unwrap() = Some(message);
                 }
                 // Threads can't be killed; tests that wait for it open a gate.
-                ToSupervisor::Kill { .. } | ToSupervisor::Crashed(_) => {}
+                ToSupervisor::Kill { .. }
+                | ToSupervisor::KillLeft { .. }
+                | ToSupervisor::Crashed(_) => {}
             }
         }
         for process in processes {

@@ -63,6 +63,10 @@ impl Checkers {
             "job {number} began before its back-off was over"
         );
         assert!(!record.is_running, "job {number} runs twice at once");
+        assert!(
+            !record.is_known_done,
+            "job {number} runs again, and is known to have succeeded"
+        );
         record.is_running = true;
         record.runs += 1;
         self.begun += u64::from(plan.jobs[number].poison == Poison::No);
