@@ -38,7 +38,10 @@ use replies::Request;
 pub use dispatching::KINDS_MAX;
 pub use forwarding::HOP_MAX;
 pub use liveness::OVERDUE_AFTER;
-pub use outcomes::{FAILED_HIDDEN_MIN, POISON_GATHERED_MAX, POISON_HIDDEN_MAX, POISON_HIDDEN_MIN};
+pub use outcomes::{
+    DELETE_GATHERED_MAX, FAILED_HIDDEN_MIN, POISON_GATHERED_MAX, POISON_HIDDEN_MAX,
+    POISON_HIDDEN_MIN,
+};
 pub use replies::RELEASE_FAILURES_MAX;
 
 /// The consumer of any number of queues. See the crate's doc for the loop that drives it.

@@ -180,13 +180,15 @@ impl Poller {
     }
 
     /// How many messages to ask for now, if anything is to be asked, when the queue could use
-    /// `wanted` more than it has and `room` more can be held.
+    /// `wanted` more than it has and `room` more can be held. One that has enough for the moment can wait until a
+    /// full batch is wanted.
     pub(crate) fn next_max(
         &self,
         now: Instant,
         batch_max: u8,
         wanted: usize,
         room: usize,
+        has_enough: bool,
     ) -> Option<u8> {
         let is_paused = self.resume_at.is_some_and(|at| now < at);
         if is_paused || self.open.len() >= self.allowed {
@@ -194,7 +196,7 @@ impl Poller {
         }
         let wanted = wanted.min(room).saturating_sub(self.expected);
         // Less than a batch is worth a request only if there is no other.
-        let least = if self.open.is_empty() {
+        let least = if self.open.is_empty() && !has_enough {
             1
         } else {
             usize::from(batch_max)

@@ -9,8 +9,8 @@ use crate::time::Instant;
 /// Most tasks that one process has been given and has not ended.
 pub const PIPELINE_MAX: usize = 64;
 /// Tasks that take longer than this, as far as is known, are given one at a time.
-pub const PIPELINE_TASK_MAX: Duration = Duration::from_millis(2);
-/// About this much work is given to a process at once.
+pub const PIPELINE_TASK_MAX: Duration = Duration::from_millis(15);
+/// About this much work is given to a process at once, or two tasks: while it runs one, it has the next.
 pub const PIPELINE_WORK_MAX: Duration = Duration::from_millis(5);
 /// When a task has run for this long, those given behind it are taken back.
 pub const STUCK_AFTER: Duration = Duration::from_millis(20);
@@ -321,7 +321,7 @@ impl Process {
             && !self.is_stuck
             && interval.is_zero()
             && self.given.len() < PIPELINE_MAX
-            && self.work < PIPELINE_WORK_MAX;
+            && (self.work < PIPELINE_WORK_MAX || self.given.len() < 2);
         if is_open {
             Place::Pipe(self.work)
         } else {

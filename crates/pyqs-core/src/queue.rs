@@ -143,6 +143,17 @@ impl Queue {
             .map_or(usize::MAX, |max| (max as usize).saturating_sub(self.runs))
     }
 
+    /// Whether others are likely to be done with within that time, for a request to carry them too. Those of a FIFO
+    /// queue wait for nothing: SQS gives out none of their group before they are deleted.
+    pub(crate) fn has_more_within(&mut self, now: Instant, span: Duration) -> bool {
+        !self.attributes.is_fifo && self.line.len() > 0 && self.starts.expected(now, span) > 1
+    }
+
+    /// Whether what is here waits for free slots alone, and neither for others of its group nor for company.
+    pub(crate) fn waits_for_slots(&self) -> bool {
+        !self.attributes.is_fifo && self.line.missing() == 0
+    }
+
     /// Whether its own limits let one more start now.
     pub(crate) fn may_start(&self, now: Instant) -> bool {
         let is_due = |throttle: Throttle| throttle.next_at() <= now;

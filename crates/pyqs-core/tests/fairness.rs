@@ -87,6 +87,7 @@ fn slot_time_is_shared_by_weight() {
     check(4, &[(even, 100), (even, 100)], &[1, 1]);
     check(4, &[(weighing(3), 100), (even, 100)], &[3, 1]);
     check(1, &[(even, 10), (even, 100)], &[1, 1]);
+    check(1, &[(even, 1), (even, 100)], &[1, 1]);
     check(
         4,
         &[(even, 100), (even, 100), (weighing(2), 100)],
@@ -251,11 +252,13 @@ fn given(took: Duration, interval: Duration) -> usize {
 }
 
 #[test]
-fn tiny_tasks_are_pipelined_and_others_never() {
+fn tiny_tasks_are_pipelined_short_ones_have_the_next_behind_them_and_others_nothing() {
     assert_eq!(given(Duration::from_micros(10), ms(0)), PIPELINE_MAX);
     assert_eq!(given(ms(1), ms(0)), 5);
     assert_eq!(given(ms(2), ms(0)), 3);
-    assert_eq!(given(ms(3), ms(0)), 1);
+    assert_eq!(given(ms(3), ms(0)), 2);
+    assert_eq!(given(ms(15), ms(0)), 2);
+    assert_eq!(given(ms(16), ms(0)), 1);
     assert_eq!(
         given(Duration::from_micros(10), ms(1)),
         1,

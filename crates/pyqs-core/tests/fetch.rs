@@ -33,6 +33,48 @@ fn a_poll_asks_for_what_will_start_within_a_second() {
     assert_eq!(max_asked(2, Some(ms(1))), Some(10));
 }
 
+/// Of two processes with a long queue of tasks that take so long: receives and deletes for a thousand tasks.
+fn requests_for_1000(took: std::time::Duration) -> (usize, usize) {
+    let mut scene = Scene::with(600, 2);
+    let mut ended = 0;
+    let mut counts = (0, 0);
+    while ended < 1500 {
+        while let Some(&(_, max, _)) = scene.polls.get(&Q).and_then(|polls| polls.back()) {
+            scene.receive(Q, usize::from(max));
+        }
+        scene.wait(took);
+        let given: Vec<MessageKey> = scene.dispatched()[ended..].to_vec();
+        for key in given.into_iter().take(2) {
+            scene.end(key, Outcome::Succeeded, took);
+            ended += 1;
+        }
+        if ended == 500 {
+            counts = (receives(&scene), scene.deletes().len());
+        }
+    }
+    (
+        receives(&scene) - counts.0,
+        scene.deletes().len() - counts.1,
+    )
+}
+
+fn receives(scene: &Scene) -> usize {
+    scene.count(|action| matches!(action, Action::Receive { .. }))
+}
+
+#[test]
+fn tasks_of_some_milliseconds_cost_no_more_requests_than_tiny_ones() {
+    for took in [1, 2, 5, 10] {
+        let (receives, deletes) = requests_for_1000(ms(took));
+        assert!(receives <= 101, "{receives} receives, tasks of {took} ms");
+        assert!(deletes <= 105, "{deletes} deletes, tasks of {took} ms");
+    }
+    // Not many are done with within the time that a delete may wait.
+    let (receives, deletes) = requests_for_1000(ms(100));
+    assert!(receives <= 200, "{receives} receives");
+    assert!(deletes <= 1000, "{deletes} deletes");
+}
+
 #[test]
 fn an_idle_queue_costs_three_polls_a_minute_and_no_calls_but_ticks() {
     for queues in [1, 20] {

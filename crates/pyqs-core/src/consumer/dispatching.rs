@@ -105,11 +105,16 @@ impl Consumer {
                 break;
             }
             let task = self.expectation(id, kind, &several);
-            let reserved_until = if is_last_free {
+            let needs_slot = free.is_none() && !task.is_short && self.pool.slots() > 1;
+            let reserved_until = if is_last_free || needs_slot {
                 self.reserved_until(id)
             } else {
                 None
             };
+            if free.is_none() && !task.is_short && reserved_until.is_none() {
+                // The next free slot is this queue's: short tasks of others, one behind the other, would leave none.
+                break;
+            }
             let process = free
                 .filter(|_| reserved_until.is_none())
                 .or(pipe.filter(|_| task.is_short));

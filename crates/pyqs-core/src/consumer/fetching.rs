@@ -27,20 +27,22 @@ impl Consumer {
             if self.is_queue_drained(id) {
                 continue;
             }
-            let wanted = self.wanted(id);
+            let wanted_in_all = self.wanted(id);
             loop {
                 let queue = &self.queues[&id];
                 let buffered = queue.line.len();
                 // One run must find room, however small the share.
                 let share = share.max(queue.gathers);
-                let (wanted, room) = (
-                    wanted.saturating_sub(buffered).min(by_quota),
+                let has_enough = self.pool.free() == 0
+                    && queue.waits_for_slots()
+                    && buffered > wanted_in_all.min(share) / 2;
+                let next = queue.poller.next_max(
+                    self.now,
+                    queue.batch_max(self.now, most),
+                    wanted_in_all.saturating_sub(buffered).min(by_quota),
                     share.saturating_sub(buffered),
+                    has_enough,
                 );
-                let next =
-                    queue
-                        .poller
-                        .next_max(self.now, queue.batch_max(self.now, most), wanted, room);
                 let Some(max) = next.filter(|_| !queue.is_clogged()) else {
                     break;
                 };

@@ -18,6 +18,8 @@ pub const POISON_HIDDEN_MIN: Duration = Duration::from_secs(1);
 pub const POISON_GATHERED_MAX: Duration = Duration::from_secs(1);
 /// And no longer than this part of the time that it is hidden.
 const POISON_GATHERED_PART: u32 = 16;
+/// While a queue is busy, what has succeeded waits this long at most until a request that deletes it is full.
+pub const DELETE_GATHERED_MAX: Duration = Duration::from_millis(50);
 /// A message whose task failed is hidden for at least this long, for the same reason.
 pub const FAILED_HIDDEN_MIN: Duration = Duration::from_secs(1);
 
@@ -254,9 +256,22 @@ impl Consumer {
 
     pub(super) fn start_deleting(&mut self, key: MessageKey, since: Done) {
         self.set_phase(key, Phase::Deleting { failures: 0, since });
-        let id = self.held[&key].queue;
-        self.queue_mut(id).deletes.push(key);
+        let (id, now) = (self.held[&key].queue, self.now);
+        let may_wait = self.may_wait(key, DELETE_GATHERED_MAX);
+        let queue = self.queue_mut(id);
+        let by = if may_wait && queue.has_more_within(now, DELETE_GATHERED_MAX) {
+            now + DELETE_GATHERED_MAX
+        } else {
+            now
+        };
+        queue.deletes.push_by(key, by);
         self.plan_upkeep(key);
+    }
+
+    /// Whether the last request for a message may be put off for so long.
+    fn may_wait(&self, key: MessageKey, patience: Duration) -> bool {
+        let held = &self.held[&key];
+        self.stop == Stop::No && held.lease.left(self.now) > patience + self.needed_to_start(held)
     }
 
     /// Changes its visibility, once and for all.
@@ -273,9 +288,7 @@ impl Consumer {
         }
         let hidden_for = held.lease.hideable(self.now, hidden_for);
         let is_extending = held.is_extending;
-        let may_wait = self.stop == Stop::No
-            && held.lease.left(self.now) > patience + self.needed_to_start(held);
-        let by = if may_wait {
+        let by = if self.may_wait(key, patience) {
             self.now + patience
         } else {
             self.now

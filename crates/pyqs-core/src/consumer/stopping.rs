@@ -51,6 +51,7 @@ impl Consumer {
         }
         for queue in self.queues.values_mut() {
             queue.releases.hurry();
+            queue.deletes.hurry();
         }
         for process in self.pool.with_several() {
             self.take_back(process);
