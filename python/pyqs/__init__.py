@@ -8,10 +8,9 @@
 Run the tasks with ``pyqs email``. Importing this package starts nothing: no thread, no runtime, no connection.
 """
 
-from typing import TYPE_CHECKING
-
 from ._pyqs import __version__
 
+TYPE_CHECKING = False  # a type checker takes it for typing's, which takes longer to import than all the rest
 if TYPE_CHECKING:
     from ._batch import BatchItem
     from ._bound import BoundTask, Request
@@ -63,14 +62,15 @@ _SUBMODULES = ("decorator", "errors", "utils")
 if not TYPE_CHECKING:  # which would take any name for one of this package
 
     def __getattr__(name: str) -> object:
-        from importlib import import_module
-
         if name in _SUBMODULES:
-            return import_module(f".{name}", __name__)
+            return _module(name)
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+        value = globals()[name] = getattr(_module(_MODULES[name]), name)
         return value
+
+    def _module(name: str) -> object:
+        return __import__(f"{__name__}.{name}", fromlist=["it"])  # importlib is not imported everywhere
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

@@ -15,8 +15,9 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._execution import Run
-from ._limits import AlarmLimit, Alarms, Clock, Limits
+from ._limits import Clock, Limits
 from ._pyqs import Job, Lane, TaskChannel
+from ._soft_limits import AlarmLimit, Alarms
 
 if TYPE_CHECKING:
     import asyncio

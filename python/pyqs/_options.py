@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
-from typing import Any, Callable, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
-from ._formats import Format
 from ._limits import NO_LIMITS, Limits
 from ._policy import DELAY_MAX_SECS, check_seconds
 from .errors import SettingsInvalid
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ._formats import Format
+
+SQS_DELAY_SECONDS_MAX = 900
+"""The longest delay that SQS itself keeps; beyond it, workers send the message on until it is due."""
 
 HeaderValue = Union[str, int, float, bytes]
 Headers = Mapping[str, HeaderValue]
@@ -110,6 +115,8 @@ def times(declared: Declared, options: SendOptions) -> Times:
     """When the message is to run. Raises :class:`SettingsInvalid`."""
     if options is NO_OPTIONS and not declared.delay_seconds and declared.expires is None:
         return AT_ONCE
+    from datetime import datetime  # here, since few messages have one
+
     now = time.time()
     path = declared.path
     if options.countdown is not None and options.eta is not None:
@@ -197,12 +204,14 @@ def _chosen_key(name: str, path: str, chosen: Any, args: tuple[Any, ...], kwargs
     return None if chosen is None else _key(name, path, chosen)
 
 
-_KEY = re.compile(r"[!-~]{1,128}")
+_KEY = r"[!-~]{1,128}"
 """SQS API: ``MessageGroupId``, ``MessageDeduplicationId``."""
 
 
 def _key(name: str, path: str, value: Any) -> str:
-    if not isinstance(value, str) or not _KEY.fullmatch(value):
+    import re  # here, since few tasks have one
+
+    if not isinstance(value, str) or not re.fullmatch(_KEY, value):
         raise SettingsInvalid(
             f"{name} of {path} is {value!r}; give text of 1 to 128 letters and digits of ASCII, and punctuation"
         )
@@ -210,6 +219,8 @@ def _key(name: str, path: str, value: Any) -> str:
 
 
 def _moment(name: str, value: Any) -> float:
+    from datetime import datetime
+
     if not isinstance(value, datetime):
         raise SettingsInvalid(f"{name} is {value!r}; give a datetime")
     if value.utcoffset() is None:
@@ -218,4 +229,6 @@ def _moment(name: str, value: Any) -> float:
 
 
 def _utc(unix_secs: float) -> datetime:
+    from datetime import datetime, timezone
+
     return datetime.fromtimestamp(unix_secs, timezone.utc)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import random
 from collections.abc import Sequence
 from typing import Any, Callable, Literal, NamedTuple, Optional, Union
 
 from .errors import SettingsInvalid
-
-logger = logging.getLogger("pyqs")
 
 Backoff = Union[float, Sequence[float], Callable[[int], float]]
 """Seconds before each retry: the base of an exponential, one after the other, or a function of the retry's number."""
@@ -127,6 +123,8 @@ class Policy(NamedTuple):
             check_seconds("what backoff= returned", seconds)
             return seconds
         if isinstance(backoff, (int, float)):
+            import random  # here, since whoever sends needs none
+
             longest = max(BACKOFF_MAX_SECS, backoff)
             # The upper half, so that messages that failed together do not come back together.
             return min(backoff * 2.0 ** min(attempt - 1, 60), longest) * random.uniform(0.5, 1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
-from . import _formats, _idempotency, _payload_settings, _pyqs, _settings
+from . import _formats, _payload_settings, _pyqs, _settings
 from ._settings import Settings
 
 if TYPE_CHECKING:
@@ -100,7 +100,10 @@ def configure(
     if given.format is not None:
         _formats.checked(given.format, "format=")
     _payload_settings.check(given)
-    _idempotency.check(given)
+    if given.idempotency_store is not None:
+        from . import _idempotency
+
+        _idempotency.check(given)
     before = _settings.configured()
     after = _settings.configure(given)
     if any(getattr(before, name) != getattr(after, name) for name in _CONNECTION):

@@ -22,9 +22,10 @@ from . import _celery, _declarations, _logs, _producer, events
 from ._execution import Run, Worker, prepare
 from ._lanes import Lanes, Prepare
 from ._lifespan import Lifespan
-from ._limits import NO_LIMITS, Clock, Limits, SignalLimit
+from ._limits import NO_LIMITS, Clock, Limits
 from ._pyqs import Job, Lane, Reader, TaskChannel, WorkerSettings
 from ._resolve import Resolver
+from ._soft_limits import SignalLimit
 from ._stored import StoredBodies
 from .errors import PyqsError
 from .events import ProcessEvent, ProcessStarted, ProcessStopped

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union, cast, overload
 
-from . import (
-    _batch,
-    _bound,
-    _callbacks,
-    _declarations,
-    _formats,
-    _idempotency,
-    _limits,
-    _pace,
-    _policy,
-    _producer,
-    _registry,
-)
+from . import _batch, _bound, _callbacks, _declarations, _limits, _pace, _policy, _registry
 from ._batch import Batch
 from ._callbacks import NO_CALLBACKS, Callbacks
-from ._idempotency import Idempotency
-from ._options import Declared
+from ._options import SQS_DELAY_SECONDS_MAX, Declared
 from ._pace import NO_PACE, Pace
 from ._policy import NO_POLICY, Backoff, Errors, Policy
-from ._producer import MessageId, Outgoing
-from ._sender import SQS_DELAY_SECONDS_MAX, Sender
+from ._sender import Sender
 from .errors import SettingsInvalid
 from .utils import function_to_import_path
 
@@ -34,6 +20,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._callbacks import OnFailure, OnSuccess
+    from ._formats import Format
+    from ._idempotency import Idempotency, Key
+    from ._producer import MessageId
     from ._task_types import BatchDecorator, BoundDecorator, Decorator, Options, P, R, SingleOptions, Task
 
 
@@ -81,12 +70,12 @@ def task(
     custom_function_path: Optional[str] = None,
     *,
     expires: Optional[float] = None,
-    format: Optional[_formats.Format] = None,
+    format: Optional[Format] = None,
     group: Union[str, Callable[..., str], None] = None,
     dedup_id: Optional[Callable[..., str]] = None,
     time_limit: Optional[float] = None,
     soft_time_limit: Optional[float] = None,
-    idempotency_key: Optional[_idempotency.Key] = None,
+    idempotency_key: Optional[Key] = None,
     idempotency_ttl: Optional[float] = None,
     max_concurrency: Optional[int] = None,
     rate_limit: Union[str, float, None] = None,
@@ -161,6 +150,8 @@ def task(
     policy = Policy(retries, backoff, retry_on, discard_on, dead_letter_on, dead_letter).checked()
     limits = _limits.checked(time_limit, soft_time_limit)
     if format is not None:
+        from . import _formats
+
         _formats.checked(format, "format=")
     declared = Declared("", queue or "", delay_seconds, expires, format, group, dedup_id, limits)
     callbacks = Callbacks(on_success, on_failure).checked()
@@ -173,8 +164,10 @@ def task(
     if idempotency_key is not None:
         if together:
             raise SettingsInvalid("idempotency_key= and batch= don't go together: one call is for several keys")
+        from . import _idempotency
+
         ttl = _idempotency.TTL_DEFAULT_SECS if idempotency_ttl is None else idempotency_ttl
-        idempotency = Idempotency(idempotency_key, ttl).checked()
+        idempotency = _idempotency.Idempotency(idempotency_key, ttl).checked()
     pace = _pace.checked(max_concurrency, rate_limit)
     return _Decorator(declared, queue, custom_function_path, policy, bind, callbacks, together, idempotency, pace)
 
@@ -220,6 +213,8 @@ class _Decorator:
         _policy.declare(function, self._policy)
         _callbacks.declare(function, self._callbacks)
         if self._idempotency:
+            from . import _idempotency
+
             _idempotency.checked_for(path, function, self._idempotency)
             _idempotency.declare(function, self._idempotency)
         if self._is_bound:
@@ -261,10 +256,15 @@ class Queue(NamedTuple):
             raise SettingsInvalid(
                 f"DelaySeconds is {DelaySeconds!r}; SQS takes 0 to {SQS_DELAY_SECONDS_MAX} (.delay takes more)"
             )
+        from . import _producer
+        from ._producer import Outgoing
+
         name = self.url.rsplit("/", 1)[1]
         return {"MessageId": str(_producer.send(name, Outgoing(MessageBody, DelaySeconds)))}
 
 
 def get_or_create_queue(queue_name: str) -> Queue:
     """The queue of this name, which is created where it is missing. Kept for code that PyQS's users wrote."""
+    from . import _producer
+
     return Queue(_producer.queue_url(queue_name))

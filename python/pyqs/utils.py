@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union, cast
 
@@ -31,6 +29,9 @@ def decode_message(message: Mapping[str, Any], cert_store: Optional[str] = None)
 
 def decode_celery_message(json_task: str) -> dict[str, Any]:
     """The payload in the ``body`` of an old Celery message: base64 around JSON. A pickled one is refused."""
+    import base64
+    import json
+
     try:
         return cast(dict[str, Any], json.loads(base64.b64decode(json_task)))
     except ValueError as error:

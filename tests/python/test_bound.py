@@ -11,7 +11,8 @@ from typing import Any, Callable
 
 import pytest
 from pyqs import BoundTask, Request, Retry, _bound, task
-from pyqs._limits import Alarms, Clock, Limits, SignalLimit
+from pyqs._limits import Clock, Limits
+from pyqs._soft_limits import Alarms, SignalLimit
 from pyqs.errors import SettingsInvalid, SoftTimeLimitExceeded
 
 LONG = 20.0

@@ -12,7 +12,8 @@ from typing import Any, Callable, Optional
 import pytest
 from pyqs import _limits, task
 from pyqs._event_loop import EventLoop
-from pyqs._limits import Alarms, Clock, Limits, SignalLimit
+from pyqs._limits import Clock, Limits
+from pyqs._soft_limits import Alarms, SignalLimit
 from pyqs.errors import SettingsInvalid, SoftTimeLimitExceeded, TimeLimitExceeded
 
 LONG = 500.0

@@ -19,6 +19,10 @@ def test_the_stub_is_what_the_extension_has() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+OUTPUT: dict[str, Any] = {"capture_output": True, "text": True, "check": False}
+PACKAGES = str(Path(pyqs.__file__).parent.parent)
+
+
 def test_importing_starts_nothing() -> None:
     code = """
 import os, sys, threading
@@ -30,6 +34,25 @@ assert len(os.listdir("/proc/self/fd")) == before, "open files"
 assert "boto3" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_takes_long_to_import_is_imported_by_the_first_message() -> None:
+    code = """
+import sys
+before = set(sys.modules)
+import pyqs
+print(*sorted(sys.modules.keys() - before))
+@pyqs.task(queue="email", retries=3, backoff=[1, 5], time_limit=60)
+def send_email(to: str): ...
+print(*sorted(sys.modules.keys() - before))
+"""
+    result = subprocess.run([sys.executable, "-S", "-c", code], **OUTPUT, env={"PYTHONPATH": PACKAGES})
+    of_package, of_task = map(str.split, result.stdout.splitlines())
+
+    assert of_package == ["pyqs", "pyqs._pyqs"], result.stderr
+    too_long = {"asyncio", "dataclasses", "datetime", "decimal", "hashlib", "importlib", "inspect", "json", "logging"}
+    too_long |= {"random", "signal", "socket", "threading", "uuid"}
+    assert not too_long & set(of_task)
 
 
 def test_importing_the_package_is_enough_for_what_it_had() -> None:

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Optional
 
-from .._limits import AlarmLimit, Alarms, Clock, Limits
+from .._limits import Clock, Limits
+from .._soft_limits import AlarmLimit, Alarms
 
 if TYPE_CHECKING:
     from .._event_loop import EventLoop
