@@ -5,6 +5,8 @@
 //! The SDK's protection against stalled streams is off: those limits do its work, and its watch
 //! would wake an idle worker's long poll ten times a second. The SDK for Rust compares no MD5s, and nor do we: connections carry
 //! checksums, and TLS more.
+//!
+//! Whatever is done for each message goes by a [`Route`]: on the SDK's connections, without the SDK's costs.
 
 mod ca_bundle;
 mod connect;
@@ -12,7 +14,9 @@ mod failure;
 mod http;
 mod observe;
 mod proxy;
+mod route;
 mod translate;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -23,16 +27,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sqs::types::{
-    BatchResultErrorEntry, ChangeMessageVisibilityBatchRequestEntry,
-    DeleteMessageBatchRequestEntry, QueueAttributeName, SendMessageBatchRequestEntry,
-};
+use aws_sdk_sqs::types::QueueAttributeName;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use tokio::sync::OnceCell;
 
 use self::connect::ClientSource;
 pub use self::connect::{ConnectError, connect, region_name};
-use self::failure::{Call, entry_error, sqs_error};
+use self::failure::{Call, sqs_error};
 use self::observe::Observed;
+use self::route::Route;
 use crate::{
     EntryError, Outgoing, QueueAttributes, QueueUrl, Receipt, ReceiveRequest, Received, Sqs,
     SqsError, names,
@@ -47,9 +52,25 @@ pub const RECEIVE_SLACK: Duration = Duration::from_secs(5);
 /// SQS by the AWS SDK; made by [`connect()`]. Clones share their connections.
 #[derive(Clone)]
 pub struct AwsSqs {
-    client: Arc<RwLock<Client>>,
+    client: Arc<RwLock<RoutedClient>>,
     source: Arc<ClientSource>,
     observed: Arc<Observed>,
+}
+
+/// A client, and the route of its requests once it is known.
+#[derive(Clone)]
+struct RoutedClient {
+    client: Client,
+    route: Arc<OnceCell<Route>>,
+}
+
+impl From<Client> for RoutedClient {
+    fn from(client: Client) -> Self {
+        Self {
+            client,
+            route: Arc::default(),
+        }
+    }
 }
 
 /// Shows no settings: the SDK's may hold more than a log should.
@@ -64,7 +85,7 @@ impl fmt::Debug for AwsSqs {
 impl AwsSqs {
     fn new(client: Client, source: ClientSource, observed: Arc<Observed>) -> Self {
         Self {
-            client: Arc::new(RwLock::new(client)),
+            client: Arc::new(RwLock::new(client.into())),
             source: Arc::new(source),
             observed,
         }
@@ -72,8 +93,31 @@ impl AwsSqs {
 
     /// The client of now, which is cheap to clone.
     fn client(&self) -> Client {
+        self.routed().client
+    }
+
+    fn routed(&self) -> RoutedClient {
         let client = self.client.read();
         client.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes a request by the client's route.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        action: &'static str,
+        queue: &QueueUrl,
+        input: impl Serialize,
+        header: Option<(&'static str, String)>,
+    ) -> Result<T, SqsError> {
+        let RoutedClient { client, route } = self.routed();
+        let answer = async {
+            // The SDK's futures are large: on the heap, they are not copied on their way.
+            let route = route.get_or_try_init(|| Box::pin(Route::of_client(&client)));
+            let route = route.await?;
+            route.call(action, &input, header, &self.observed).await
+        };
+        self.within(limit, action, Some(queue.name()), answer).await
     }
 
     /// Reads the credentials again for the next call. The SDK reads profile files once: keys that
@@ -81,7 +125,7 @@ impl AwsSqs {
     async fn renew(&self) {
         // What fails here has worked before; the old client goes on saying what is wrong.
         if let Ok(client) = self.source.client(&self.observed).await {
-            *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+            *self.client.write().unwrap_or_else(PoisonError::into_inner) = client.into();
         }
     }
 
@@ -116,6 +160,20 @@ impl AwsSqs {
                 Err(SqsError::TimedOut(Box::new(call.failure(reason))))
             }
         }
+    }
+
+    async fn ask_batch(
+        &self,
+        action: &'static str,
+        queue: &QueueUrl,
+        batch: impl Serialize,
+        count: usize,
+    ) -> Result<Vec<Result<String, EntryError>>, SqsError> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let answer: wire::BatchAnswer = self.ask(CALL_TIMEOUT, action, queue, batch, None).await?;
+        Ok(answer.by_entry(count))
     }
 
     async fn call<T, E>(
@@ -227,21 +285,12 @@ impl Sqs for AwsSqs {
             .map(drop)
     }
 
-    async fn send(&self, queue: &QueueUrl, mut message: Outgoing) -> Result<String, SqsError> {
-        let request = self
-            .client()
-            .send_message()
-            .queue_url(queue.as_str())
-            .set_message_system_attributes(translate::system_attributes_out(&mut message))
-            .set_message_attributes(translate::attributes_out(message.attributes))
-            .set_delay_seconds(message.delay.map(whole_secs))
-            .set_message_group_id(message.group)
-            .set_message_deduplication_id(message.deduplication_id)
-            .message_body(message.body);
-        let answer = self
-            .call("SendMessage", Some(queue.name()), request.send())
+    async fn send(&self, queue: &QueueUrl, message: Outgoing) -> Result<String, SqsError> {
+        let input = wire::Send::to(queue, message);
+        let sent: wire::Sent = self
+            .ask(CALL_TIMEOUT, "SendMessage", queue, input, None)
             .await?;
-        Ok(answer.message_id.unwrap_or_default())
+        Ok(sent.message_id.unwrap_or_default())
     }
 
     async fn send_batch(
@@ -250,23 +299,9 @@ impl Sqs for AwsSqs {
         messages: Vec<Outgoing>,
     ) -> Result<Vec<Result<String, EntryError>>, SqsError> {
         let count = messages.len();
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        let entries = messages.into_iter().enumerate().map(send_entry).collect();
-        let request = self
-            .client()
-            .send_message_batch()
-            .queue_url(queue.as_str())
-            .set_entries(Some(entries));
-        let answer = self
-            .call("SendMessageBatch", Some(queue.name()), request.send())
-            .await?;
-        let done = answer
-            .successful
-            .into_iter()
-            .map(|entry| (entry.id, entry.message_id));
-        Ok(by_entry(count, done, &answer.failed))
+        let batch = wire::Batch::sends(queue, messages);
+        self.ask_batch("SendMessageBatch", queue, batch, count)
+            .await
     }
 
     async fn receive(
@@ -275,33 +310,13 @@ impl Sqs for AwsSqs {
         request: ReceiveRequest,
     ) -> Result<Vec<Received>, SqsError> {
         let limit = request.wait + RECEIVE_SLACK;
-        let poll = request.poll;
-        let request = self
-            .client()
-            .receive_message()
-            .queue_url(queue.as_str())
-            .max_number_of_messages(i32::from(request.max))
-            .wait_time_seconds(whole_secs(request.wait))
-            .visibility_timeout(whole_secs(request.visibility))
-            .set_message_system_attribute_names(Some(translate::SYSTEM_ATTRIBUTES.to_vec()))
-            .message_attribute_names("All")
-            .set_receive_request_attempt_id(request.attempt_id);
-        let name = poll.filter(|_| self.can_end_polls());
-        let request = request.customize().mutate_request(move |request| {
-            if let Some(name) = &name {
-                request.headers_mut().insert(POLL, name.clone());
-            }
-        });
-        let answer = self
-            .within(limit, "ReceiveMessage", Some(queue.name()), request.send())
+        let name = request.poll.clone().filter(|_| self.can_end_polls());
+        let header = name.map(|name| (POLL, name));
+        let input = wire::Receive::new(queue, &request);
+        let messages: wire::Messages = self
+            .ask(limit, "ReceiveMessage", queue, input, header)
             .await?;
-        // An empty answer has no list at all.
-        Ok(answer
-            .messages
-            .unwrap_or_default()
-            .into_iter()
-            .map(translate::received)
-            .collect())
+        Ok(messages.received())
     }
 
     async fn delete_batch(
@@ -309,20 +324,11 @@ impl Sqs for AwsSqs {
         queue: &QueueUrl,
         receipts: &[Receipt],
     ) -> Result<Vec<Result<(), EntryError>>, SqsError> {
-        if receipts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let entries = receipts.iter().enumerate().map(delete_entry).collect();
-        let request = self
-            .client()
-            .delete_message_batch()
-            .queue_url(queue.as_str())
-            .set_entries(Some(entries));
-        let answer = self
-            .call("DeleteMessageBatch", Some(queue.name()), request.send())
+        let batch = wire::Batch::deletes(queue, receipts);
+        let done = self
+            .ask_batch("DeleteMessageBatch", queue, batch, receipts.len())
             .await?;
-        let done = answer.successful.into_iter().map(|entry| (entry.id, ()));
-        Ok(by_entry(receipts.len(), done, &answer.failed))
+        Ok(done.into_iter().map(|entry| entry.map(drop)).collect())
     }
 
     async fn change_visibility_batch(
@@ -331,21 +337,9 @@ impl Sqs for AwsSqs {
         entries: &[(Receipt, Duration)],
     ) -> Result<Vec<Result<(), EntryError>>, SqsError> {
         const ACTION: &str = "ChangeMessageVisibilityBatch";
-        if entries.is_empty() {
-            return Ok(Vec::new());
-        }
-        let request = self
-            .client()
-            .change_message_visibility_batch()
-            .queue_url(queue.as_str())
-            .set_entries(Some(
-                entries.iter().enumerate().map(visibility_entry).collect(),
-            ));
-        let answer = self
-            .call(ACTION, Some(queue.name()), request.send())
-            .await?;
-        let done = answer.successful.into_iter().map(|entry| (entry.id, ()));
-        Ok(by_entry(entries.len(), done, &answer.failed))
+        let batch = wire::Batch::visibilities(queue, entries);
+        let done = self.ask_batch(ACTION, queue, batch, entries.len()).await?;
+        Ok(done.into_iter().map(|entry| entry.map(drop)).collect())
     }
 
     fn can_end_polls(&self) -> bool {
@@ -353,12 +347,9 @@ impl Sqs for AwsSqs {
     }
 
     async fn end_poll(&self, queue: &QueueUrl, poll: &str) -> Result<(), SqsError> {
-        let poll = poll.to_owned();
-        let request = self.client().receive_message().queue_url(queue.as_str());
-        let request = request.customize().mutate_request(move |request| {
-            request.headers_mut().insert(END_POLL, poll.clone());
-        });
-        self.call("ReceiveMessage", Some(queue.name()), request.send())
+        let header = Some((END_POLL, poll.to_owned()));
+        let input = wire::EndPoll::of(queue);
+        self.ask::<IgnoredAny>(CALL_TIMEOUT, "ReceiveMessage", queue, input, header)
             .await
             .map(drop)
     }
@@ -387,70 +378,6 @@ impl AwsSqs {
             };
             SqsError::ServerError(Box::new(call.failure("the answer holds no URL")))
         })
-    }
-}
-
-fn send_entry((index, mut message): (usize, Outgoing)) -> SendMessageBatchRequestEntry {
-    SendMessageBatchRequestEntry::builder()
-        .id(index.to_string())
-        .set_message_system_attributes(translate::system_attributes_out(&mut message))
-        .set_message_attributes(translate::attributes_out(message.attributes))
-        .set_delay_seconds(message.delay.map(whole_secs))
-        .set_message_group_id(message.group)
-        .set_message_deduplication_id(message.deduplication_id)
-        .message_body(message.body)
-        .build()
-        .expect("id and body are given")
-}
-
-fn delete_entry((index, receipt): (usize, &Receipt)) -> DeleteMessageBatchRequestEntry {
-    DeleteMessageBatchRequestEntry::builder()
-        .id(index.to_string())
-        .receipt_handle(receipt.as_str())
-        .build()
-        .expect("id and receipt are given")
-}
-
-fn visibility_entry(
-    (index, (receipt, visibility)): (usize, &(Receipt, Duration)),
-) -> ChangeMessageVisibilityBatchRequestEntry {
-    ChangeMessageVisibilityBatchRequestEntry::builder()
-        .id(index.to_string())
-        .receipt_handle(receipt.as_str())
-        .visibility_timeout(whole_secs(*visibility))
-        .build()
-        .expect("id and receipt are given")
-}
-
-/// Puts the answers to a batch, whose ids are the entries' places, back in order.
-fn by_entry<T>(
-    count: usize,
-    done: impl IntoIterator<Item = (String, T)>,
-    failed: &[BatchResultErrorEntry],
-) -> Vec<Result<T, EntryError>> {
-    let mut answers: Vec<_> = (0..count).map(|_| Err(not_answered())).collect();
-    let mut put = |id: &str, answer| {
-        if let Some(place) = id
-            .parse()
-            .ok()
-            .and_then(|index: usize| answers.get_mut(index))
-        {
-            *place = answer;
-        }
-    };
-    for (id, value) in done {
-        put(&id, Ok(value));
-    }
-    for entry in failed {
-        put(entry.id(), Err(entry_error(entry)));
-    }
-    answers
-}
-
-fn not_answered() -> EntryError {
-    EntryError::Failed {
-        code: "NoAnswer".to_owned(),
-        message: "SQS's answer does not mention this entry".to_owned(),
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sqs::types::BatchResultErrorEntry;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::{EntryError, Failure, SqsError};
@@ -76,9 +75,9 @@ where
 }
 
 /// What the caller can do about one entry of a batch.
-pub(super) fn entry_error(entry: &BatchResultErrorEntry) -> EntryError {
-    let code = short_code(entry.code()).to_owned();
-    let message = one_line(entry.message().unwrap_or("no reason given"));
+pub(super) fn entry_error(code: &str, message: Option<&str>, is_senders: bool) -> EntryError {
+    let code = short_code(code).to_owned();
+    let message = one_line(message.unwrap_or("no reason given"));
     let is_expired = match code.as_str() {
         "ReceiptHandleIsInvalid" | "MessageNotInflight" => true,
         // On FIFO queues the one code stands for all that is wrong with a value.
@@ -87,7 +86,7 @@ pub(super) fn entry_error(entry: &BatchResultErrorEntry) -> EntryError {
     };
     if is_expired {
         EntryError::ReceiptExpired { code, message }
-    } else if entry.sender_fault() && !THROTTLED.contains(&code.as_str()) {
+    } else if is_senders && !THROTTLED.contains(&code.as_str()) {
         EntryError::Refused { code, message }
     } else {
         EntryError::Failed { code, message }
@@ -245,21 +244,12 @@ const SERVER_ERROR: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_sqs::types::BatchResultErrorEntry;
-
     use super::{entry_error, one_line, short_code};
     use crate::EntryError;
 
     #[track_caller]
     fn check(code: &str, message: &str, sender_fault: bool, is_expected: fn(&EntryError) -> bool) {
-        let entry = BatchResultErrorEntry::builder()
-            .id("0")
-            .code(code)
-            .message(message)
-            .sender_fault(sender_fault)
-            .build()
-            .unwrap();
-        let error = entry_error(&entry);
+        let error = entry_error(code, Some(message), sender_fault);
         assert!(is_expected(&error), "{error:?}");
     }
 

@@ -9,6 +9,7 @@ use aws_sdk_sqs::config::interceptors::{
 use aws_sdk_sqs::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
+use aws_smithy_runtime_api::http::Headers;
 
 /// By which an endpoint says that receives can be ended.
 const ENDS_POLLS: &str = "x-pyqs-ends-polls";
@@ -25,6 +26,12 @@ impl Observed {
     /// Whether the last answer said that receives can be ended.
     pub(super) fn can_end_polls(&self) -> bool {
         self.can_end_polls.load(Ordering::Relaxed)
+    }
+
+    /// Takes in an answer's headers.
+    pub(super) fn answered(&self, headers: &Headers) {
+        let says_so = headers.get(ENDS_POLLS) == Some(YES);
+        self.can_end_polls.store(says_so, Ordering::Relaxed);
     }
 
     /// Where the first request went, for error messages.
@@ -61,8 +68,7 @@ impl Intercept for Observer {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let says_so = context.response().headers().get(ENDS_POLLS) == Some(YES);
-        self.0.can_end_polls.store(says_so, Ordering::Relaxed);
+        self.0.answered(context.response().headers());
         Ok(())
     }
 }

@@ -1,116 +1,12 @@
-//! Between the SDK's types and ours.
+//! From the SDK's types to ours.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-use aws_sdk_sqs::primitives::Blob;
-use aws_sdk_sqs::types::{
-    Message, MessageAttributeValue, MessageSystemAttributeName, MessageSystemAttributeNameForSends,
-    MessageSystemAttributeValue, QueueAttributeName,
-};
+use aws_sdk_sqs::types::QueueAttributeName;
 
-use crate::{AttributeValue, MessageCounts, Outgoing, QueueAttributes, Receipt, Received};
-
-/// Asked for by name at each receive: SQS gives none unasked (SQS API: `ReceiveMessage`).
-pub(super) const SYSTEM_ATTRIBUTES: [MessageSystemAttributeName; 8] = [
-    MessageSystemAttributeName::ApproximateReceiveCount,
-    MessageSystemAttributeName::SentTimestamp,
-    MessageSystemAttributeName::ApproximateFirstReceiveTimestamp,
-    MessageSystemAttributeName::MessageGroupId,
-    MessageSystemAttributeName::MessageDeduplicationId,
-    MessageSystemAttributeName::SequenceNumber,
-    MessageSystemAttributeName::AwsTraceHeader,
-    MessageSystemAttributeName::DeadLetterQueueSourceArn,
-];
-
-/// A received message. What is missing stays missing: endpoints differ in what they leave out.
-pub(super) fn received(message: Message) -> Received {
-    let mut system = message.attributes.unwrap_or_default();
-    let mut take = |name: MessageSystemAttributeName| system.remove(&name);
-    Received {
-        receive_count: take(MessageSystemAttributeName::ApproximateReceiveCount)
-            .and_then(|count| count.parse().ok())
-            .unwrap_or(1)
-            .max(1),
-        sent_at_millis: take(MessageSystemAttributeName::SentTimestamp)
-            .and_then(|millis| millis.parse().ok()),
-        first_received_at_millis: take(
-            MessageSystemAttributeName::ApproximateFirstReceiveTimestamp,
-        )
-        .and_then(|millis| millis.parse().ok()),
-        group: take(MessageSystemAttributeName::MessageGroupId),
-        deduplication_id: take(MessageSystemAttributeName::MessageDeduplicationId),
-        sequence_number: take(MessageSystemAttributeName::SequenceNumber),
-        trace_header: take(MessageSystemAttributeName::AwsTraceHeader),
-        dead_letter_source: take(MessageSystemAttributeName::DeadLetterQueueSourceArn),
-        message_id: message.message_id.unwrap_or_default(),
-        receipt: Receipt::new(message.receipt_handle.unwrap_or_default()),
-        body: message.body.unwrap_or_default(),
-        attributes: message
-            .message_attributes
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(name, value)| (name, attribute(value)))
-            .collect(),
-    }
-}
-
-fn attribute(value: MessageAttributeValue) -> AttributeValue {
-    match value.binary_value {
-        Some(bytes) => AttributeValue::Binary {
-            data_type: value.data_type,
-            value: bytes.into_inner(),
-        },
-        None => AttributeValue::Text {
-            data_type: value.data_type,
-            value: value.string_value.unwrap_or_default(),
-        },
-    }
-}
-
-/// Attributes to be sent; `None` where there are none.
-pub(super) fn attributes_out(
-    attributes: BTreeMap<String, AttributeValue>,
-) -> Option<HashMap<String, MessageAttributeValue>> {
-    if attributes.is_empty() {
-        return None;
-    }
-    let out = attributes
-        .into_iter()
-        .map(|(name, value)| (name, attribute_out(value)));
-    Some(out.collect())
-}
-
-fn attribute_out(value: AttributeValue) -> MessageAttributeValue {
-    let builder = MessageAttributeValue::builder();
-    match value {
-        AttributeValue::Text { data_type, value } => {
-            builder.data_type(data_type).string_value(value)
-        }
-        AttributeValue::Binary { data_type, value } => {
-            builder.data_type(data_type).binary_value(Blob::new(value))
-        }
-    }
-    .build()
-    .expect("the data type is given")
-}
-
-/// The trace header, as the one system attribute that can be sent.
-pub(super) fn system_attributes_out(
-    message: &mut Outgoing,
-) -> Option<HashMap<MessageSystemAttributeNameForSends, MessageSystemAttributeValue>> {
-    let header = message.trace_header.take()?;
-    let value = MessageSystemAttributeValue::builder()
-        .data_type("String")
-        .string_value(header)
-        .build()
-        .expect("the data type is given");
-    Some(HashMap::from([(
-        MessageSystemAttributeNameForSends::AwsTraceHeader,
-        value,
-    )]))
-}
+use crate::{MessageCounts, QueueAttributes};
 
 /// A queue's attributes. What is missing or can't be read has SQS's default.
 pub(super) fn queue_attributes<S: BuildHasher>(
@@ -173,16 +69,10 @@ mod tests {
     use std::collections::HashMap;
     use std::time::Duration;
 
-    use aws_sdk_sqs::types::{Message, QueueAttributeName};
+    use aws_sdk_sqs::types::QueueAttributeName;
 
-    use super::{queue_attributes, received};
+    use super::queue_attributes;
     use crate::QueueAttributes;
-
-    #[test]
-    fn a_message_that_says_nothing_is_a_first_delivery() {
-        let message = received(Message::builder().build());
-        assert_eq!((message.receive_count, message.body.as_str()), (1, ""));
-    }
 
     #[test]
     fn a_queue_that_says_nothing_has_the_defaults() {
