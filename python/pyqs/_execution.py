@@ -13,13 +13,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
 from . import (
-    _batch,
     _bound,
-    _callbacks,
-    _celery,
     _declarations,
     _idempotency,
-    _limits,
+    _marks,
     _on_message,
     _policy,
     _streams,
@@ -121,14 +118,15 @@ def prepare_here(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
         return _prepare_message(job, lane, handler, worker)
     try:
         # Of a batch each message is read by itself.
-        args, kwargs = ([], {}) if job.others else arguments(job, worker)
+        is_several = bool(job.others)
+        args, kwargs = ([], {}) if is_several else arguments(job, worker)
         function = worker.resolver.resolve(job.task)
-        batch = _batch.declared(function)
-        if job.others and batch is None:
+        marks = _marks.of(function)
+        if is_several and marks.batch is None:
             raise UnknownTask(f"{job.task} takes no batch here, and has one in another process")
         typed = job.attributes.get(_values.ATTRIBUTE)
         # A task object of Celery's gets what a worker of Celery's would give it.
-        if typed is not None and batch is None and not _celery.has_request(function):
+        if typed is not None and marks.batch is None and not marks.has_request:
             _values.types_of(function).decode(job.task, args, kwargs, typed)
     except (UndecodableMessage, UnknownTask, TaskRefused) as reason:
         lane.record("unrunnable")
@@ -138,7 +136,7 @@ def prepare_here(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
     if _declarations.news:
         # Its module was imported just now, or this is its first message.
         lane.declare(_declarations.take())
-    if batch:
+    if marks.batch:
         from ._batch_execution import prepare_batch
 
         return prepare_batch(job, lane, worker, function)
@@ -146,7 +144,7 @@ def prepare_here(job: Job, lane: Lane, worker: Worker) -> Optional[Execution]:
         lane.warn_once(job.left_out)
     asked = Limits(job.time_limit, job.soft_time_limit)
     kind: type[Execution] = Execution
-    if _celery.has_request(function):
+    if marks.has_request:
         from ._celery_execution import CeleryExecution
 
         kind = CeleryExecution
@@ -216,7 +214,7 @@ class Execution(Run):
     @staticmethod
     def declared_limits(function: Callable[..., Any]) -> Limits:
         """The time limits of a function."""
-        return _limits.declared(function)
+        return _marks.of(function).limits
 
     def __init__(
         self,
@@ -232,8 +230,9 @@ class Execution(Run):
         self._worker = worker
         self._lane = lane
         self._function = function
+        self._marks = _marks.of(function)
         self._limits = limits
-        self.is_async = inspect.iscoroutinefunction(function)
+        self.is_async = self._marks.is_async
         if limits.hard is not None:
             lane.limit(limits.hard, CANCEL_GRACE_SECS if self.is_async else 0.0)
         self._path = self._name()
@@ -268,17 +267,19 @@ class Execution(Run):
 
     def _declared_policy(self) -> Policy:
         """The rules for its failures."""
-        return _policy.declared(self._function)
+        return self._marks.policy
 
     def _foresee_death(self) -> None:
         """Leave word of what becomes of the message if this process dies: it can't say it then."""
+        policy = self._declared_policy()
+        if policy.retries is None:
+            return  # it is left to its visibility timeout, as is a message of which nothing is said
         try:
-            decision = self._declared_policy().decide_death(self._attempt)
+            decision = policy.decide_death(self._attempt)
         except Exception:  # of the user's backoff function: logged where the task raises, and asks it again
             return
         assert decision.outcome != "discarded", "only what is raised discards"
-        if decision.outcome != "failed":
-            self._lane.foresee(decision.outcome, delay_seconds=decision.delay_seconds, queue=decision.queue)
+        self._lane.foresee(decision.outcome, delay_seconds=decision.delay_seconds, queue=decision.queue)
 
     @property
     def log_fields(self) -> dict[str, Any]:
@@ -305,7 +306,7 @@ class Execution(Run):
         self._tell(TaskStarted)
         try:
             result = self._call_within_soft_limit(host)
-            if inspect.iscoroutine(result):
+            if result is not None and inspect.iscoroutine(result):
                 self._finish(host.wait_for(result, self._limits, self._clock))
             elif self._guard:
                 self._finish(result)
@@ -324,7 +325,7 @@ class Execution(Run):
 
         running.set(self)
         # A store of keys is asked on a thread, while others run.
-        if _idempotency.is_declared(self._function) and not await aside(self._begin):
+        if self._marks.has_key and not await aside(self._begin):
             return
         self._tell(TaskStarted)
         try:
@@ -350,13 +351,15 @@ class Execution(Run):
 
     def _call_plain(self) -> Any:
         result = self._call()
-        if not inspect.iscoroutine(result) and self._guard is None:
+        if self._guard is None and (result is None or not inspect.iscoroutine(result)):
             # Within the soft limit: once it is recorded, the limit can't raise any more.
             self._record_success(result)
         return result
 
     def _begin(self) -> bool:
         """Take the task's idempotency key, if it has one. ``False``: it does not run, which is recorded."""
+        if not self._marks.has_key:
+            return True
         args, kwargs = self._before["args"], self._before["kwargs"]
         claim = None
         try:
@@ -417,11 +420,13 @@ class Execution(Run):
         return self._invoke(args, kwargs)
 
     def _invoke(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        bound = _bound.declared(self._function)
+        bound = self._marks.bound
         if bound:
             _bound.hand_over(bound, self.bound_task())
         result = self._function(*args, **kwargs)
-        if (inspect.isgenerator(result) or inspect.isasyncgen(result)) and _has_yield(self._function):
+        if result is None:
+            return None
+        if (inspect.isgenerator(result) or inspect.isasyncgen(result)) and _marks.has_yield(self._function):
             raise TypeError(
                 f"{self._function.__qualname__} has `yield`, so calling it runs nothing of it; "
                 "a task is a plain function"
@@ -482,7 +487,7 @@ class Execution(Run):
         elif decision.outcome == "retry":
             self._tell(TaskRetried, **facts, delay=decision.delay_seconds)
         else:
-            own = _callbacks.declared(self._function).on_failure
+            own = self._marks.callbacks.on_failure
             self._tell(TaskFailed, own, **facts, outcome=decision.outcome, dead_letter=decision.queue)
 
     def _failed(self, error: BaseException) -> None:
@@ -557,7 +562,7 @@ class Execution(Run):
 
     def _succeeded(self) -> None:
         duration = time.perf_counter() - self._start
-        self._after.update(status="success")
+        self._after["status"] = "success"
         logger.info(
             "Processed task %s in %.4f seconds with args: %s and kwargs: %s",
             self._path,
@@ -565,8 +570,7 @@ class Execution(Run):
             self._before.get("args"),
             self._before.get("kwargs"),
         )
-        own = _callbacks.declared(self._function).on_success
-        self._tell(TaskSucceeded, own, duration=duration, result=self._result)
+        self._tell(TaskSucceeded, self._marks.callbacks.on_success, duration=duration, result=self._result)
 
     def _end(self) -> None:
         _bound.take_back()
@@ -592,8 +596,3 @@ class Execution(Run):
             traceback.print_exception(type(error), error, error.__traceback__)
         _streams.flush()
         os._exit(1 if error else 0)
-
-
-def _has_yield(function: Callable[..., Any]) -> bool:
-    function = inspect.unwrap(function)
-    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)

@@ -20,6 +20,8 @@ class Limits(NamedTuple):
 
     def within(self, other: Limits) -> Limits:
         """The smaller of each."""
+        if other == NO_LIMITS:
+            return self
         return Limits(_smaller(self.hard, other.hard), _smaller(self.soft, other.soft))
 
 

@@ -213,7 +213,7 @@ def _is_users_own(locations: Sequence[str]) -> bool:
 
 def _is_installed(location: str) -> bool:
     parents = _parents(os.path.realpath(location))
-    return not parents.isdisjoint(_installed_folders()) or any(
+    return not parents.isdisjoint(installed_folders()) or any(
         os.path.basename(parent) in ("site-packages", "dist-packages") for parent in parents
     )
 
@@ -227,7 +227,7 @@ def _parents(path: str) -> frozenset[str]:
 
 
 @functools.cache
-def _installed_folders() -> frozenset[str]:
+def installed_folders() -> frozenset[str]:
     """Where Python's own modules, installed packages and pyqs itself lie. An editable install lies elsewhere: it is the
     user's own, and so is a project that has its virtual environment inside it, or lies inside one beside ``lib``."""
     paths: Iterable[str] = [

@@ -23,7 +23,7 @@ import time
 import traceback
 from typing import Any, Callable, NamedTuple, NoReturn, Optional
 
-from . import _producer, _pyqs, _streams, _task_process, events
+from . import _producer, _pyqs, _resolve, _streams, _task_process, events
 from ._manager import Manager
 from ._pyqs import Ledger, WorkerSettings
 from ._signals import STOP_SIGNALS, Signals, do_nothing
@@ -123,7 +123,8 @@ class Supervisor:
             self._ask_celery_app(self._settings.celery_app)
         if self._settings.preload:
             gc.collect()
-            gc.freeze()
+        # What is here now is left alone by the children's collectors, whose marks would copy its memory.
+        gc.freeze()
         self._signals = Signals()
         self._selector.register(self._signals.read_end, selectors.EVENT_READ, self._take_signals)
         if self._orders:
@@ -293,6 +294,8 @@ class Supervisor:
         manager = self._manager
         if manager is None:
             return
+        # Found out once here, and not in each process. Not at the start: the manager is at work meanwhile.
+        _resolve.installed_folders()
         try:
             managers_end, task_end = socket.socketpair()
 
