@@ -1,4 +1,7 @@
 //! Which contents stay in memory though the store has them: the latest, up to a budget.
+//!
+//! Those behind a long queue are let go of as soon as the store has them: they would be pushed out long
+//! before anybody receives them, and by then their memory is cold.
 
 use std::collections::VecDeque;
 
@@ -16,6 +19,8 @@ pub(super) struct HeldBodies {
     bodies: VecDeque<HeldBody>,
     bytes: usize,
     bytes_max: usize,
+    /// Contents that stay only until the store has them.
+    passing: VecDeque<HeldBody>,
 }
 
 struct HeldBody {
@@ -32,6 +37,7 @@ impl HeldBodies {
             bodies: VecDeque::new(),
             bytes: 0,
             bytes_max,
+            passing: VecDeque::new(),
         }
     }
 
@@ -43,23 +49,33 @@ impl HeldBodies {
                 Change::MessageMoved { queue, key, .. } => (*queue, *key),
                 _ => continue,
             };
-            if let Some(body @ Body::Held(_)) = broker.payload(queue, key) {
-                let bytes = body.size() + OVERHEAD_BYTES;
-                self.bytes += bytes;
-                self.bodies.push_back(HeldBody {
-                    queue,
-                    key,
-                    bytes,
-                    entry,
-                });
+            let Some(body @ Body::Held(_)) = broker.payload(queue, key) else {
+                continue;
+            };
+            let body = HeldBody {
+                queue,
+                key,
+                bytes: body.size() + OVERHEAD_BYTES,
+                entry,
+            };
+            let before_it = broker.view(queue).map_or(0, |view| view.counts.visible);
+            if before_it.saturating_mul(body.bytes) > self.bytes_max {
+                self.passing.push_back(body);
+            } else {
+                self.bytes += body.bytes;
+                self.bodies.push_back(body);
             }
         }
     }
 
-    /// Lets go of the oldest beyond the budget, as far as the store has them.
+    /// Lets go of the oldest beyond the budget, and of those that only pass, as far as the store has them.
     pub(super) fn shrink(&mut self, broker: &mut Broker<Body>, durable: u64) {
+        let is_stored = |oldest: &mut HeldBody| oldest.entry <= durable;
+        while let Some(body) = self.passing.pop_front_if(is_stored) {
+            broker.replace_payload(body.queue, body.key, Body::Stored);
+        }
         while self.bytes > self.bytes_max
-            && let Some(oldest) = self.bodies.pop_front_if(|oldest| oldest.entry <= durable)
+            && let Some(oldest) = self.bodies.pop_front_if(is_stored)
         {
             self.bytes -= oldest.bytes;
             broker.replace_payload(oldest.queue, oldest.key, Body::Stored);

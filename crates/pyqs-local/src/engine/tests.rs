@@ -342,6 +342,11 @@ async fn contents_beyond_what_is_held_come_from_the_store() {
     let held = |broker: &Broker<Body>| Ok(broker.messages(queue)?.filter(is_held).count());
     let held = engine.look(held).unwrap();
     assert!((5..=7).contains(&held), "{held}");
+    let oldest = |broker: &Broker<Body>| Ok(broker.messages(queue)?.take(5).all(|m| is_held(&m)));
+    assert!(
+        engine.look(oldest).unwrap(),
+        "what is received next is held"
+    );
     let mut found = receive(&engine).await.unwrap();
     found.extend(receive(&engine).await.unwrap());
     assert_eq!(found, bodies);

@@ -88,8 +88,31 @@ pub(super) fn apply(
     Ok(())
 }
 
-/// Takes the rows of deleted messages out.
-pub(super) fn sweep(connection: &Connection) -> Result<(), StoreError> {
+/// Takes the rows of the messages with these keys out, which are all that `deleted` has.
+///
+/// They are mostly neighbours, whom SQLite takes out in one walk. It would look for each of them by
+/// itself, and twice, if it were told to find them in `deleted`.
+pub(super) fn sweep(connection: &Connection, mut keys: Vec<MessageKey>) -> Result<(), StoreError> {
+    keys.sort_unstable();
+    let neighbours = keys.chunk_by(|one, next| next.0 - one.0 <= 1);
+    for sql in [
+        "DELETE FROM messages WHERE key BETWEEN ? AND ?",
+        "DELETE FROM contents WHERE key BETWEEN ? AND ?",
+        "DELETE FROM deliveries WHERE key BETWEEN ? AND ?",
+    ] {
+        let mut statement = connection.prepare_cached(sql)?;
+        for keys in neighbours.clone() {
+            statement.execute([signed(keys[0].0), signed(keys[keys.len() - 1].0)])?;
+        }
+    }
+    connection
+        .prepare_cached("DELETE FROM deleted")?
+        .execute([])?;
+    Ok(())
+}
+
+/// Takes the rows of all deleted messages out, whoever has deleted them.
+pub(super) fn sweep_all(connection: &Connection) -> Result<(), StoreError> {
     for sql in [
         "DELETE FROM messages WHERE key IN (SELECT key FROM deleted)",
         "DELETE FROM contents WHERE key IN (SELECT key FROM deleted)",

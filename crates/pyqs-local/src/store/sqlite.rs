@@ -11,7 +11,7 @@ use pyqs_broker::{
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::apply::{apply, sweep};
+use super::apply::{apply, sweep, sweep_all};
 use super::checkpoint::{Checkpoints, LOG_PAGES};
 use super::contents::SqliteContents;
 use super::move_tasks;
@@ -40,7 +40,7 @@ pub(crate) struct SqliteStore {
     checkpoints: Checkpoints,
     reserve: Reserve,
     /// Deleted messages whose rows are still there, and how many there may be.
-    unswept: usize,
+    unswept: Vec<MessageKey>,
     unswept_max: usize,
     /// Held, never read: see [`LOCK_NAME`].
     _lock: File,
@@ -75,7 +75,7 @@ impl SqliteStore {
             checkpoints: Checkpoints::start(&mut connection, &path, LOG_PAGES)?,
             connection,
             reserve,
-            unswept: 0,
+            unswept: Vec::new(),
             unswept_max: UNSWEPT_MAX,
             _lock: lock,
         };
@@ -126,9 +126,9 @@ impl SqliteStore {
     /// Takes the rows of all deleted messages out.
     fn sweep(&mut self) -> Result<(), StoreError> {
         let transaction = self.connection.transaction()?;
-        sweep(&transaction)?;
+        sweep_all(&transaction)?;
         transaction.commit()?;
-        self.unswept = 0;
+        self.unswept.clear();
         Ok(())
     }
 
@@ -160,18 +160,25 @@ impl Drop for SqliteStore {
 
 impl Store for SqliteStore {
     fn commit(&mut self, changes: &[Change<Body>]) -> Result<(), StoreError> {
-        let is_deleted = |change: &&Change<_>| matches!(change, Change::MessageDeleted(_));
-        let mut unswept = self.unswept + changes.iter().filter(is_deleted).count();
+        let deleted = changes.iter().filter_map(|change| match change {
+            Change::MessageDeleted(key) => Some(*key),
+            _ => None,
+        });
         let transaction = self.connection.transaction()?;
         for change in changes {
             apply(&transaction, change)?;
         }
-        if unswept >= self.unswept_max {
-            sweep(&transaction)?;
-            unswept = 0;
+        let is_swept = self.unswept.len() + deleted.clone().count() >= self.unswept_max;
+        if is_swept {
+            let unswept = self.unswept.iter().copied();
+            sweep(&transaction, unswept.chain(deleted.clone()).collect())?;
         }
         transaction.commit()?;
-        self.unswept = unswept;
+        if is_swept {
+            self.unswept.clear();
+        } else {
+            self.unswept.extend(deleted);
+        }
         self.checkpoints.committed(&self.connection);
         Ok(())
     }
