@@ -139,3 +139,11 @@ def test_a_second_server_on_the_folder_says_so_in_one_line(tmp_path: Path) -> No
         assert "another server uses" in second.output
     finally:
         process.kill()
+
+
+def test_a_folder_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:
+    process, _ = start(tmp_path / "new", "normal")
+    try:
+        assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    finally:
+        process.kill()

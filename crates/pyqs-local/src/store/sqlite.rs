@@ -1,7 +1,8 @@
 //! The store on SQLite: one file in the data folder, one transaction a commit.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,9 +48,11 @@ pub(crate) struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the folder's data file, making both if missing.
+    /// Opens the folder's data file, making both if missing. A folder that is made is its owner's alone: messages are
+    /// nobody else's to read.
     pub(crate) fn open(folder: &Path, sync: Sync) -> Result<(Self, SqliteContents), StoreError> {
-        fs::create_dir_all(folder).map_err(|source| unusable(folder, source))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|source| unusable(folder, source))?;
         let lock = lock(folder)?;
         let reserve = Reserve::open(folder).map_err(|source| unusable(folder, source))?;
         let path = folder.join(FILE_NAME);
