@@ -12,7 +12,7 @@ import types
 import typing
 from collections import abc
 from datetime import date, datetime
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, Union, cast
 
 from ._converters import (
     ALL,
@@ -87,7 +87,13 @@ def unresolvable(annotation: Any, error: BaseException) -> str:
 def _resolved(annotation: Any, names: Any, own: Optional[dict[str, Any]] = None) -> Any:
     """The annotation itself, where it is written as text, and without what ``Annotated`` adds."""
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
-    return typing.get_type_hints(holder, names, own or {})["it"]
+    found = typing.get_type_hints(holder, names, own or {})["it"]
+    if not isinstance(found, types.GenericAlias):
+        return found
+    # Before Python 3.10 what is text within `list["date"]` stays text.
+    texts = (str, types.GenericAlias)
+    given = tuple(_resolved(one, names, own) if isinstance(one, texts) else one for one in found.__args__)
+    return found if given == found.__args__ else types.GenericAlias(cast(Any, found.__origin__), given)
 
 
 def _of(annotation: Any, is_argument: bool = False) -> Optional[Converter]:

@@ -89,6 +89,9 @@ async def limited(coroutine: Coroutine[Any, Any, Any], limits: Limits, clock: Cl
         clock.add(timer.extend)
     try:
         return await guarded
+    except _SoftTimeLimitExceeded as error:
+        # Out of the task it is no cancellation any more: of one, asyncio before Python 3.11 forgets which it was.
+        raise SoftTimeLimitExceeded(*error.args).with_traceback(error.__traceback__) from None
     except asyncio.CancelledError:
         if guarded.is_cancelled:
             raise TimeLimitExceeded from None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from support.examples import Example, script, settings
 from support.projects import Project
 from support.queues import Queue
+
+NEEDS_TASKS = pytest.mark.skipif(sys.version_info < (3, 10), reason="no django.tasks for Python 3.9")
 
 
 def with_work(shop: Example, lines: str = "") -> dict[str, str]:
@@ -86,6 +90,7 @@ main.run_worker = show
     assert shop.manage("pyqs", "given", **changed) == "['given'] ['orders.tasks'] False INFO\n"
 
 
+@NEEDS_TASKS
 def test_without_queues_it_works_on_those_of_tasks(shop: Example) -> None:
     changed = settings(
         shop,
@@ -130,6 +135,7 @@ for lines in {changes}:
 """
 
 
+@NEEDS_TASKS
 def test_system_checks(shop: Example) -> None:
     cases = {
         "": [],

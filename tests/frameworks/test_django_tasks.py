@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
+import pytest
 from support.examples import Example, script, settings
 from support.waiting import eventually
+
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 10), reason="no django.tasks for Python 3.9")
 
 TASKS = """
 import pyqs

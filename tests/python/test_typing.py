@@ -34,4 +34,5 @@ def test_each_bad_use_is_an_error_and_nothing_else_is() -> None:
     found = errors_in("bad.py")
     assert found.keys() == expected.keys(), found
     for number, text in expected.items():
-        assert text in found[number], (number, lines[number - 1], found[number])
+        # Versions of mypy name some errors differently.
+        assert any(words in found[number] for words in text.split(" | ")), (number, lines[number - 1], found[number])
