@@ -66,7 +66,11 @@ class Site:
 
     def get(self, path: str) -> Any:
         """What is there, as JSON."""
-        return self._answer(self.url + path)[1]
+        try:
+            return self._answer(self.url + path)[1]
+        except ConnectionResetError:
+            # gunicorn 23, the last for Python 3.9, reads nothing more of a thread's connections at --max-requests.
+            return self._answer(self.url + path)[1]
 
     def post_form(self, path: str, **fields: str) -> tuple[int, Any]:
         """Send a form: the answer's status and JSON."""
