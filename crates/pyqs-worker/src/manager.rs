@@ -187,9 +187,13 @@ async fn drive(parts: Parts, beside: &mut JoinSet<()>) -> End {
     let seed = clock::now_nanos() ^ u64::from(std::process::id());
     let consumer = Consumer::new(settings.core(), seed);
     let requests = Requests::new(sqs, sender, reading);
-    Driver::new(consumer, requests, pool, log, board)
-        .run(inbound)
-        .await
+    // On a thread of the runtime, which wakes it for what that thread has read itself without waking another.
+    let driver = Driver::new(consumer, requests, pool, log, board);
+    match tokio::spawn(driver.run(inbound)).await {
+        Ok(end) => end,
+        // It is never aborted.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// Listens, and says where.

@@ -293,9 +293,8 @@ impl TaskChannel {
         let mut desk = self.desk();
         let running = desk.lanes[lane as usize].running.as_mut();
         if let Some(limit) = running.and_then(|running| running.limit.as_mut()) {
-            let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
             limit.length = limit.length.saturating_add(by);
-            limit.kill_at_nanos = limit.kill_at_nanos.saturating_add(nanos);
+            limit.kill_at_nanos = limit.kill_at_nanos.saturating_add(nanos(by));
             self.ledger.limit(self.slot + lane, *limit);
         }
     }
@@ -396,10 +395,12 @@ impl TaskChannel {
     fn limit_running(&self, lane: u32, running: &mut Running, length: Duration, grace: Duration) {
         let length = smaller(Some(length), running.limit.map(|limit| limit.length));
         let length = length.expect("one of two was given");
-        let nanos = u64::try_from((length + grace).as_nanos()).unwrap_or(u64::MAX);
         let limit = Limit {
             length,
-            kill_at_nanos: running.began_nanos.saturating_add(nanos).max(1),
+            kill_at_nanos: running
+                .began_nanos
+                .saturating_add(nanos(length + grace))
+                .max(1),
         };
         running.limit = Some(limit);
         self.ledger.limit(self.slot + lane, limit);
@@ -450,6 +451,7 @@ impl TaskChannel {
         let Some(result) = running.take().and_then(|running| running.result) else {
             return Ok(());
         };
+        let took_long = result.took_nanos >= nanos(RESULT_AGE_MAX);
         let is_last = jobs.is_empty();
         let now = clock::now_nanos();
         if desk.results.is_empty() {
@@ -457,7 +459,8 @@ impl TaskChannel {
         }
         desk.results.push(result);
         let age = Duration::from_nanos(now.saturating_sub(desk.results_since_nanos));
-        if is_last || age >= RESULT_AGE_MAX {
+        // Behind a long task, the next one is likely to be long: nobody is to wait for that.
+        if is_last || took_long || age >= RESULT_AGE_MAX {
             self.flush(desk)?;
         }
         Ok(())
@@ -552,6 +555,10 @@ impl Desk {
         }
         found
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn smaller(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {

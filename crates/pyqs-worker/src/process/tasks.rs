@@ -75,10 +75,11 @@ impl Wear {
     }
 
     /// Whether all will have been run that may be within this time, if the process is kept busy. Never in the first
-    /// half of its tasks: an idle worker that once ran a tiny task is not to keep a spare process for ever.
+    /// fifth of its tasks: an idle worker that once ran a tiny task is not to keep a spare process for ever.
     pub(crate) fn is_near_its_end(self, max: u32, within: Duration) -> bool {
         let left = max.saturating_sub(self.ended);
-        left <= 1 || (self.ended >= left && self.took / self.ended * left <= within)
+        let knows_its_pace = self.ended > 0 && self.ended >= max / 5;
+        left <= 1 || (knows_its_pace && self.took / self.ended * left <= within)
     }
 }
 
@@ -428,7 +429,8 @@ mod tests {
         };
         let second = Duration::from_secs(1);
         assert!(!wear(0).is_near_its_end(4, second), "nothing is known yet");
-        assert!(!wear(1).is_near_its_end(4, second), "three of four left");
+        assert!(!wear(3).is_near_its_end(20, second), "17 of 20 left");
+        assert!(wear(4).is_near_its_end(20, second), "16 left of 10 ms each");
         assert!(wear(2).is_near_its_end(4, second), "two left of 10 ms each");
         assert!(!wear(2).is_near_its_end(4, Duration::from_millis(19)));
         assert!(wear(3).is_near_its_end(4, Duration::ZERO), "one left");
