@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
@@ -66,11 +67,11 @@ class Site:
 
     def get(self, path: str) -> Any:
         """What is there, as JSON."""
-        try:
-            return self._answer(self.url + path)[1]
-        except ConnectionResetError:
+        for _ in range(5):
             # gunicorn 23, the last for Python 3.9, reads nothing more of a thread's connections at --max-requests.
-            return self._answer(self.url + path)[1]
+            with contextlib.suppress(ConnectionResetError):
+                return self._answer(self.url + path)[1]
+        return self._answer(self.url + path)[1]
 
     def post_form(self, path: str, **fields: str) -> tuple[int, Any]:
         """Send a form: the answer's status and JSON."""
