@@ -24,6 +24,11 @@ const SLOW: Duration = Duration::from_millis(1);
 /// for an answer ask again when they have it, a moment after one another, and so share a sync instead of each second
 /// one being the first asker's own.
 const COMPANY: u32 = 10;
+/// So many entries in a quick transaction mean that more come all the time.
+const CROWD: u64 = 3;
+/// Then the next one is held back for this long: each costs the processor as much as several of its entries, and on a
+/// busy one that is what the others wait for.
+const CROWD_HOLD: Duration = Duration::from_micros(900);
 /// How often a store that failed is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(200);
 
@@ -244,11 +249,10 @@ impl Writer {
             self.unkept.clear();
             let entries = std::mem::take(&mut self.unkept_entries);
             let took = began.elapsed();
-            let has_company = entries > 1 && took > SLOW;
-            self.hold_back = if has_company {
-                took / COMPANY
-            } else {
-                Duration::ZERO
+            self.hold_back = match entries {
+                2.. if took > SLOW => took / COMPANY,
+                CROWD.. => CROWD_HOLD,
+                _ => Duration::ZERO,
             };
             self.progress.durable.fetch_add(entries, Ordering::AcqRel);
             self.look_for_room();
