@@ -99,6 +99,7 @@ class WorkerSettings:
         interval: Optional[float] = None,
         batchsize: Optional[int] = None,
         prefetch_multiplier: Optional[int] = None,
+        prefetch_memory: Optional[str] = None,
         simple_worker: Optional[bool] = None,
         max_tasks_per_child: Optional[int] = None,
         max_memory_per_child: Optional[str] = None,

@@ -22,6 +22,7 @@ impl Args {
             interval: self.pace.interval.0,
             batchsize: self.pace.batchsize.and_then(batchsize),
             prefetch_multiplier: self.pace.prefetch_multiplier,
+            prefetch_memory: self.pace.prefetch_memory.bytes(),
             simple_worker: self.pace.simple_worker,
             max_tasks_per_child: self.safety.max_tasks_per_child,
             max_memory_per_child: self.safety.max_memory_per_child.map(MemorySize::bytes),

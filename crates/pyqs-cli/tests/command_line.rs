@@ -123,6 +123,15 @@ fn every_option_of_pyqs() {
 }
 
 #[test]
+fn what_waits_is_bounded_in_bytes() {
+    check(&["email"], |s| s.prefetch_memory = 64 << 20);
+    check(&["email", "--prefetch-memory", "1G"], |s| {
+        s.prefetch_memory = 1 << 30
+    });
+    refusal(&["email", "--prefetch-memory", "0M"]);
+}
+
+#[test]
 fn log_levels_in_three_spellings_and_any_case() {
     for option in ["--loglevel", "--log-level", "--log_level"] {
         check(&["email", option, "INFO"], |s| s.log_level = LogLevel::Info);

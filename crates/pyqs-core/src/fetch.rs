@@ -20,6 +20,9 @@ pub const EXTRA_WAIT: Duration = Duration::from_secs(1);
 /// (AWS: `ReceiveMessage`, `ReceiveRequestAttemptId`).
 pub const ATTEMPT_MAX: Duration = Duration::from_mins(4);
 
+/// With each message this part of the largest one's size is forgotten.
+const SIZE_FORGOTTEN_PART: usize = 64;
+
 /// How polls are tried again after trouble that passes by itself: seconds after its end all is well.
 pub(crate) const POLL_BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(250),
@@ -42,6 +45,10 @@ pub(crate) struct Poller {
     open: BTreeMap<PollId, Open>,
     /// The sum of what the open receives can bring.
     expected: usize,
+    /// The same in bytes, as far as can be told.
+    expected_bytes: usize,
+    /// The most bytes that a message took, which is forgotten by and by.
+    size: usize,
     /// As many receives may be open: grows while full batches come.
     allowed: usize,
     /// None is sent before this.
@@ -68,6 +75,8 @@ pub(crate) struct Open {
     pub(crate) sent: Instant,
     /// For how many messages.
     pub(crate) max: u8,
+    /// As many bytes may come with it, as far as can be told.
+    pub(crate) bytes: usize,
     /// How long it would wait.
     pub(crate) wait: Duration,
     /// The leases that it starts.
@@ -109,6 +118,8 @@ impl Default for Poller {
         Self {
             open: BTreeMap::new(),
             expected: 0,
+            expected_bytes: 0,
+            size: 0,
             allowed: 1,
             resume_at: None,
             is_pause_for_use: false,
@@ -204,8 +215,33 @@ impl Poller {
         (wanted >= least).then(|| u8::try_from(wanted).unwrap_or(u8::MAX).min(batch_max))
     }
 
+    /// A message has come.
+    pub(crate) fn observe_size(&mut self, bytes: usize) {
+        self.size = bytes.max(self.size - self.size.div_ceil(SIZE_FORGOTTEN_PART));
+    }
+
+    /// As many bytes may so many messages take.
+    pub(crate) fn bytes_of(&self, max: u8) -> usize {
+        usize::from(max) * self.size
+    }
+
+    pub(crate) fn expected_bytes(&self) -> usize {
+        self.expected_bytes
+    }
+
+    /// How many more messages may be here, those on their way included, when the queue holds so many bytes of `share`,
+    /// and all queues together may hold `left` more.
+    pub(crate) fn room_by_bytes(&self, held: usize, share: usize, left: usize) -> usize {
+        let used = held + self.expected_bytes;
+        let more = share.saturating_sub(used).min(left) / self.size.max(1);
+        // Something must always come.
+        let least = usize::from(used == 0);
+        self.expected + more.max(least)
+    }
+
     pub(crate) fn opened(&mut self, poll: PollId, open: Open) {
         self.expected += usize::from(open.max);
+        self.expected_bytes += open.bytes;
         self.open.insert(poll, open);
         self.resume_at = None;
     }
@@ -312,6 +348,7 @@ impl Poller {
     fn close(&mut self, poll: PollId) -> Option<Open> {
         let open = self.open.remove(&poll)?;
         self.expected -= usize::from(open.max);
+        self.expected_bytes -= open.bytes;
         Some(open)
     }
 }

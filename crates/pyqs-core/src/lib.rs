@@ -63,8 +63,8 @@
 //!
 //! # What it holds
 //!
-//! However many messages wait, the core knows at most [`limits::BUFFER_MESSAGES_MAX`] and a batch a
-//! queue that have not started, [`limits::PIPELINE_MAX`] a process that have, and for each queue
+//! However many messages wait, the core knows at most [`limits::BUFFER_MESSAGES_MAX`], or
+//! [`limits::BUFFER_BYTES_MAX`] of them, and a batch a queue that have not started, [`limits::PIPELINE_MAX`] a process that have, and for each queue
 //! [`limits::UNCONFIRMED_MAX`] and what its open receives bring that wait for SQS to confirm a
 //! delete or a release. Besides, the ids of twice [`limits::REMEMBERED_MIN`] successes and the pace
 //! of [`limits::KINDS_MAX`] kinds of tasks are remembered.
@@ -136,7 +136,9 @@ pub mod limits {
         ACTIVE_FOR, SLOW_FACTOR, SLOW_MIN, SPARE_FOR, UNCONFIRMED_MAX, UNKNOWN_TASK,
     };
     pub use crate::schedule::RATE_BURST;
-    pub use crate::settings::{BATCH_MAX, BUFFER_MESSAGES_MAX, BURST_WAIT, GATHERED_MAX, WAIT_MAX};
+    pub use crate::settings::{
+        BATCH_MAX, BUFFER_BYTES_MAX, BUFFER_MESSAGES_MAX, BURST_WAIT, GATHERED_MAX, WAIT_MAX,
+    };
     pub use crate::stop::{STOP_NOW_PATIENCE, STOP_PATIENCE, STOP_POLL_GRACE};
     pub use crate::time::TICK;
     pub use crate::trouble::{TOLD_AFTER, TOLD_AFTER_FAILURES};

@@ -94,6 +94,8 @@ pub struct Arrival {
     pub expires: Option<Instant>,
     /// It is run together with others of its kind; none for poison.
     pub gather: Option<Gather>,
+    /// What the driver keeps of it, in bytes.
+    pub bytes: usize,
 }
 
 /// How many messages of a kind one run takes.
@@ -119,6 +121,7 @@ impl Arrival {
             due: None,
             expires: None,
             gather: None,
+            bytes: 0,
         }
     }
 }
@@ -190,6 +193,7 @@ pub(crate) struct Held {
     pub(crate) work: Work,
     pub(crate) due: Option<Instant>,
     pub(crate) expires: Option<Instant>,
+    pub(crate) bytes: usize,
     /// How it is to start with others.
     pub(crate) together: Option<Together>,
     pub(crate) lease: Lease,
@@ -220,6 +224,7 @@ impl Held {
             work: arrival.work,
             due: arrival.due,
             expires: arrival.expires,
+            bytes: arrival.bytes,
             together: None,
             lease,
             phase: Phase::Buffered,

@@ -35,6 +35,8 @@ pub(crate) struct Queue {
     pub(crate) attributes: QueueAttributes,
     pub(crate) share: Share,
     pub(crate) line: Line,
+    /// What its messages take that are held and not running.
+    pub(crate) bytes: usize,
     pub(crate) running: usize,
     /// Runs under way: fewer than `running` where messages are run together.
     pub(crate) runs: usize,
@@ -69,6 +71,7 @@ impl Queue {
             attributes,
             share,
             line: Line::default(),
+            bytes: 0,
             running: 0,
             runs: 0,
             gathers: 1,
@@ -212,6 +215,7 @@ impl Queue {
     pub(crate) fn snapshot(&self) -> QueueSnapshot {
         QueueSnapshot {
             buffered: self.line.len(),
+            bytes: self.bytes,
             running: self.running,
             forwarding: self.forwarding,
             deleting: self.deleting,

@@ -11,6 +11,11 @@ pub const BATCH_MAX: u8 = 10;
 /// highest rates, so a larger buffer would add nothing but bodies in memory.
 pub const BUFFER_MESSAGES_MAX: usize = 1000;
 
+/// Most bytes of messages that are held and not running, over all queues, unless the user asked for another limit.
+///
+/// Sixty-four of SQS's largest messages (1 MiB; AWS: quotas-messages), and more than a thousand of usual ones.
+pub const BUFFER_BYTES_MAX: usize = 64 << 20;
+
 /// Most messages that one run takes, where a task wants several: as many as may be held at all.
 pub const GATHERED_MAX: usize = BUFFER_MESSAGES_MAX;
 
@@ -29,6 +34,10 @@ pub struct Settings {
     /// Most messages held but not started, over all queues: at least 1. A queue's only poll is
     /// opened while fewer are held, so what comes can exceed this by one batch a queue.
     pub buffer_max: usize,
+    /// Most bytes of messages held and not running, over all queues, by what the driver says of each: at least 1. A queue
+    /// that holds none is asked for one message all the same. What a receive brings is known only when it is there, so
+    /// the first one of a queue, and those that are open when its messages grow, can exceed this.
+    pub buffer_bytes_max: usize,
     /// How long a poll waits: whole seconds, at most [`WAIT_MAX`].
     pub wait: Duration,
     /// Whether leases are extended while messages wait and run. Without, messages whose lease
@@ -54,6 +63,7 @@ impl Default for Settings {
         Self {
             batch_max: BATCH_MAX,
             buffer_max: BUFFER_MESSAGES_MAX,
+            buffer_bytes_max: BUFFER_BYTES_MAX,
             wait: WAIT_MAX,
             extend_visibility: true,
             extend_visibility_max: None,
@@ -72,6 +82,7 @@ impl Settings {
         Self {
             batch_max: self.batch_max.clamp(1, BATCH_MAX),
             buffer_max: self.buffer_max.max(1),
+            buffer_bytes_max: self.buffer_bytes_max.max(1),
             wait: Duration::from_secs(self.wait.min(wait_max).as_secs()),
             ..self
         }

@@ -26,6 +26,8 @@ pub struct Snapshot {
 pub struct QueueSnapshot {
     /// Received, not started.
     pub buffered: usize,
+    /// Bytes of messages that are held and not running, by what the driver says of each.
+    pub bytes: usize,
     /// Given to processes, not ended.
     pub running: usize,
     /// To be sent on; that is not confirmed.

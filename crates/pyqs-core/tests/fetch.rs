@@ -4,7 +4,9 @@ mod scene;
 
 use std::collections::BTreeSet;
 
-use pyqs_core::limits::{BATCH_MAX, BUFFER_MESSAGES_MAX, PIPELINE_MAX, POLLS_MAX, UNCONFIRMED_MAX};
+use pyqs_core::limits::{
+    BATCH_MAX, BUFFER_BYTES_MAX, BUFFER_MESSAGES_MAX, PIPELINE_MAX, POLLS_MAX, UNCONFIRMED_MAX,
+};
 use pyqs_core::{
     Action, Arrival, Event, MessageKey, Outcome, QueueId, Settings, Share, TaskKind, Work,
 };
@@ -295,6 +297,55 @@ fn what_is_held_is_bounded_whatever_waits_and_fails() {
         counters.failed > 9_000 && counters.poison > 9_000,
         "{counters:?}"
     );
+}
+
+/// However large messages are, what is held is bounded, and something always comes; also where all queues are busy.
+#[test]
+fn large_messages_are_held_by_bytes_and_not_by_number() {
+    for (bytes, queues) in [1, 1000, 64 << 10, 1 << 20]
+        .into_iter()
+        .flat_map(|bytes| [1, 10, 100].map(|queues| (bytes, queues)))
+    {
+        let mut scene = Scene::new(Settings::default());
+        for queue in 0..queues {
+            scene.queue(QueueId(queue), 30, false, Share::default());
+        }
+        scene.processes(2, None);
+        let (mut most, mut ended) = (0, 0);
+        for _ in 0..500 {
+            let polls = std::mem::take(&mut scene.polls);
+            let mut events = Vec::new();
+            for (poll, max, _) in polls.into_values().flatten() {
+                let arrivals = (0..max).map(|_| Arrival {
+                    bytes,
+                    ..scene.arrival()
+                });
+                let messages = arrivals.collect();
+                events.push(Event::Received { poll, messages });
+            }
+            for message in scene.dispatched() {
+                events.push(Event::TaskEnded {
+                    message,
+                    outcome: Outcome::Succeeded,
+                    took: ms(1),
+                });
+                ended += 1;
+            }
+            scene.log.clear();
+            scene.tell_all(events);
+            let snapshot = scene.consumer.snapshot();
+            let held: usize = snapshot.queues.values().map(|queue| queue.bytes).sum();
+            most = most.max(held);
+            scene.wait(ms(2));
+        }
+        assert!(ended > 300, "{ended} of {bytes} bytes ended");
+        // Of what nothing is known a batch is asked for.
+        let batches = queues as usize * usize::from(BATCH_MAX) * bytes;
+        assert!(
+            most <= BUFFER_BYTES_MAX + batches,
+            "{most} bytes are held, in {queues} queues"
+        );
+    }
 }
 
 #[test]

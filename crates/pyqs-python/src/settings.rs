@@ -253,14 +253,8 @@ fn set(
         "simple_worker" => settings.simple_worker = field(name, value)?,
         "max_tasks_per_child" => settings.max_tasks_per_child = count(name, value)?,
         "threads" => settings.threads = positive(name, value)?,
-        "max_memory_per_child" => {
-            let size: pyqs_worker::MemorySize = field::<String>(name, value)?.parse().map_err(
-                |error: pyqs_worker::BadMemorySize| {
-                    SettingsInvalid::new_err(format!("{name}: {error}"))
-                },
-            )?;
-            settings.max_memory_per_child = Some(size.bytes());
-        }
+        "prefetch_memory" => settings.prefetch_memory = memory_size(name, value)?,
+        "max_memory_per_child" => settings.max_memory_per_child = Some(memory_size(name, value)?),
         "time_limit" => settings.time_limit = Some(positive_seconds(name, value)?),
         "soft_time_limit" => settings.soft_time_limit = Some(positive_seconds(name, value)?),
         "drain_timeout" => settings.drain_timeout = seconds(name, value)?,
@@ -343,6 +337,13 @@ fn positive_seconds(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> 
         ))),
         limit => Ok(limit),
     }
+}
+
+/// As 512M, in bytes.
+fn memory_size(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let size: Result<pyqs_worker::MemorySize, _> = field::<String>(name, value)?.parse();
+    size.map(pyqs_worker::MemorySize::bytes)
+        .map_err(|error| SettingsInvalid::new_err(format!("{name}: {error}")))
 }
 
 fn message_bytes(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u32> {

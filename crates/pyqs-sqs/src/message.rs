@@ -89,7 +89,8 @@ impl AttributeValue {
         }
     }
 
-    fn size(&self) -> usize {
+    /// What it takes of a message's size.
+    pub fn size(&self) -> usize {
         match self {
             Self::Text { data_type, value } => data_type.len() + value.len(),
             Self::Binary { data_type, value } => data_type.len() + value.len(),

@@ -239,7 +239,10 @@ impl Arrivals {
         let mark = Mark::of(&message_id);
         let due = due.map(|millis| (clocks.instant(millis), millis));
         let group = received.group.as_deref().filter(|_| is_fifo);
+        let attributes = received.attributes.iter();
+        let attributes = attributes.map(|(name, value)| name.len() + value.size());
         let arrival = Arrival {
+            bytes: received.body.len() + attributes.sum::<usize>(),
             hop_id: hop_id.as_deref().map(Into::into),
             receive_count: received.receive_count,
             attempts_before: carried.attempts,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use pyqs_core::Settings;
-use pyqs_core::limits::{BATCH_MAX, BUFFER_MESSAGES_MAX};
+use pyqs_core::limits::{BATCH_MAX, BUFFER_BYTES_MAX, BUFFER_MESSAGES_MAX};
 use pyqs_sqs::ConnectOptions;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,8 @@ pub struct WorkerSettings {
     /// Holds at most concurrency × threads × this × batchsize messages that have not started. Default: the
     /// engine decides, by the time that tasks take. (`PyQS` had 2.)
     pub prefetch_multiplier: Option<u32>,
+    /// Bytes of messages that are held and not running, at most, however many they are. Default 64 MiB.
+    pub prefetch_memory: u64,
     /// One message at a time: the same engine, which asks for one message a request and holds one
     /// at most. Default off.
     ///
@@ -139,6 +141,7 @@ impl Default for WorkerSettings {
             interval: Duration::ZERO,
             batchsize: None,
             prefetch_multiplier: None,
+            prefetch_memory: BUFFER_BYTES_MAX as u64,
             simple_worker: false,
             max_tasks_per_child: 100,
             max_memory_per_child: None,
@@ -201,6 +204,7 @@ impl WorkerSettings {
         Settings {
             batch_max: self.batch_max(),
             buffer_max: self.buffer_max(),
+            buffer_bytes_max: usize::try_from(self.prefetch_memory).unwrap_or(usize::MAX),
             extend_visibility: self.extend_visibility,
             extend_visibility_max: self.extend_visibility_max,
             interval: self.interval,

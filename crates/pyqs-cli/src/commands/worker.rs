@@ -154,6 +154,14 @@ pub(crate) struct PaceArgs {
         allow_negative_numbers = true
     )]
     pub(crate) prefetch_multiplier: Option<u32>,
+    /// Hold no more than this of messages that do not run, however many they are (64M, 1G)
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "PYQS_PREFETCH_MEMORY",
+        default_value = "64M"
+    )]
+    pub(crate) prefetch_memory: MemorySize,
     /// One message at a time: one a request, one held
     #[arg(long, env = "PYQS_SIMPLE_WORKER", value_parser = BoolishValueParser::new())]
     pub(crate) simple_worker: bool,

@@ -58,7 +58,10 @@ impl Consumer {
             is_adopted: true,
             ..Held::new(arrival, queue, of.attributes.is_fifo, lease)
         };
+        let bytes = held.bytes;
         self.held.insert(key, held);
+        // Until it is known to run.
+        self.queue_mut(queue).bytes += bytes;
         let running = Phase::Running {
             process,
             run,

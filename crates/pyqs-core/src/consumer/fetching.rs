@@ -19,9 +19,13 @@ impl Consumer {
             .filter(|queue| queue.is_active(self.now))
             .count();
         let share = (self.settings.buffer_max / active.max(1)).max(1);
+        let share_bytes = self.settings.buffer_bytes_max / active.max(1);
         let most = self.settings.batch_max;
         let buffered: usize = self.queues.values().map(|queue| queue.line.len()).sum();
         let by_quota = self.may_begin().saturating_sub(buffered);
+        let bytes = self.queues.values();
+        let bytes = bytes.map(|queue| queue.bytes + queue.poller.expected_bytes());
+        let mut bytes: usize = bytes.sum();
         let ids: Vec<QueueId> = self.queues.keys().copied().collect();
         for id in ids {
             if self.is_queue_drained(id) {
@@ -36,17 +40,19 @@ impl Consumer {
                 let has_enough = self.pool.free() == 0
                     && queue.waits_for_slots()
                     && buffered > wanted_in_all.min(share) / 2;
+                let left = self.settings.buffer_bytes_max.saturating_sub(bytes);
+                let by_bytes = queue.poller.room_by_bytes(queue.bytes, share_bytes, left);
                 let next = queue.poller.next_max(
                     self.now,
                     queue.batch_max(self.now, most),
                     wanted_in_all.saturating_sub(buffered).min(by_quota),
-                    share.saturating_sub(buffered),
+                    share.saturating_sub(buffered).min(by_bytes),
                     has_enough,
                 );
                 let Some(max) = next.filter(|_| !queue.is_clogged()) else {
                     break;
                 };
-                self.receive(id, max);
+                bytes += self.receive(id, max);
             }
         }
     }
@@ -86,7 +92,8 @@ impl Consumer {
         queue.unreadable.make_up(tasks)
     }
 
-    fn receive(&mut self, id: QueueId, max: u8) {
+    /// Asks for so many; says how many bytes that may bring.
+    fn receive(&mut self, id: QueueId, max: u8) -> usize {
         let now = self.now;
         let poll = PollId(self.new_name());
         let name = self.new_name();
@@ -109,11 +116,13 @@ impl Consumer {
         } else {
             wait
         };
+        let bytes = queue.poller.bytes_of(max);
         queue.poller.opened(
             poll,
             Open {
                 sent: now,
                 max,
+                bytes,
                 wait,
                 visibility,
                 attempt,
@@ -129,5 +138,6 @@ impl Consumer {
             visibility,
             attempt,
         });
+        bytes
     }
 }

@@ -82,6 +82,8 @@ impl Consumer {
         }
         let of = self.queue_mut(queue);
         of.unreadable.observe(arrival.work == Work::Poison);
+        of.poller.observe_size(arrival.bytes);
+        of.bytes += arrival.bytes;
         let is_fifo = of.attributes.is_fifo;
         let together = self.together(queue, &arrival, lease);
         let earlier = self.by_id.get(&arrival.id).copied();

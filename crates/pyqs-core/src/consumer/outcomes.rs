@@ -358,6 +358,9 @@ impl Consumer {
         held.phase = phase;
         let id = held.queue;
         let queue = self.queues.get_mut(&id).expect("queues are never removed");
+        if !matches!(phase, Phase::Running { .. }) {
+            queue.bytes += held.bytes;
+        }
         match phase {
             Phase::Buffered => queue.line.push(key, held.group.as_ref(), held.together),
             Phase::Running { run, .. } => {
@@ -401,6 +404,9 @@ impl Consumer {
 
 /// Takes a message out of its queue's books.
 fn leave(queue: &mut Queue, key: MessageKey, held: &Held) {
+    if !matches!(held.phase, Phase::Running { .. }) {
+        queue.bytes -= held.bytes;
+    }
     match held.phase {
         Phase::Buffered => queue.line.remove(key, held.group.as_ref(), held.together),
         Phase::Running { run, .. } => {

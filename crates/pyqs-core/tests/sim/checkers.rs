@@ -24,6 +24,10 @@ pub(crate) struct Checkers {
     /// Deliveries that the driver keeps.
     pub(crate) held: BTreeSet<MessageKey>,
     given: BTreeMap<MessageKey, ProcessId>,
+    /// Held, and given to no process so far.
+    fresh: BTreeSet<MessageKey>,
+    /// What they take.
+    fresh_bytes: usize,
     /// Of these, the ones that are not the first of their run.
     followers: BTreeSet<MessageKey>,
     /// And the ones whose run is one of several.
@@ -81,6 +85,8 @@ impl Checkers {
             groups: BTreeMap::new(),
             held: BTreeSet::new(),
             given: BTreeMap::new(),
+            fresh: BTreeSet::new(),
+            fresh_bytes: 0,
             followers: BTreeSet::new(),
             together: BTreeSet::new(),
             arrived: BTreeMap::new(),
@@ -213,6 +219,8 @@ impl Checkers {
             Event::Received { messages, .. } => {
                 for arrival in messages {
                     self.arrived(now, sqs, arrival.key);
+                    self.fresh.insert(arrival.key);
+                    self.fresh_bytes += arrival.bytes;
                 }
             }
             Event::TaskEnded {
@@ -283,6 +291,8 @@ impl Checkers {
         self.known_done = known_done.map(|(job, _)| job).collect();
         self.held.clear();
         self.given.clear();
+        self.fresh.clear();
+        self.fresh_bytes = 0;
         self.followers.clear();
         self.together.clear();
         self.processes.clear();
@@ -313,6 +323,12 @@ impl Checkers {
     /// Whether a job was known to have succeeded when the last consumer was gone.
     pub(crate) fn was_known_done(&self, job: usize) -> bool {
         self.known_done.contains(&job)
+    }
+
+    pub(super) fn fresh_no_more(&mut self, plan: &Plan, sqs: &Sqs, message: MessageKey) {
+        if self.fresh.remove(&message) {
+            self.fresh_bytes -= plan.bytes(sqs.deliveries[&message].body.job);
+        }
     }
 
     fn arrived(&mut self, now: Instant, sqs: &Sqs, message: MessageKey) {
@@ -410,6 +426,7 @@ impl Checkers {
                 self.requested(*request, messages);
             }
             Action::Forget { message } => {
+                self.fresh_no_more(plan, sqs, *message);
                 assert!(
                     self.held.remove(message),
                     "{message:?} is forgotten but was not held"
@@ -495,6 +512,15 @@ impl Checkers {
         assert!(
             buffered <= plan.settings.buffer_max + batches + returned,
             "{buffered} messages are buffered"
+        );
+        // The first receive of a queue brings as many as it asks for, whatever they take; and a lost one of a FIFO
+        // queue is asked for again as it was.
+        let batch_bytes: usize =
+            plan.bytes.iter().sum::<usize>() * usize::from(plan.settings.batch_max);
+        assert!(
+            self.fresh_bytes <= plan.settings.buffer_bytes_max + batch_bytes,
+            "{} bytes are held that no process was given",
+            self.fresh_bytes
         );
         // Besides, what waits for SQS, and what open receives brought meanwhile.
         let unconfirmed = snapshot.queues.len()

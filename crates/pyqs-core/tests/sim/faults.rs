@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use pyqs_core::limits::BUFFER_BYTES_MAX;
 use pyqs_core::{Gather, Instant, RateLimit, Settings, Share, Trouble};
 
 use crate::rng::Rng;
@@ -20,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) jobs: Vec<Job>,
     /// Jobs that are run together, by queue and kind.
     pub(crate) gathers: BTreeMap<(u32, u32), Gather>,
+    /// What a message of each queue takes; nothing where there is none.
+    pub(crate) bytes: Vec<usize>,
     /// So many of the kind run at once, over all queues.
     pub(crate) kind_max: Option<(u32, u32)>,
     pub(crate) processes: u32,
@@ -272,9 +275,11 @@ impl Plan {
             at: rng.micros(0, 2 * micros(heal_at)),
             now_after: rng.permille(300).then(|| rng.micros(0, 5_000_000)),
         });
+        let mut sizes = Rng::new(seed ^ 0x517E);
         let settings = Settings {
             burst,
             tasks_max,
+            buffer_bytes_max: sizes.pick(&[1, 2_000, 20_000, BUFFER_BYTES_MAX]),
             ..settings(&mut rng)
         };
         let processes = rng.range32(1, 5);
@@ -283,9 +288,14 @@ impl Plan {
         if stop.is_none() && !burst {
             faults.deaths = deaths(seed, heal_at);
         }
+        let bytes: Vec<usize> = queues
+            .iter()
+            .map(|_| sizes.pick(&[1, 100, 1_000]))
+            .collect();
         Self {
             seed,
             settings,
+            bytes,
             gathers: gathers(seed, queues.len()),
             queues,
             jobs,
@@ -302,6 +312,12 @@ impl Plan {
 impl Plan {
     pub(crate) fn is_poison(&self, job: usize) -> bool {
         self.jobs[job].poison != Poison::No
+    }
+
+    /// What a job's message takes.
+    pub(crate) fn bytes(&self, job: usize) -> usize {
+        let queue = self.jobs[job].queue as usize;
+        self.bytes.get(queue).copied().unwrap_or_default()
     }
 
     /// How a job is run together with others, if it is.

@@ -221,6 +221,7 @@ impl World {
             due: body.due.or(job.due.map(|due| Instant::ORIGIN + due)),
             expires: job.expires.map(|expires| Instant::ORIGIN + expires),
             gather: self.plan.gather(body.job),
+            bytes: self.plan.bytes(body.job),
             ..Arrival::new(key, self.sqs.logical_id(key).into(), work)
         }
     }

@@ -44,6 +44,7 @@ fn world(processes: u32, queues: Vec<QueuePlan>, jobs: Vec<Job>) -> World {
         settings: Settings::default(),
         queues,
         jobs,
+        bytes: Vec::new(),
         gathers: BTreeMap::new(),
         kind_max: None,
         processes,

@@ -189,6 +189,7 @@ impl Checkers {
             claimed <= visible_at,
             "{message:?}: leased until {claimed}, visible at {visible_at}"
         );
+        self.fresh_no_more(plan, sqs, message);
         assert_eq!(
             self.given.insert(message, process),
             None,
