@@ -3,6 +3,7 @@
 mod starts;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use pyqs_core::limits::{BATCH_MAX, PIPELINE_MAX, POLLS_MAX, UNCONFIRMED_MAX};
 use pyqs_core::{Action, EntryReply, Event, Instant, MessageKey, Onward, Outcome, ProcessId};
@@ -118,6 +119,11 @@ impl Checkers {
         self.jobs[job].runs
     }
 
+    /// How often a job was not run when it began, but put off.
+    pub(crate) fn postponed(&self, job: usize) -> u32 {
+        self.jobs[job].postponed
+    }
+
     /// When a job first began.
     pub(crate) fn began(&self, job: usize) -> Instant {
         self.jobs[job].began.expect("it has begun")
@@ -153,6 +159,7 @@ impl Checkers {
         record.ended = Some(now);
         record.is_running = false;
         record.retry_at = None;
+        record.postponed_until = None;
         if let Some(group) = record.group {
             self.groups.get_mut(&group).expect("it began").running = None;
         }
@@ -174,6 +181,14 @@ impl Checkers {
                 record.over = Some(Over::Discarded);
             }
             Outcome::Retry { delay } => record.retry_at = Some(now + delay),
+            Outcome::Postponed { delay } => {
+                // SQS counts whole seconds.
+                let secs = u64::try_from(delay.as_nanos().div_ceil(1_000_000_000)).expect("short");
+                record.postponed_until = Some(now + Duration::from_secs(secs.max(1)));
+                record.postponed += 1;
+                record.runs -= 1;
+                self.begun -= 1;
+            }
             _ => {}
         }
     }
@@ -227,8 +242,8 @@ impl Checkers {
                 message, outcome, ..
             } => {
                 let is_alone = !self.together.contains(message);
-                if *outcome == Outcome::NotStarted || (*outcome == Outcome::Unrunnable && is_alone)
-                {
+                let is_put_off = matches!(outcome, Outcome::NotStarted | Outcome::Postponed { .. });
+                if is_put_off || (*outcome == Outcome::Unrunnable && is_alone) {
                     self.did_not_run(sqs, *message);
                 }
                 self.together.remove(message);

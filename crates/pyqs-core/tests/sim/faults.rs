@@ -55,6 +55,9 @@ pub(crate) struct Job {
     pub(crate) crashes: u32,
     /// A run that fails asks for the next one so much later; by itself SQS decides.
     pub(crate) backoff: Option<Duration>,
+    /// So often it is not run when it begins, but put off for so long.
+    pub(crate) postpones: u32,
+    pub(crate) postponed_for: Duration,
     /// How the last run ends.
     pub(crate) ending: Ending,
     /// Counted from the beginning, as is `expires`.
@@ -68,14 +71,15 @@ impl Job {
     pub(crate) fn span(&self, visibility: Duration) -> Duration {
         let hidden = visibility.max(self.backoff.unwrap_or_default());
         let runs = self.runs();
-        self.length * 2 * runs + hidden * (runs - 1)
+        let put_off = self.length * 2 + visibility.max(self.postponed_for) + Duration::from_secs(1);
+        self.length * 2 * runs + hidden * (runs - 1) + put_off * self.postpones
     }
 
     /// How often it is given to a process, once nothing goes wrong. Poison without a redrive policy
     /// is so for ever, but hidden for longer each time.
     pub(crate) fn starts(&self, queue: &QueuePlan) -> u32 {
         match self.poison {
-            Poison::No => self.runs(),
+            Poison::No => self.runs() + self.postpones,
             Poison::Unreadable => 0,
             Poison::Unrunnable => queue.receives_max.unwrap_or(POISON_STARTS),
         }
@@ -261,6 +265,7 @@ impl Plan {
         let mut jobs: Vec<Job> = (0..count)
             .map(|_| Job::random(&mut rng, &queues, heal_at, has_long))
             .collect();
+        postpone_some(&mut jobs, &queues, seed);
         if rng.permille(5) {
             back_off_for_hours(&mut jobs, &mut rng);
         }
@@ -411,6 +416,8 @@ impl Job {
             backoff: rng
                 .permille(500)
                 .then(|| rng.pick(&[0, 1, 700, 1_000, 7_300, 60_000].map(Duration::from_millis))),
+            postpones: 0,
+            postponed_for: Duration::ZERO,
             ending: match rng.range(0, 99) {
                 0..5 => Ending::Discard,
                 5..10 => Ending::DeadLetter,
@@ -443,6 +450,23 @@ fn gathers(seed: u64, queues: usize) -> BTreeMap<(u32, u32), Gather> {
         (has_some && rng.permille(500)).then_some((kind, gather))
     };
     kinds.filter_map(&mut gather).collect()
+}
+
+/// Drawn apart. Not in a message group that may go to a dead-letter queue: there the wait is hidden, which spends the
+/// receives of all that is in the group.
+fn postpone_some(jobs: &mut [Job], queues: &[QueuePlan], seed: u64) {
+    let mut rng = Rng::new(seed ^ 0x9057);
+    let often = rng.pick(&[0, 50, 300]);
+    for job in jobs {
+        let may_wait_hidden = queues[job.queue as usize].receives_max.is_none();
+        if (job.group.is_none() || may_wait_hidden)
+            && job.poison == Poison::No
+            && rng.permille(often)
+        {
+            job.postpones = rng.range32(1, 3);
+            job.postponed_for = rng.pick(&[0, 1_000, 7_300, 60_000].map(Duration::from_millis));
+        }
+    }
 }
 
 /// Some jobs fail once and back off for longer than SQS hides a message, so that they go by hops; but on a FIFO

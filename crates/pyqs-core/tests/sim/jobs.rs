@@ -21,6 +21,9 @@ pub(crate) struct JobRecord {
     pub(crate) is_known_done: bool,
     pub(crate) callbacks: Callbacks,
     pub(crate) last_delivery: Option<MessageKey>,
+    /// So often it was put off, and until then.
+    pub(crate) postponed: u32,
+    pub(crate) postponed_until: Option<Instant>,
     /// It asked to run again no earlier.
     pub(crate) retry_at: Option<Instant>,
 }

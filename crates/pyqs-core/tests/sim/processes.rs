@@ -24,6 +24,7 @@ pub(crate) struct Process {
 struct Running {
     messages: Vec<MessageKey>,
     began: Instant,
+    length: Duration,
 }
 
 /// What a process did.
@@ -140,7 +141,7 @@ impl Processes {
         };
         let mut steps = Vec::new();
         if let Some(running) = &process.running {
-            let length = length(&running.messages, plan, sqs);
+            let length = running.length;
             if now < running.began + length {
                 return steps;
             }
@@ -148,7 +149,12 @@ impl Processes {
             let run = run.map(|running| running.messages).unwrap_or_default();
             let outcomes = run.iter().map(|&message| {
                 let number = sqs.deliveries[&message].body.job;
-                Some((message, outcome(&plan.jobs[number], checkers.runs(number))?))
+                let job = &plan.jobs[number];
+                if checkers.postponed(number) < job.postpones {
+                    let delay = job.postponed_for;
+                    return Some((message, Outcome::Postponed { delay }));
+                }
+                Some((message, outcome(job, checkers.runs(number))?))
             });
             let Some(mut outcomes) = outcomes.collect::<Option<Vec<_>>>() else {
                 let culprits = died(&run, now, plan, checkers, sqs);
@@ -194,10 +200,12 @@ impl Process {
             self.tasks_left = self.tasks_left.map(|left| left - 1);
             if now < lease_until {
                 checkers.begun_together(now, plan, sqs, &run);
-                steps.push(Step::Wait(length(&run, plan, sqs)));
+                let length = length(&run, plan, sqs, checkers);
+                steps.push(Step::Wait(length));
                 self.running = Some(Running {
                     messages: run,
                     began: now,
+                    length,
                 });
                 return steps;
             }
@@ -213,10 +221,17 @@ impl Process {
     }
 }
 
-/// How long a run takes.
-fn length(run: &[MessageKey], plan: &Plan, sqs: &Sqs) -> Duration {
+/// How long a run takes. What is put off is so at once.
+fn length(run: &[MessageKey], plan: &Plan, sqs: &Sqs, checkers: &Checkers) -> Duration {
     let jobs = run.iter().map(|message| sqs.deliveries[message].body.job);
-    let lengths = jobs.map(|job| plan.jobs[job].length);
+    let lengths = jobs.map(|number| {
+        let job = &plan.jobs[number];
+        if checkers.postponed(number) < job.postpones {
+            Duration::from_millis(1)
+        } else {
+            job.length
+        }
+    });
     lengths.max().unwrap_or_default()
 }
 
@@ -274,7 +289,9 @@ fn as_told_by_none(outcomes: Vec<(MessageKey, Outcome)>) -> Vec<(MessageKey, Out
         let outcome = match outcome {
             Outcome::Discarded if !is_one => Outcome::Succeeded,
             Outcome::Succeeded | Outcome::Discarded => outcome,
-            Outcome::Retry { .. } | Outcome::Unrunnable if is_one => outcome,
+            Outcome::Retry { .. } | Outcome::Postponed { .. } | Outcome::Unrunnable if is_one => {
+                outcome
+            }
             _ => Outcome::Failed,
         };
         (message, outcome)

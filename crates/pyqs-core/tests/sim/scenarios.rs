@@ -30,6 +30,8 @@ fn job(queue: u32, length: Duration, sent_at: Duration) -> Job {
         fails: 0,
         crashes: 0,
         backoff: None,
+        postpones: 0,
+        postponed_for: Duration::ZERO,
         ending: Ending::Success,
         due: None,
         expires: None,

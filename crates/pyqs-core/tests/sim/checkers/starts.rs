@@ -57,6 +57,11 @@ impl Checkers {
             "job {number} began before it was due"
         );
         // SQS counts milliseconds.
+        let postponed_until = record.postponed_until.filter(|_| self.is_calm);
+        assert!(
+            postponed_until.is_none_or(|at| at <= now + Duration::from_millis(1)),
+            "job {number} began before the time that it was put off to"
+        );
         let retry_at = record.retry_at.filter(|_| self.is_calm);
         assert!(
             retry_at.is_none_or(|at| at <= now + Duration::from_millis(1)),
