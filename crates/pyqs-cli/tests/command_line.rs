@@ -126,7 +126,7 @@ fn every_option_of_pyqs() {
 fn what_waits_is_bounded_in_bytes() {
     check(&["email"], |s| s.prefetch_memory = 64 << 20);
     check(&["email", "--prefetch-memory", "1G"], |s| {
-        s.prefetch_memory = 1 << 30
+        s.prefetch_memory = 1 << 30;
     });
     refusal(&["email", "--prefetch-memory", "0M"]);
 }
