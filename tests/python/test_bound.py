@@ -127,7 +127,7 @@ class Lane:
         return ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(exception)) == 1
 
 
-@pytest.mark.parametrize("limit", [lambda lane: SignalLimit(lane, 0.2), lambda lane: Alarms().limit(lane, 0.2)])
+@pytest.mark.parametrize("limit", [lambda lane: SignalLimit(lane, 1), lambda lane: Alarms().limit(lane, 1)])
 def test_a_soft_limit_can_be_moved(limit: Callable[[Any], Any]) -> None:
     def spin() -> None:
         with limit(Lane()) as moved:
@@ -138,7 +138,7 @@ def test_a_soft_limit_can_be_moved(limit: Callable[[Any], Any]) -> None:
     start = time.monotonic()
     with pytest.raises(SoftTimeLimitExceeded):
         spin()
-    assert time.monotonic() - start >= 0.5
+    assert time.monotonic() - start >= 1.3
 
 
 def test_the_limits_of_a_coroutine_can_be_moved() -> None:
