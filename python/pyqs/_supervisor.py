@@ -286,7 +286,7 @@ class Supervisor:
             return
         if manager.lived_secs() >= MANAGER_SETTLED_SECS:
             self._manager_delay = 0.0
-        self._start_manager_later(f"{cause}; messages that had not begun come back after their visibility timeout")
+        self._start_manager_later(f"{cause} and messages that had not begun come back after their visibility timeout")
 
     # Task processes
 
