@@ -50,8 +50,8 @@ class SingleOptions(Options, total=False):
     idempotency_ttl: Optional[float]
 
 
-class Sends(Protocol):
-    """How all tasks are sent alike, whatever they take."""
+class Sends(Protocol[P]):
+    """How a task that takes these arguments is sent."""
 
     __name__: str
 
@@ -71,12 +71,6 @@ class Sends(Protocol):
 
     def delay_many(self, items: Iterable[Item]) -> list[Union[MessageId, Exception]]: ...
 
-
-class Task(Sends, Protocol[P, R]):
-    """A function marked with ``@task``: itself when called, a message when delayed."""
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-
     @overload
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> MessageId: ...
 
@@ -87,6 +81,12 @@ class Task(Sends, Protocol[P, R]):
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> MessageId: ...
 
     def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> None: ...
+
+
+class Task(Sends[P], Protocol[P, R]):
+    """A function marked with ``@task``: itself when called, a message when delayed."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
 
 class Declares(Protocol):
@@ -103,20 +103,10 @@ class Decorator(Declares, Protocol):
     def __call__(self, function: Callable[P, R]) -> Task[P, R]: ...
 
 
-class BatchTask(Sends, Protocol[P, R]):
+class BatchTask(Sends[P], Protocol[P, R]):
     """A function marked with ``@task(batch=...)``: with a list when called, one item of it when delayed."""
 
     def __call__(self, items: list[BatchItem[P]]) -> R: ...
-
-    @overload
-    def delay(self, *args: P.args, **kwargs: P.kwargs) -> MessageId: ...
-
-    @overload
-    def delay(self, *args: Any, _delay_seconds: Optional[int], **kwargs: Any) -> MessageId: ...
-
-    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> MessageId: ...
-
-    def delay_on_commit(self, *args: P.args, **kwargs: P.kwargs) -> None: ...
 
 
 class BatchDecorator(Declares, Protocol):

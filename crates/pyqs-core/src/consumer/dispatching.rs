@@ -105,13 +105,13 @@ impl Consumer {
                 break;
             }
             let task = self.expectation(id, kind, &several);
-            let needs_slot = free.is_none() && !task.is_short && self.pool.slots() > 1;
-            let reserved_until = if is_last_free || needs_slot {
+            let waits_for_slot = free.is_none() && !task.is_short;
+            let reserved_until = if is_last_free || (waits_for_slot && self.pool.slots() > 1) {
                 self.reserved_until(id)
             } else {
                 None
             };
-            if free.is_none() && !task.is_short && reserved_until.is_none() {
+            if waits_for_slot && reserved_until.is_none() {
                 // The next free slot is this queue's: short tasks of others, one behind the other, would leave none.
                 break;
             }
